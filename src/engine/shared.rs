@@ -1,0 +1,109 @@
+//! What the engines of one process share: the configuration in force, and counters that any core
+//! may read. Nothing here is touched on the request path.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::access::AccessPolicy;
+use crate::config::Config;
+
+/// The configuration and what is derived from it, as one immutable value. A core replaces its
+/// copy whole; `version` rises with every CONFIG SET, so that an older one never wins.
+#[derive(Debug)]
+pub struct Settings {
+    pub version: u64,
+    pub config: Arc<Config>,
+    pub access: AccessPolicy,
+}
+
+impl Settings {
+    pub fn new(version: u64, config: Arc<Config>) -> Self {
+        let access = AccessPolicy::new(&config);
+        Settings { version, config, access }
+    }
+}
+
+/// Counters of one core, written by its runtime and read by INFO on any core.
+#[derive(Debug, Default)]
+pub struct CoreCounters {
+    /// Connections this core serves now.
+    pub connections: AtomicUsize,
+    pub connections_received: AtomicU64,
+    /// Accepted here and handed to a core with fewer.
+    pub connections_handed_over: AtomicU64,
+    pub passes: AtomicU64,
+    /// Times the core went to sleep in its ring.
+    pub parks: AtomicU64,
+    pub doorbells_rung: AtomicU64,
+    pub net_input_bytes: AtomicU64,
+    pub net_output_bytes: AtomicU64,
+    /// The processor the core is pinned to.
+    pub cpu: AtomicUsize,
+}
+
+/// What the process is and uses, asked for by INFO; the runtime reads it from the system.
+#[derive(Clone, Debug, Default)]
+pub struct HostFacts {
+    pub pid: u32,
+    pub rss_bytes: u64,
+    pub total_system_memory_bytes: u64,
+    pub cpu_user_us: u64,
+    pub cpu_sys_us: u64,
+    pub cpu_user_children_us: u64,
+    pub cpu_sys_children_us: u64,
+    /// As `uname -srm` prints it.
+    pub os: String,
+    pub executable: String,
+    /// Absolute; empty when the server was started without a file.
+    pub config_file: String,
+}
+
+/// The runtime's side of [`HostFacts`]; the simulator has one of its own.
+pub trait Host: Send + Sync {
+    fn facts(&self) -> HostFacts;
+}
+
+/// One per process, behind an [`Arc`] in every engine.
+pub struct Shared {
+    pub cores: Vec<CoreCounters>,
+    pub access: crate::access::Counters,
+    pub host: Box<dyn Host>,
+    pub started_unix_ms: u64,
+    /// 40 hexadecimal digits, new at every start.
+    pub run_id: String,
+    newest: Mutex<Arc<Settings>>,
+}
+
+impl Shared {
+    pub fn new(
+        shards: usize,
+        config: Arc<Config>,
+        host: Box<dyn Host>,
+        started_unix_ms: u64,
+        run_id: String,
+    ) -> Self {
+        Shared {
+            cores: (0..shards).map(|_| CoreCounters::default()).collect(),
+            access: Default::default(),
+            host,
+            started_unix_ms,
+            run_id,
+            newest: Mutex::new(Arc::new(Settings::new(0, config))),
+        }
+    }
+
+    /// The newest settings. Held only while CONFIG SET computes the next ones.
+    pub fn settings(&self) -> MutexGuard<'_, Arc<Settings>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn connections(&self) -> usize {
+        self.cores.iter().map(|core| core.connections.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("cores", &self.cores.len()).finish_non_exhaustive()
+    }
+}
