@@ -1,1 +1,28 @@
-//! (being written)
+//! The commands: one table of rows, one file per family, every row beside its handler.
+//!
+//! To add a command, write its row and its handler in its family's file and put the row into the
+//! family's list. Nothing else has to know: COMMAND, routing, arity, flags and help follow.
+
+mod context;
+mod error;
+mod operation;
+mod row;
+mod table;
+
+pub mod access;
+pub mod connection;
+pub mod keys;
+pub mod server;
+pub mod strings;
+
+pub use context::Context;
+pub use error::CommandError;
+pub use operation::{
+    ClientAttribute, ClientFilter, ClientKill, ClientType, Hello, Operation, ReplyMode, Shutdown,
+};
+pub use row::{Categories, Command, Docs, Flags, Group, Handler, KeyFlags, KeySpec, Merge, Spread};
+pub use table::{CommandTable, Lookup, table};
+
+/// What a handler returns. After an error whatever it had written is taken back and the error
+/// becomes the reply.
+pub type Outcome = Result<(), CommandError>;

@@ -1,0 +1,48 @@
+//! What a handler works on: one shard, one database, one moment, one reply.
+
+use crate::config::Config;
+use crate::protocol::resp::Reply;
+use crate::store::{Db, Entry, Shard, UnixMs};
+
+/// Lent to a handler for one call. Handlers are plain functions on it: they never wait, never see a
+/// socket, a session or another shard.
+pub struct Context<'a> {
+    pub shard: &'a mut Shard,
+    /// The database that the connection selected.
+    pub db_index: usize,
+    /// The time, the same for the whole command.
+    pub now: UnixMs,
+    pub config: &'a Config,
+    pub reply: Reply<'a>,
+    /// Which shard this is, of how many.
+    pub shard_index: usize,
+    pub shard_count: usize,
+}
+
+impl Context<'_> {
+    #[inline]
+    pub fn db(&self) -> &Db {
+        self.shard.db(self.db_index)
+    }
+
+    #[inline]
+    pub fn db_mut(&mut self) -> &mut Db {
+        self.shard.db_mut(self.db_index)
+    }
+
+    /// The entry at a key that a client reads: counted as a hit or a miss.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.shard.read(self.db_index, key, self.now)
+    }
+
+    /// The entry at a key, not counted.
+    pub fn peek(&self, key: &[u8]) -> Option<&Entry> {
+        self.db().get(key, self.now)
+    }
+
+    /// The longest string that may be stored, bytes.
+    pub fn string_bytes_max(&self) -> usize {
+        usize::try_from(self.config.proto_max_bulk_len).unwrap_or(usize::MAX)
+    }
+}

@@ -1,0 +1,253 @@
+//! One row of the command table.
+
+use bitflags::bitflags;
+
+use super::{Context, Operation, Outcome};
+use crate::commands::CommandError;
+use crate::protocol::Args;
+
+/// Everything that is known about a command, in one place.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// Lower case.
+    pub name: &'static str,
+    /// The number of arguments, the name included; negative: at least so many.
+    pub arity: i32,
+    pub flags: Flags,
+    /// The ACL categories that do not follow from the flags; see [`Command::categories`].
+    pub categories: Categories,
+    pub keys: &'static [KeySpec],
+    pub handler: Handler,
+    pub docs: Docs,
+    /// Hints for clients that route commands, as COMMAND INFO shows them.
+    pub tips: &'static [&'static str],
+    pub subcommands: &'static [Command],
+}
+
+/// How a command is carried out.
+#[derive(Clone, Copy, Debug)]
+pub enum Handler {
+    /// On the shard that owns its keys.
+    Keyed(fn(&mut Context<'_>, Args<'_>) -> Outcome, Spread),
+    /// On every shard, each writing a reply in RESP2; the replies are merged.
+    EveryShard(fn(&mut Context<'_>, Args<'_>) -> Outcome, Merge),
+    /// On the one shard that the first argument, a SCAN cursor, names.
+    Cursor(fn(&mut Context<'_>, Args<'_>) -> Outcome),
+    /// Right where the connection is: it touches no key.
+    Anywhere(fn(&mut Context<'_>, Args<'_>) -> Outcome),
+    /// By the connection's engine: it concerns the connection or the whole process. The function
+    /// checks the arguments and says what is asked for.
+    Engine(for<'a> fn(Args<'a>) -> Result<Operation<'a>, CommandError>),
+    /// By its subcommands.
+    Container,
+}
+
+/// What becomes of a command whose keys lie on several shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// It has one key only.
+    OneKey,
+    /// Each shard runs the command with its own keys; the replies are merged.
+    Split(Merge),
+    /// All keys are brought to one place, the command runs there, and they are brought back.
+    Gather,
+}
+
+/// How the replies of several shards become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// Integers, added.
+    Sum,
+    /// `+OK` from all.
+    Ok,
+    /// Arrays with an element per key, put back into the order of the keys.
+    ByKey,
+    /// Arrays, one behind the other.
+    Concatenate,
+    /// Arrays `[weight, bulk or null]`: one element chosen at random by weight.
+    Weighted,
+}
+
+/// Where a command's keys are among its arguments, and what it does with them; Redis's key
+/// specifications with an index to begin at and a range.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// The argument of the first key.
+    pub first: usize,
+    /// The last key: counted from `first`, or from the end if negative (-1 is the last argument).
+    pub last: i32,
+    pub step: usize,
+    pub flags: KeyFlags,
+}
+
+impl KeySpec {
+    pub const fn one(first: usize, flags: KeyFlags) -> Self {
+        KeySpec { first, last: 0, step: 1, flags }
+    }
+
+    /// From `first` to the last argument.
+    pub const fn to_end(first: usize, step: usize, flags: KeyFlags) -> Self {
+        KeySpec { first, last: -1, step, flags }
+    }
+
+    /// The arguments that are keys. Arity has been checked.
+    pub fn positions(&self, arguments: usize) -> impl Iterator<Item = usize> + use<> {
+        let last = if self.last >= 0 {
+            self.first + self.last as usize
+        } else {
+            arguments.saturating_sub(self.last.unsigned_abs() as usize)
+        };
+        (self.first..(last + 1).min(arguments)).step_by(self.step)
+    }
+}
+
+bitflags! {
+    /// What a command is and may; the names COMMAND INFO shows are Redis's.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Flags: u32 {
+        const WRITE = 1 << 0;
+        const READONLY = 1 << 1;
+        const DENYOOM = 1 << 2;
+        const ADMIN = 1 << 3;
+        const PUBSUB = 1 << 4;
+        const NOSCRIPT = 1 << 5;
+        const BLOCKING = 1 << 6;
+        const LOADING = 1 << 7;
+        const STALE = 1 << 8;
+        const SKIP_MONITOR = 1 << 9;
+        const SKIP_SLOWLOG = 1 << 10;
+        const ASKING = 1 << 11;
+        const FAST = 1 << 12;
+        const NO_AUTH = 1 << 13;
+        const MAY_REPLICATE = 1 << 14;
+        const NO_MANDATORY_KEYS = 1 << 15;
+        const MOVABLEKEYS = 1 << 16;
+        const ALLOW_BUSY = 1 << 17;
+        const NO_ASYNC_LOADING = 1 << 18;
+        const NO_MULTI = 1 << 19;
+        /// Ours, not shown: allowed only where `enable-debug-command` says so.
+        const DEBUG = 1 << 31;
+    }
+}
+
+bitflags! {
+    /// ACL categories.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Categories: u32 {
+        const KEYSPACE = 1 << 0;
+        const READ = 1 << 1;
+        const WRITE = 1 << 2;
+        const SET = 1 << 3;
+        const SORTEDSET = 1 << 4;
+        const LIST = 1 << 5;
+        const HASH = 1 << 6;
+        const STRING = 1 << 7;
+        const BITMAP = 1 << 8;
+        const HYPERLOGLOG = 1 << 9;
+        const GEO = 1 << 10;
+        const STREAM = 1 << 11;
+        const PUBSUB = 1 << 12;
+        const ADMIN = 1 << 13;
+        const FAST = 1 << 14;
+        const SLOW = 1 << 15;
+        const BLOCKING = 1 << 16;
+        const DANGEROUS = 1 << 17;
+        const CONNECTION = 1 << 18;
+        const TRANSACTION = 1 << 19;
+        const SCRIPTING = 1 << 20;
+    }
+}
+
+bitflags! {
+    /// What a command does with a key.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct KeyFlags: u32 {
+        const RO = 1 << 0;
+        const RW = 1 << 1;
+        const OW = 1 << 2;
+        const RM = 1 << 3;
+        const ACCESS = 1 << 4;
+        const UPDATE = 1 << 5;
+        const INSERT = 1 << 6;
+        const DELETE = 1 << 7;
+        const NOT_KEY = 1 << 8;
+        const INCOMPLETE = 1 << 9;
+        const VARIABLE_FLAGS = 1 << 10;
+    }
+}
+
+/// What COMMAND DOCS tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Docs {
+    pub summary: &'static str,
+    /// The version of Redis that introduced it, or of Ringwell for our own.
+    pub since: &'static str,
+    pub group: Group,
+    pub complexity: &'static str,
+    /// The arguments behind the name, in the notation of Redis's documentation:
+    /// `key value [NX | XX] [GET]`. Empty if there are none.
+    pub arguments: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Connection,
+    Generic,
+    Server,
+    String,
+}
+
+impl Group {
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Connection => "connection",
+            Group::Generic => "generic",
+            Group::Server => "server",
+            Group::String => "string",
+        }
+    }
+}
+
+impl Command {
+    pub fn arity_allows(&self, arguments: usize) -> bool {
+        match usize::try_from(self.arity) {
+            Ok(exactly) => arguments == exactly,
+            Err(_) => arguments >= self.arity.unsigned_abs() as usize,
+        }
+    }
+
+    /// All ACL categories, those included that follow from the flags (as in Redis's
+    /// `setImplicitACLCategories`).
+    pub fn categories(&self) -> Categories {
+        let mut all = self.categories;
+        if self.flags.contains(Flags::WRITE) {
+            all |= Categories::WRITE;
+        }
+        if self.flags.contains(Flags::READONLY) && !all.contains(Categories::SCRIPTING) {
+            all |= Categories::READ;
+        }
+        if self.flags.contains(Flags::ADMIN) {
+            all |= Categories::ADMIN | Categories::DANGEROUS;
+        }
+        if self.flags.contains(Flags::PUBSUB) {
+            all |= Categories::PUBSUB;
+        }
+        if self.flags.contains(Flags::BLOCKING) {
+            all |= Categories::BLOCKING;
+        }
+        all | if self.flags.contains(Flags::FAST) { Categories::FAST } else { Categories::SLOW }
+    }
+
+    /// The arguments that are keys. Arity has been checked.
+    pub fn key_positions(&self, arguments: usize) -> impl Iterator<Item = usize> + use<> {
+        self.keys.iter().flat_map(move |spec| spec.positions(arguments))
+    }
+
+    pub fn subcommand(&self, name: &[u8]) -> Option<&'static Command> {
+        self.subcommands.iter().find(|row| row.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    pub fn writes(&self) -> bool {
+        self.flags.contains(Flags::WRITE)
+    }
+}

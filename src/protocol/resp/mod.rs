@@ -1,0 +1,10 @@
+//! RESP2, RESP3 and inline commands.
+//!
+//! Source: <https://redis.io/docs/latest/develop/reference/protocol-spec/>; limits and error texts
+//! as redis-server 7 has them.
+
+mod decode;
+mod reply;
+
+pub use decode::{Decoded, Decoder, Limits, ProtocolError};
+pub use reply::{Reply, Version};
