@@ -1,0 +1,213 @@
+//! A raw connection: bytes out, bytes or replies in, a time limit on everything.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::value::{ReadError, Value, shown};
+
+/// How long any single wait may take before the test fails. Generous, because debug builds on
+/// busy two-core machines are slow; nothing waits this long when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+pub struct Client {
+    stream: Stream,
+    /// Received and not yet taken.
+    buffer: Vec<u8>,
+    taken: usize,
+}
+
+impl Client {
+    pub fn connect(address: impl ToSocketAddrs) -> Client {
+        Client::over(TcpStream::connect(address).expect("connecting"))
+    }
+
+    pub fn try_connect(address: impl ToSocketAddrs) -> std::io::Result<Client> {
+        Ok(Client::over(TcpStream::connect(address)?))
+    }
+
+    pub fn over(stream: TcpStream) -> Client {
+        stream.set_nodelay(true).expect("TCP_NODELAY");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
+        Client { stream: Stream::Tcp(stream), buffer: Vec::new(), taken: 0 }
+    }
+
+    pub fn connect_unix(path: &Path) -> Client {
+        let stream = UnixStream::connect(path).expect("connecting to the unix socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
+        Client { stream: Stream::Unix(stream), buffer: Vec::new(), taken: 0 }
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.try_send(bytes).expect("sending");
+    }
+
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(s) => s.write_all(bytes),
+            Stream::Unix(s) => s.write_all(bytes),
+        }
+    }
+
+    /// Tells the server that nothing more will come.
+    pub fn finish_sending(&mut self) {
+        let how = std::net::Shutdown::Write;
+        match &self.stream {
+            Stream::Tcp(s) => s.shutdown(how),
+            Stream::Unix(s) => s.shutdown(how),
+        }
+        .expect("shutting down the sending side");
+    }
+
+    /// Sends one command as an array of bulk strings and reads its reply.
+    pub fn command<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Value {
+        self.send(&encode(args));
+        self.read_value()
+    }
+
+    /// One command, its arguments separated by single blanks.
+    pub fn run(&mut self, line: &str) -> Value {
+        self.command(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    pub fn read_value(&mut self) -> Value {
+        self.try_read_value().unwrap_or_else(|problem| panic!("reading a reply: {problem}"))
+    }
+
+    pub fn try_read_value(&mut self) -> Result<Value, String> {
+        loop {
+            match Value::read(&self.buffer[self.taken..]) {
+                Ok((value, length)) => {
+                    self.taken += length;
+                    if self.taken == self.buffer.len() {
+                        self.buffer.clear();
+                        self.taken = 0;
+                    }
+                    return Ok(value);
+                }
+                Err(ReadError::Malformed(what)) => return Err(format!("malformed: {what}")),
+                Err(ReadError::Incomplete) => match self.fill() {
+                    Ok(0) => return Err(format!("closed after {:?}", shown(self.rest()))),
+                    Ok(_) => {}
+                    Err(error) => {
+                        return Err(format!("{error} after {:?}", shown(self.rest())));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Exactly `length` bytes; fewer when the server closes or falls silent before.
+    pub fn read_bytes(&mut self, length: usize) -> Vec<u8> {
+        while self.rest().len() < length {
+            match self.fill() {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        let end = (self.taken + length).min(self.buffer.len());
+        let bytes = self.buffer[self.taken..end].to_vec();
+        self.taken = end;
+        bytes
+    }
+
+    /// Everything up to the server's end of stream. An error is a reset or a silence.
+    pub fn read_to_end(&mut self) -> std::io::Result<Vec<u8>> {
+        while self.fill()? > 0 {}
+        let bytes = self.rest().to_vec();
+        self.taken = self.buffer.len();
+        Ok(bytes)
+    }
+
+    /// Waits until the server has closed, however it did that; returns what came before.
+    pub fn read_until_closed(&mut self) -> Vec<u8> {
+        let start = Instant::now();
+        loop {
+            match self.fill() {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    panic!("still open after {:?}: {:?}", start.elapsed(), shown(self.rest()))
+                }
+                Err(_) => break,
+            }
+        }
+        let bytes = self.rest().to_vec();
+        self.taken = self.buffer.len();
+        bytes
+    }
+
+    /// Panics if anything arrives within `time`, the end of the stream included.
+    pub fn expect_silence(&mut self, time: Duration) {
+        assert!(self.rest().is_empty(), "unread: {:?}", shown(self.rest()));
+        self.set_read_timeout(time);
+        match self.fill() {
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            other => panic!("not silent: {other:?} {:?}", shown(self.rest())),
+        }
+        self.set_read_timeout(PATIENCE);
+    }
+
+    pub fn set_read_timeout(&mut self, time: Duration) {
+        match &self.stream {
+            Stream::Tcp(s) => s.set_read_timeout(Some(time)),
+            Stream::Unix(s) => s.set_read_timeout(Some(time)),
+        }
+        .expect("a read timeout");
+    }
+
+    pub fn local_port(&self) -> u16 {
+        match &self.stream {
+            Stream::Tcp(s) => s.local_addr().expect("a local address").port(),
+            Stream::Unix(_) => panic!("a unix socket has no port"),
+        }
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.buffer[self.taken..]
+    }
+
+    fn fill(&mut self) -> std::io::Result<usize> {
+        if self.taken > 0 && self.taken == self.buffer.len() {
+            self.buffer.clear();
+            self.taken = 0;
+        }
+        let mut chunk = [0; 65536];
+        let length = match &mut self.stream {
+            Stream::Tcp(s) => s.read(&mut chunk),
+            Stream::Unix(s) => s.read(&mut chunk),
+        }?;
+        self.buffer.extend_from_slice(&chunk[..length]);
+        Ok(length)
+    }
+}
+
+/// A command as clients send it: an array of bulk strings.
+pub fn encode<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
+    let mut out = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        let arg = arg.as_ref();
+        out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        out.extend_from_slice(arg);
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// Polls until `condition` holds.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

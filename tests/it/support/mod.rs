@@ -1,0 +1,14 @@
+//! What the tests are made of: servers, connections, replies, seeded randomness, second hosts.
+
+pub mod client;
+pub mod need;
+pub mod netns;
+pub mod rng;
+pub mod server;
+pub mod value;
+
+pub use client::{Client, PATIENCE, encode, wait_for};
+pub use need::{Need, test, test_with};
+pub use rng::{Rng, seed};
+pub use server::{Scratch, Server};
+pub use value::{Value, shown};
