@@ -4,14 +4,22 @@
 //! are reported as ignored, by name, or fail under `RINGWELL_TESTS_REQUIRE=all`; see
 //! `support::need`. Random tests print their seed; `RINGWELL_TESTS_SEED` repeats it.
 
+mod differential;
 mod support;
 mod wire;
 
 use libtest_mimic::Arguments;
 
 fn main() {
+    // The message itself stands in the list of failures at the end.
+    std::panic::set_hook(Box::new(|info| {
+        if let Some(location) = info.location() {
+            eprintln!("a test panicked at {location}");
+        }
+    }));
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
+    trials.extend(differential::trials());
     trials.extend(wire::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

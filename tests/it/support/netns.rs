@@ -27,8 +27,7 @@ impl TwoHosts {
     fn try_new() -> Result<TwoHosts, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let unique = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let hosts =
-            TwoHosts { server: format!("rw-s-{unique}"), client: format!("rw-c-{unique}") };
+        let hosts = TwoHosts { server: format!("rw-s-{unique}"), client: format!("rw-c-{unique}") };
         let (server, client) = (hosts.server.as_str(), hosts.client.as_str());
         ip(&["netns", "add", server])?;
         ip(&["netns", "add", client])?;
@@ -37,8 +36,7 @@ impl TwoHosts {
             "-n", server, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns",
             client,
         ])?;
-        for (host, ip4, ip6) in
-            [(server, SERVER_IP4, SERVER_IP6), (client, CLIENT_IP4, CLIENT_IP6)]
+        for (host, ip4, ip6) in [(server, SERVER_IP4, SERVER_IP6), (client, CLIENT_IP4, CLIENT_IP6)]
         {
             ip(&["-n", host, "link", "set", "lo", "up"])?;
             ip(&["-n", host, "link", "set", "wire", "up"])?;

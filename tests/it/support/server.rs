@@ -157,8 +157,12 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
         if std::thread::panicking() {
+            const LINES: usize = 30;
             let state = ended.map_or("still running".to_string(), |s| s.to_string());
-            eprintln!("--- {} ({state}), log in {:?}\n{}", self.name, self.dir.0, self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
+            eprintln!("--- {} ({state}), end of the log in {:?}\n{last}", self.name, self.dir.0);
         }
     }
 }

@@ -109,9 +109,7 @@ impl fmt::Debug for Value {
             Value::Double(b) => write!(f, ",{}", shown(b)),
             Value::BigNumber(b) => write!(f, "({}", shown(b)),
             Value::Verbatim(b) => write!(f, "={}", shown(b)),
-            Value::Map(pairs) => {
-                f.debug_map().entries(pairs.iter().map(|(k, v)| (k, v))).finish()
-            }
+            Value::Map(pairs) => f.debug_map().entries(pairs.iter().map(|(k, v)| (k, v))).finish(),
             Value::Set(items) => f.debug_set().entries(items).finish(),
             Value::Push(items) => f.debug_tuple(">").field(items).finish(),
         }

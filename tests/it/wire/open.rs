@@ -196,8 +196,11 @@ fn connection() -> Vec<Row> {
         row("CLIENT KILL 1.2.3.4:5\r\n", "-ERR No such client\r\n"),
         row("SELECT 15\r\nSELECT 0\r\n", "+OK\r\n+OK\r\n"),
         row("RESET\r\n", "+RESET\r\n"),
-        row("AUTH x\r\n", "-ERR AUTH <password> called without any password configured for the \
-                           default user. Are you sure your configuration is correct?\r\n"),
+        row(
+            "AUTH x\r\n",
+            "-ERR AUTH <password> called without any password configured for the \
+                           default user. Are you sure your configuration is correct?\r\n",
+        ),
         row("AUTH default x\r\n", "+OK\r\n"),
         row(
             "HELLO\r\n",
@@ -228,8 +231,11 @@ fn resp3() -> Vec<Row> {
         after_hello("CLIENT GETNAME\r\n", "_\r\n"),
         after_hello("CONFIG GET appendonly\r\n", "%1\r\n$10\r\nappendonly\r\n$2\r\nno\r\n"),
         after_hello("CONFIG GET nosuch\r\n", "%0\r\n"),
-        after_hello("CLIENT TRACKINGINFO\r\n", "%3\r\n$5\r\nflags\r\n~1\r\n$3\r\noff\r\n$8\r\n\
-                     redirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n"),
+        after_hello(
+            "CLIENT TRACKINGINFO\r\n",
+            "%3\r\n$5\r\nflags\r\n~1\r\n$3\r\noff\r\n$8\r\n\
+                     redirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n",
+        ),
         after_hello("SET <key> 10\r\nINCRBYFLOAT <key> 0.5\r\n", "+OK\r\n$4\r\n10.5\r\n"),
         after_hello("OBJECT ENCODING <key>\r\n", "_\r\n"),
         after_hello("RESET\r\nGET <key>\r\n", "+RESET\r\n$-1\r\n"),
@@ -244,13 +250,25 @@ fn strings() -> Vec<Row> {
         row("SET <key> v\r\nSET <key> w XX GET\r\n", "+OK\r\n$1\r\nv\r\n"),
         row("SET <key> v EX 1000\r\nTTL <key>\r\n", "+OK\r\n:1000\r\n"),
         row("DEL <key>\r\nINCR <key>\r\nDECRBY <key> 3\r\n", ":0\r\n:1\r\n:-2\r\n"),
-        row("SET <key> a\r\nINCR <key>\r\n", "+OK\r\n-ERR value is not an integer or out of range\r\n"),
+        row(
+            "SET <key> a\r\nINCR <key>\r\n",
+            "+OK\r\n-ERR value is not an integer or out of range\r\n",
+        ),
         row("SET <key> ab\r\nAPPEND <key> cd\r\nSTRLEN <key>\r\n", "+OK\r\n:4\r\n:4\r\n"),
         row("SET <key> abcdef\r\nGETRANGE <key> 1 -2\r\n", "+OK\r\n$4\r\nbcde\r\n"),
-        row("MSET <key> 1 x<key> 2\r\nMGET <key> no x<key>\r\n", "+OK\r\n*3\r\n$1\r\n1\r\n$-1\r\n$1\r\n2\r\n"),
+        row(
+            "MSET <key> 1 x<key> 2\r\nMGET <key> no x<key>\r\n",
+            "+OK\r\n*3\r\n$1\r\n1\r\n$-1\r\n$1\r\n2\r\n",
+        ),
         row("MSETNX <key> 1 <key> 2\r\n", ":1\r\n"),
-        row("MSET <key> ohmytext x<key> mynewtext\r\nLCS <key> x<key>\r\n", "+OK\r\n$6\r\nmytext\r\n"),
-        row("SETRANGE <key> 1048576 x\r\n", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n"),
+        row(
+            "MSET <key> ohmytext x<key> mynewtext\r\nLCS <key> x<key>\r\n",
+            "+OK\r\n$6\r\nmytext\r\n",
+        ),
+        row(
+            "SETRANGE <key> 1048576 x\r\n",
+            "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n",
+        ),
     ]
 }
 

@@ -1,0 +1,60 @@
+//! The differences that are meant: what Redis 7.2 does otherwise than the 7.0 that Debian ships,
+//! and Ringwell's own deviations, each with its reason.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::support::Value;
+
+use super::step::Cmd;
+
+struct Explanation {
+    reason: &'static str,
+    /// The command and, if it has one, the subcommand, in upper case.
+    command: &'static [&'static str],
+    holds: fn(cmd: &Cmd, ours: &Value, theirs: &Value) -> bool,
+}
+
+const EXPLANATIONS: &[Explanation] = &[
+    Explanation {
+        reason: "CLIENT NO-TOUCH is new in 7.2",
+        command: &["CLIENT", "NO-TOUCH"],
+        holds: |_, _, theirs| is_unknown_subcommand(theirs),
+    },
+    Explanation {
+        reason: "CLIENT SETINFO is new in 7.2",
+        command: &["CLIENT", "SETINFO"],
+        holds: |_, _, theirs| is_unknown_subcommand(theirs),
+    },
+];
+
+fn is_unknown_subcommand(theirs: &Value) -> bool {
+    matches!(theirs, Value::Error(text) if text.starts_with(b"ERR unknown subcommand"))
+}
+
+/// How often each explanation was used.
+#[derive(Default)]
+pub struct Tally(BTreeMap<&'static str, usize>);
+
+impl Tally {
+    pub fn explain(&mut self, cmd: &Cmd, ours: &Value, theirs: &Value) -> bool {
+        let found = EXPLANATIONS.iter().find(|e| {
+            e.command.iter().enumerate().all(|(n, word)| cmd.upper(n) == *word)
+                && (e.holds)(cmd, ours, theirs)
+        });
+        if let Some(explanation) = found {
+            *self.0.entry(explanation.reason).or_default() += 1;
+        }
+        found.is_some()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no difference");
+        }
+        let parts: Vec<String> = self.0.iter().map(|(why, n)| format!("{n} x {why}")).collect();
+        write!(f, "explained: {}", parts.join(", "))
+    }
+}

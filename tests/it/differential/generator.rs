@@ -1,0 +1,634 @@
+//! Random commands over a small key space: every command and option that Ringwell has, with
+//! arguments that are mostly sensible and sometimes absurd.
+
+use crate::support::Rng;
+
+use super::step::{Cmd, Compare, Step, cmd};
+
+/// Keys with and without hash tags: in Ringwell they spread over all shards, and some share one.
+const KEYS: [&str; 12] = [
+    "a",
+    "b",
+    "c",
+    "key:000000000001",
+    "key:000000000002",
+    "{t}1",
+    "{t}2",
+    "x{t}y",
+    "{}z",
+    "{u}",
+    "long-key-name-that-does-not-fit-anywhere-small-0123456789012345678901234567890123456789",
+    "",
+];
+
+/// Databases in use; few, so that SWAPDB, MOVE and COPY meet existing keys.
+const DATABASES: [&str; 3] = ["0", "1", "9"];
+
+const INTEGERS: [&str; 34] = [
+    "0",
+    "1",
+    "-1",
+    "2",
+    "3",
+    "5",
+    "7",
+    "10",
+    "-3",
+    "100",
+    "1000",
+    "12345",
+    "-0",
+    "+1",
+    "00",
+    "01",
+    " 1",
+    "1 ",
+    "",
+    "abc",
+    "3.0",
+    "1e3",
+    "0x10",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "4294967296",
+    "9223372036854775806",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775807",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "99999999999999999999",
+];
+
+const FLOATS: [&str; 30] = [
+    "0",
+    "1",
+    "-1",
+    "0.1",
+    "0.5",
+    "-0.25",
+    "1.5",
+    "3.0e3",
+    "-1.2e-5",
+    "10.50",
+    "200",
+    "1e-3",
+    ".5",
+    "1.",
+    "1e10",
+    "3.14159",
+    "99.99",
+    "-0",
+    "0.001",
+    "123456789.125",
+    "1e17",
+    "1e-17",
+    "inf",
+    "-inf",
+    "nan",
+    "abc",
+    "",
+    " 1",
+    "1 ",
+    "1e5x",
+];
+
+const PATTERNS: [&str; 16] = [
+    "*", "?", "a", "[a-c]", "[^a]", "key:*", "*t*", "{t}?", "x*y", "*1", "\\a", "[ab", "nosuch*",
+    "", "**", "[c-a]",
+];
+
+/// Touches all keys: SET with a time in the past leaves an expired key behind, which DBSIZE counts
+/// until somebody has looked at it.
+fn everything() -> Cmd {
+    cmd(["EXISTS"]).all(KEYS.map(String::from))
+}
+
+pub struct Generator {
+    rng: Rng,
+    /// The time when the run began, in milliseconds since 1970.
+    now_ms: u64,
+    /// How many future times were given out.
+    times: u64,
+}
+
+impl Generator {
+    pub fn new(seed: u64, now_ms: u64) -> Generator {
+        Generator { rng: Rng::new(seed), now_ms, times: 0 }
+    }
+
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    /// The next few commands, or a look at the key space that takes several exchanges.
+    pub fn step(&mut self) -> Step {
+        match self.rng.below(40) {
+            0 => self.scan(),
+            1 => Step::RandomKey,
+            2 => self.expire_soon(),
+            _ => {
+                let length = [1, 2, 5, 20, 60, 150][self.rng.below(6)];
+                let mut cmds = Vec::new();
+                while cmds.len() < length {
+                    self.push_command(&mut cmds);
+                }
+                Step::Pipeline(cmds)
+            }
+        }
+    }
+
+    fn push_command(&mut self, out: &mut Vec<Cmd>) {
+        let command = match self.rng.below(100) {
+            0..50 => self.string(),
+            50..82 => self.key_command(),
+            82..90 => self.connection(),
+            90..93 => self.server(),
+            93..95 => self.rare(),
+            95 => return self.reply_off(out),
+            _ => self.broken(),
+        };
+        if command.is("DBSIZE") {
+            out.push(everything());
+        }
+        out.push(command);
+    }
+
+    /// CLIENT REPLY, and what it leaves unanswered.
+    fn reply_off(&mut self, out: &mut Vec<Cmd>) {
+        if self.rng.one_in(2) {
+            out.push(cmd(["CLIENT", "REPLY", "SKIP"]).unanswered());
+            out.push(self.string().unanswered());
+        } else {
+            out.push(cmd(["CLIENT", "REPLY", "OFF"]).unanswered());
+            for _ in 0..self.rng.below(4) {
+                out.push(self.string().unanswered());
+            }
+            out.push(cmd(["CLIENT", "REPLY", "ON"]));
+        }
+    }
+
+    fn string(&mut self) -> Cmd {
+        let key = self.key();
+        match self.rng.below(26) {
+            0..4 => self.set(),
+            4 => self.getex(),
+            5 => cmd(["APPEND", &key]).arg(self.value()),
+            6 => {
+                let name = ["INCR", "DECR"][self.rng.below(2)];
+                cmd([name, &key])
+            }
+            7 => {
+                let name = ["INCRBY", "DECRBY"][self.rng.below(2)];
+                cmd([name, &key, &self.integer()])
+            }
+            8 => cmd(["INCRBYFLOAT", &key, &self.float()]),
+            9 => cmd(["GET", &key]),
+            10 => cmd(["GETDEL", &key]),
+            11 => {
+                let name = ["GETRANGE", "SUBSTR"][self.rng.below(2)];
+                cmd([name, &key, &self.index(), &self.index()])
+            }
+            12 => cmd(["GETSET", &key]).arg(self.value()),
+            13 => self.lcs(),
+            14 => cmd(["MGET"]).all(self.keys(6)),
+            15 | 16 => self.pairs("MSET"),
+            17 => self.pairs("MSETNX"),
+            18 => cmd(["PSETEX", &key, &self.far_ms()]).arg(self.value()),
+            19 => cmd(["SETEX", &key, &self.far_s()]).arg(self.value()),
+            20 => cmd(["SETNX", &key]).arg(self.value()),
+            21 => cmd(["SETRANGE", &key, &self.offset()]).arg(self.value()),
+            22 => cmd(["STRLEN", &key]),
+            // An integer, so that the counters have something to count.
+            23 => cmd(["SET", &key, &self.integer()]),
+            24 => cmd(["SET", &key, &self.float()]),
+            _ => cmd(["GET", &key]),
+        }
+    }
+
+    fn set(&mut self) -> Cmd {
+        let key = self.key();
+        let mut command = cmd(["SET", &key]).arg(self.value());
+        if self.rng.one_in(2) {
+            return command;
+        }
+        for _ in 0..1 + self.rng.below(3) {
+            command = match self.rng.below(7) {
+                0 => command.arg("NX"),
+                1 => command.arg("XX"),
+                2 => command.arg("get"),
+                3 => command.arg("KEEPTTL"),
+                _ => self.expiry_option(command),
+            };
+        }
+        command
+    }
+
+    fn getex(&mut self) -> Cmd {
+        let command = cmd(["GETEX", &self.key()]);
+        match self.rng.below(6) {
+            0 => command,
+            1 => command.arg("PERSIST"),
+            2 => self.expiry_option(command).arg("PERSIST"),
+            _ => self.expiry_option(command),
+        }
+    }
+
+    fn expiry_option(&mut self, command: Cmd) -> Cmd {
+        match self.rng.below(4) {
+            0 => command.arg("EX").arg(self.far_s()),
+            1 => command.arg("px").arg(self.far_ms()),
+            2 => command.arg("EXAT").arg(self.at_s()),
+            _ => command.arg("PXAT").arg(self.at_ms()),
+        }
+    }
+
+    fn lcs(&mut self) -> Cmd {
+        let mut command = cmd(["LCS", &self.key(), &self.key()]);
+        for _ in 0..self.rng.below(4) {
+            command = match self.rng.below(4) {
+                0 => command.arg("LEN"),
+                1 => command.arg("IDX"),
+                2 => command.arg("MINMATCHLEN").arg(self.integer()),
+                _ => command.arg("WITHMATCHLEN"),
+            };
+        }
+        command
+    }
+
+    fn pairs(&mut self, name: &str) -> Cmd {
+        let mut command = cmd([name]);
+        for _ in 0..1 + self.rng.below(4) {
+            command = command.arg(self.key()).arg(self.value());
+        }
+        command
+    }
+
+    fn key_command(&mut self) -> Cmd {
+        let key = self.key();
+        match self.rng.below(28) {
+            0..2 => self.copy(),
+            2 => cmd(["DEL"]).all(self.keys(3)),
+            3 => cmd(["UNLINK"]).all(self.keys(3)),
+            4 => cmd(["EXISTS"]).all(self.keys(5)),
+            5 => cmd(["TOUCH"]).all(self.keys(5)),
+            6..12 => self.expire(),
+            12 => cmd(["PERSIST", &key]),
+            13 | 14 => cmd(["TTL", &key]).compared(Compare::Seconds),
+            15 | 16 => cmd(["PTTL", &key]).compared(Compare::Milliseconds),
+            17 => cmd(["EXPIRETIME", &key]).compared(Compare::Seconds),
+            18 => cmd(["PEXPIRETIME", &key]).compared(Compare::Milliseconds),
+            19 => cmd(["KEYS", self.rng.pick(&PATTERNS)]).compared(Compare::Unordered),
+            20 => cmd(["MOVE", &key, &self.database()]),
+            21 | 22 => cmd(["RENAME", &key, &self.key()]),
+            23 => cmd(["RENAMENX", &key, &self.key()]),
+            24 => cmd(["TYPE", &key]),
+            25 => self.object(),
+            26 => cmd(["DBSIZE"]),
+            _ => cmd(["EXISTS", &key]),
+        }
+    }
+
+    fn copy(&mut self) -> Cmd {
+        let mut command = cmd(["COPY", &self.key(), &self.key()]);
+        for _ in 0..self.rng.below(3) {
+            command = match self.rng.below(3) {
+                0 => command.arg("REPLACE"),
+                _ => command.arg("DB").arg(self.database()),
+            };
+        }
+        command
+    }
+
+    fn expire(&mut self) -> Cmd {
+        let (name, time) = match self.rng.below(4) {
+            0 => ("EXPIRE", self.far_s()),
+            1 => ("PEXPIRE", self.far_ms()),
+            2 => ("EXPIREAT", self.at_s()),
+            _ => ("PEXPIREAT", self.at_ms()),
+        };
+        let mut command = cmd([name, &self.key(), &time]);
+        if self.rng.one_in(2) {
+            for _ in 0..1 + self.rng.below(2) {
+                command = command.arg(self.rng.pick(&["NX", "XX", "GT", "LT", "gt", "no"]));
+            }
+        }
+        command
+    }
+
+    fn object(&mut self) -> Cmd {
+        let key = self.key();
+        match self.rng.below(6) {
+            0 => cmd(["OBJECT", "REFCOUNT", &key]),
+            1 => cmd(["OBJECT", "IDLETIME", &key]).compared(Compare::Seconds),
+            2 => cmd(["OBJECT", "FREQ", &key]),
+            _ => cmd(["OBJECT", "ENCODING", &key]),
+        }
+    }
+
+    fn connection(&mut self) -> Cmd {
+        match self.rng.below(22) {
+            0..4 => cmd(["SELECT", &self.database()]),
+            4 => cmd(["ECHO"]).arg(self.value()),
+            5 => cmd(["PING"]),
+            6 => cmd(["PING"]).arg(self.value()),
+            7 => cmd(["CLIENT", "GETNAME"]),
+            8 => cmd(["CLIENT", "SETNAME"]).arg(self.value()),
+            9 => cmd(["CLIENT", "ID"]).compared(Compare::Shape),
+            10 => cmd(["CLIENT", "INFO"]).compared(Compare::Shape),
+            11 => cmd(["CLIENT", "NO-EVICT", self.rng.pick(&["ON", "OFF", "x"])]),
+            12 => cmd(["CLIENT", "NO-TOUCH", self.rng.pick(&["ON", "OFF", "x"])]),
+            13 => cmd(["CLIENT", "TRACKINGINFO"]),
+            14 => cmd(["CLIENT", "GETREDIR"]),
+            15 => cmd(["CLIENT", "UNBLOCK", &self.integer()]),
+            16 => {
+                let what = self.rng.pick(&["LIB-NAME", "lib-ver", "x"]);
+                cmd(["CLIENT", "SETINFO", what]).arg(self.value())
+            }
+            17 => self.client_kill(),
+            18 => cmd(["CLIENT", "UNPAUSE"]),
+            19 => cmd(["AUTH", "x"]),
+            20 => cmd(["AUTH", self.rng.pick(&["default", "nobody"]), "x"]),
+            _ => cmd(["CLIENT", "REPLY", self.rng.pick(&["ON", "x"])]),
+        }
+    }
+
+    /// Only filters that match nobody.
+    fn client_kill(&mut self) -> Cmd {
+        let filter: &[&str] = match self.rng.below(9) {
+            0 => &["ID", "999999999"],
+            1 => &["ADDR", "1.2.3.4:5"],
+            2 => &["LADDR", "1.2.3.4:5"],
+            3 => &["USER", "nobody"],
+            4 => &["TYPE", "pubsub"],
+            5 => &["TYPE", "replica", "SKIPME", "no"],
+            6 => &["ID", "x"],
+            7 => &["SKIPME", "maybe"],
+            _ => &["1.2.3.4:5"],
+        };
+        cmd(["CLIENT", "KILL"]).all(filter.iter().map(|s| s.to_string()))
+    }
+
+    fn server(&mut self) -> Cmd {
+        match self.rng.below(12) {
+            0 => cmd(["TIME"]).compared(Compare::Shape),
+            1 => cmd(["COMMAND", "COUNT"]).compared(Compare::Shape),
+            2 => cmd(["COMMAND", "LIST"]).compared(Compare::Shape),
+            3 => cmd(["CONFIG", "GET", "nosuch*"]),
+            4 => cmd(["CONFIG", "SET", "nosuch", "1"]),
+            5 => cmd(["CONFIG", "RESETSTAT"]),
+            6..9 => {
+                let of = self.string();
+                let name = self.rng.pick(&["GETKEYS", "GETKEYS", "GETKEYSANDFLAGS"]);
+                let keys = cmd(["COMMAND", name]);
+                of.into_args().into_iter().fold(keys, Cmd::arg)
+            }
+            9 => {
+                let of = self.key_command();
+                of.into_args().into_iter().fold(cmd(["COMMAND", "GETKEYS"]), Cmd::arg)
+            }
+            10 => cmd(["LOLWUT"]).compared(Compare::Shape),
+            _ => cmd(["DEBUG", "SLEEP", "0"]),
+        }
+    }
+
+    /// What changes everything; rare, so that state can build up between.
+    fn rare(&mut self) -> Cmd {
+        match self.rng.below(12) {
+            0..2 => cmd(["FLUSHDB"]),
+            2 => cmd(["FLUSHDB", self.rng.pick(&["ASYNC", "sync", "x"])]),
+            3 => cmd(["FLUSHALL"]),
+            4 => cmd(["FLUSHALL", self.rng.pick(&["ASYNC", "sync", "x"])]),
+            5..9 => cmd(["SWAPDB", &self.database(), &self.database()]),
+            9 => cmd(["RESET"]),
+            _ => {
+                let version = self.rng.pick(&["2", "3", "2", "3", "1", "4", "x"]);
+                let hello = cmd(["HELLO", version]).compared(Compare::Hello);
+                match self.rng.below(5) {
+                    0 => hello.arg("SETNAME").arg("me"),
+                    1 => hello.arg("AUTH").arg("default").arg("x"),
+                    2 => hello.arg("nosuch"),
+                    _ => hello,
+                }
+            }
+        }
+    }
+
+    /// A command with an argument too few, too many, or of the wrong sort.
+    fn broken(&mut self) -> Cmd {
+        let command = match self.rng.below(4) {
+            0 => self.key_command(),
+            1 => self.connection(),
+            _ => self.string(),
+        };
+        // Spelled-out orders stay whole: a shortened CLIENT KILL could kill somebody.
+        if command.is("CLIENT") || command.is("SELECT") {
+            return self.nonsense();
+        }
+        match self.rng.below(4) {
+            0 => command.without_last(),
+            1 => command.arg(self.value()),
+            2 => command.arg("EX"),
+            _ => self.nonsense(),
+        }
+    }
+
+    fn nonsense(&mut self) -> Cmd {
+        match self.rng.below(8) {
+            0 => cmd(["nosuch"]).all(self.keys(3)),
+            1 => cmd(["CLIENT", "nosuch"]),
+            2 => cmd(["OBJECT", "nosuch", "x"]),
+            3 => cmd(["CONFIG", "nosuch"]),
+            4 => cmd(["COMMAND", "GETKEYS", "nosuch", "x"]),
+            5 => cmd(["COMMAND", "INFO", "nosuch"]),
+            6 => {
+                // strtoul's idea of a number, which Redis reads cursors with.
+                let cursor = self.rng.pick(&["x", "", "-1", "+0", "0x", " 0", "0 ", "00"]);
+                cmd(["SCAN", cursor, "MATCH", "nosuch"]).compared(Compare::Scan)
+            }
+            _ => {
+                let option = self.rng.pick(&["COUNT", "MATCH", "TYPE", "x"]);
+                let value = self.rng.pick(&["0", "-1", "x", "*"]);
+                // A cursor that has come round, or an error; never a page of keys.
+                let options = cmd(["SCAN", "0", option, value, "MATCH", "nosuch"]);
+                options.compared(Compare::Scan)
+            }
+        }
+    }
+
+    fn scan(&mut self) -> Step {
+        let mut options: Vec<String> = Vec::new();
+        if self.rng.one_in(2) {
+            options.extend(["MATCH".into(), self.rng.pick(&PATTERNS).to_string()]);
+        }
+        if self.rng.one_in(2) {
+            let count = self.rng.pick(&["1", "2", "3", "10", "1000", "9223372036854775807"]);
+            options.extend(["COUNT".into(), count.to_string()]);
+        }
+        if self.rng.one_in(3) {
+            let of = self.rng.pick(&["string", "STRING", "list", "hash"]);
+            options.extend(["TYPE".into(), of.to_string()]);
+        }
+        Step::Scan(options)
+    }
+
+    /// Keys whose time comes within a moment; the runner waits for it, then touches them.
+    fn expire_soon(&mut self) -> Step {
+        let (key, other) = (self.key(), self.key());
+        let command = match self.rng.below(4) {
+            0 => cmd(["SET", &key, "gone", "PX", "1"]),
+            1 => cmd(["PEXPIRE", &key, "1"]),
+            2 => cmd(["PSETEX", &key, "1", "gone"]),
+            _ => cmd(["GETEX", &key, "PX", "1"]),
+        };
+        let mut then = vec![everything()];
+        then.push(match self.rng.below(9) {
+            0 => cmd(["SET", &key, "new", "KEEPTTL"]),
+            1 => cmd(["APPEND", &key, "x"]),
+            2 => cmd(["RENAME", &key, &other]),
+            3 => cmd(["COPY", &key, &other, "REPLACE"]),
+            4 => cmd(["INCR", &key]),
+            5 => cmd(["SET", &key, "new", "XX", "GET"]),
+            6 => cmd(["MSETNX", &key, "1", &other, "2"]),
+            7 => cmd(["MOVE", &key, &self.database()]),
+            _ => everything(),
+        });
+        then.push(cmd(["DBSIZE"]));
+        Step::Expiring { first: vec![command], then }
+    }
+
+    fn key(&mut self) -> String {
+        self.rng.pick(&KEYS).to_string()
+    }
+
+    /// Between one and `most` keys, with repetitions.
+    fn keys(&mut self, most: usize) -> Vec<String> {
+        (0..1 + self.rng.below(most)).map(|_| self.key()).collect()
+    }
+
+    fn database(&mut self) -> String {
+        if self.rng.one_in(12) {
+            self.rng.pick(&["16", "-1", "x", "", "99999999999"]).to_string()
+        } else {
+            self.rng.pick(&DATABASES).to_string()
+        }
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        match self.rng.below(12) {
+            0 => self.integer().into_bytes(),
+            1 => self.float().into_bytes(),
+            2 => Vec::new(),
+            3 => b"\r\n\0\xff nul and breaks".to_vec(),
+            // Around the border between embstr and raw, 44 bytes.
+            4 => vec![b'e'; 40 + self.rng.below(10)],
+            5 => {
+                let length = self.rng.below(400);
+                (0..length).map(|_| b"abcd"[self.rng.below(4)]).collect()
+            }
+            6 => vec![b'z'; self.rng.below(3000)],
+            7 => format!("\"quoted\\{}\"", self.rng.below(100)).into_bytes(),
+            _ => {
+                let length = self.rng.below(12);
+                (0..length).map(|_| b"abcde01 "[self.rng.below(8)]).collect()
+            }
+        }
+    }
+
+    fn integer(&mut self) -> String {
+        match self.rng.below(3) {
+            0 => (self.rng.below(2000) as i64 - 1000).to_string(),
+            1 => (self.rng.next() as i64).to_string(),
+            _ => self.rng.pick(&INTEGERS).to_string(),
+        }
+    }
+
+    fn float(&mut self) -> String {
+        match self.rng.below(3) {
+            0 => format!("{}.{}", self.rng.below(1000), self.rng.below(1000)),
+            1 => format!("-{}.{:03}", self.rng.below(10), self.rng.below(1000)),
+            _ => self.rng.pick(&FLOATS).to_string(),
+        }
+    }
+
+    fn index(&mut self) -> String {
+        if self.rng.one_in(4) {
+            return self.integer();
+        }
+        (self.rng.below(60) as i64 - 30).to_string()
+    }
+
+    /// An offset for SETRANGE: near, far enough to be refused, or no offset at all.
+    fn offset(&mut self) -> String {
+        match self.rng.below(12) {
+            0 => self.integer(),
+            1 => self.rng.pick(&["1048576", "1048577", "536870911", "536870912"]).to_string(),
+            2 => self.rng.below(3000).to_string(),
+            _ => self.rng.below(60).to_string(),
+        }
+    }
+
+    /// A duration that ends long after the test, has passed already, or is no duration.
+    fn far_s(&mut self) -> String {
+        match self.rng.below(8) {
+            0 => self.rng.pick(&["0", "-1", "-1000", "x", "", "1.5"]).to_string(),
+            1 => self
+                .rng
+                .pick(&[
+                    "9223372036854775807",
+                    "9223372036854775",
+                    "9223372036854774",
+                    "-9223372036854775808",
+                    "9223372036854775808",
+                    "9223370000000000",
+                ])
+                .to_string(),
+            _ => self.relative_s().to_string(),
+        }
+    }
+
+    fn far_ms(&mut self) -> String {
+        match self.rng.below(8) {
+            0 => self.rng.pick(&["0", "-1", "-1000", "x", "", "1.5"]).to_string(),
+            1 => self
+                .rng
+                .pick(&[
+                    "9223372036854775807",
+                    "-9223372036854775808",
+                    "9223370000000000000",
+                    "1e9",
+                ])
+                .to_string(),
+            _ => (self.relative_s() * 1000).to_string(),
+        }
+    }
+
+    /// A moment in seconds since 1970.
+    fn at_s(&mut self) -> String {
+        match self.rng.below(8) {
+            0 | 1 => self.far_s(),
+            2 => (self.now_ms / 1000 - 100).to_string(),
+            _ => self.absolute_s().to_string(),
+        }
+    }
+
+    fn at_ms(&mut self) -> String {
+        match self.rng.below(8) {
+            0 | 1 => self.far_ms(),
+            2 => (self.now_ms - 100_000).to_string(),
+            _ => (self.absolute_s() * 1000).to_string(),
+        }
+    }
+
+    /// Times in the future lie so far apart that GT and LT find the same order on both servers,
+    /// although these do not run a command at the same millisecond.
+    fn relative_s(&mut self) -> u64 {
+        self.times += 1;
+        10_000 + self.times * 7919 % 100_003 * 1000
+    }
+
+    fn absolute_s(&mut self) -> u64 {
+        self.now_ms / 1000 + 200_000_000 + self.relative_s()
+    }
+}

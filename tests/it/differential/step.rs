@@ -1,0 +1,188 @@
+//! The units of a differential run, and when two replies to one of them agree.
+
+use std::fmt;
+
+use crate::support::{Value, shown};
+
+/// One command, whether it is answered, and how its replies are compared.
+#[derive(Clone)]
+pub struct Cmd {
+    args: Vec<Vec<u8>>,
+    pub answered: bool,
+    pub compare: Compare,
+}
+
+/// What a run does next; each step runs on one connection, the next one perhaps on another.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Sent in one write.
+    Pipeline(Vec<Cmd>),
+    /// Commands that make keys expire at once, a short wait, and what shall see them gone.
+    Expiring { first: Vec<Cmd>, then: Vec<Cmd> },
+    /// A whole iteration with these options; its keys are compared as a set.
+    Scan(Vec<String>),
+    /// Whatever key comes must exist.
+    RandomKey,
+}
+
+impl Step {
+    /// How many commands it sends at least.
+    pub fn commands(&self) -> usize {
+        match self {
+            Step::Pipeline(cmds) => cmds.len(),
+            Step::Expiring { first, then } => first.len() + then.len(),
+            Step::Scan(_) | Step::RandomKey => 1,
+        }
+    }
+}
+
+/// How far two replies may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    Exact,
+    /// The same elements in any order.
+    Unordered,
+    /// Numbers of seconds or milliseconds, read at slightly different moments.
+    Seconds,
+    Milliseconds,
+    /// The same types; the contents are each server's own.
+    Shape,
+    /// As `Exact`, without the server's version and the connection's id.
+    Hello,
+    /// A page of SCAN: cursors differ.
+    Scan,
+}
+
+pub fn cmd<'a>(args: impl IntoIterator<Item = &'a str>) -> Cmd {
+    let args = args.into_iter().map(|a| a.as_bytes().to_vec()).collect();
+    Cmd { args, answered: true, compare: Compare::Exact }
+}
+
+impl Cmd {
+    pub fn arg(mut self, arg: impl AsRef<[u8]>) -> Cmd {
+        self.args.push(arg.as_ref().to_vec());
+        self
+    }
+
+    pub fn all(self, args: impl IntoIterator<Item = String>) -> Cmd {
+        args.into_iter().fold(self, Cmd::arg)
+    }
+
+    pub fn without_last(mut self) -> Cmd {
+        if self.args.len() > 1 {
+            self.args.pop();
+        }
+        self
+    }
+
+    pub fn unanswered(mut self) -> Cmd {
+        self.answered = false;
+        self
+    }
+
+    pub fn answered(mut self) -> Cmd {
+        self.answered = true;
+        self
+    }
+
+    pub fn compared(mut self, compare: Compare) -> Cmd {
+        self.compare = compare;
+        self
+    }
+
+    pub fn args(&self) -> &[Vec<u8>] {
+        &self.args
+    }
+
+    pub fn into_args(self) -> Vec<Vec<u8>> {
+        self.args
+    }
+
+    /// The n-th argument in upper case; empty if there is none.
+    pub fn upper(&self, n: usize) -> String {
+        self.args.get(n).map(|a| String::from_utf8_lossy(a).to_uppercase()).unwrap_or_default()
+    }
+
+    pub fn is(&self, name: &str) -> bool {
+        self.upper(0) == name
+    }
+}
+
+impl fmt::Debug for Cmd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, arg) in self.args.iter().enumerate() {
+            if n > 0 {
+                f.write_str(" ")?;
+            }
+            let plain = !arg.is_empty() && arg.iter().all(|b| b.is_ascii_graphic() && *b != b'"');
+            match arg.len() {
+                0..=100 if plain => f.write_str(&shown(arg))?,
+                0..=100 => write!(f, "\"{}\"", shown(arg))?,
+                length => write!(f, "\"{}...\" ({length} bytes)", shown(&arg[..40]))?,
+            }
+        }
+        if self.answered { Ok(()) } else { f.write_str("  (unanswered)") }
+    }
+}
+
+/// Whether both servers said the same.
+pub fn agree(compare: Compare, a: &Value, b: &Value) -> bool {
+    if a == b {
+        return true;
+    }
+    match compare {
+        Compare::Exact => false,
+        Compare::Unordered => match (a, b) {
+            (Value::Array(a), Value::Array(b)) => sorted(a) == sorted(b),
+            _ => false,
+        },
+        Compare::Seconds => near(a, b, 3),
+        Compare::Milliseconds => near(a, b, 3000),
+        Compare::Shape => same_shape(a, b),
+        Compare::Hello => match (a, b) {
+            (Value::Map(_), Value::Map(_)) | (Value::Array(_), Value::Array(_)) => {
+                without_identity(a) == without_identity(b)
+            }
+            _ => false,
+        },
+        Compare::Scan => match (a, b) {
+            (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a[1..] == b[1..],
+            _ => false,
+        },
+    }
+}
+
+/// Special answers are small or negative and must be equal; times may be a little apart.
+fn near(a: &Value, b: &Value, tolerance: u64) -> bool {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => *a >= 0 && *b >= 0 && a.abs_diff(*b) <= tolerance,
+        _ => false,
+    }
+}
+
+fn same_shape(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Simple(_), Value::Simple(_))
+        | (Value::Int(_), Value::Int(_))
+        | (Value::Bulk(_), Value::Bulk(_))
+        | (Value::Verbatim(_), Value::Verbatim(_))
+        | (Value::Double(_), Value::Double(_)) => true,
+        (Value::Array(a), Value::Array(b)) | (Value::Set(a), Value::Set(b)) => {
+            // Lists of commands differ in length.
+            a.iter().zip(b).all(|(a, b)| same_shape(a, b))
+        }
+        _ => false,
+    }
+}
+
+fn without_identity(hello: &Value) -> Vec<(Value, Value)> {
+    let mut pairs = hello.pairs();
+    pairs.retain(|(name, _)| *name != Value::bulk("version") && *name != Value::bulk("id"));
+    pairs
+}
+
+fn sorted(values: &[Value]) -> Vec<Value> {
+    let mut values = values.to_vec();
+    values.sort();
+    values
+}
