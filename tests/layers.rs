@@ -1,0 +1,270 @@
+//! Holds the modules to the map in `src/lib.rs`: who may import whom, and that only `runtime`
+//! touches the outside world.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What nothing but `runtime` may name.
+const RUNTIME_ONLY: [&str; 6] =
+    ["glommio", "io_uring", "std::net", "std::thread", "Instant::now", "SystemTime::now"];
+
+/// For every top-level module, the others it may import.
+type Rules = BTreeMap<String, Vec<String>>;
+
+#[test]
+fn imports_point_downwards_only() {
+    let rules = rules_of_the_map(&read(Path::new("src/lib.rs")));
+    assert!(rules.len() >= 10, "the map in src/lib.rs was not understood: {rules:?}");
+    let mut problems = Vec::new();
+    let mut checked = 0;
+    for file in source_files(Path::new("src")) {
+        let module = module_path(&file);
+        let found = violations(&module, &read(&file), &rules);
+        problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", file.display())));
+        checked += 1;
+    }
+    assert!(checked > 10, "only {checked} files found");
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// Reads the rules from the table in the crate's documentation, so that there is one source.
+fn rules_of_the_map(lib: &str) -> Rules {
+    let mut rows: Vec<(String, String)> = Vec::new();
+    for line in lib.lines() {
+        let cells: Vec<&str> = line.trim_start_matches("//!").split('|').map(str::trim).collect();
+        if let ["", module, _, may_import, ""] = cells[..]
+            && let Some(name) = module.strip_prefix("[`").and_then(|m| m.strip_suffix("`]"))
+        {
+            rows.push((name.to_string(), may_import.to_string()));
+        }
+    }
+    let names: Vec<String> = rows.iter().map(|(name, _)| name.clone()).collect();
+    let allowed = |n: usize, may_import: &str| match may_import {
+        "everything" | "everything below" => names[n + 1..].to_vec(),
+        "nothing" => Vec::new(),
+        list => list.split(", ").map(str::to_string).collect(),
+    };
+    rows.iter().enumerate().map(|(n, (name, may))| (name.clone(), allowed(n, may))).collect()
+}
+
+/// What is wrong with one file. `module` is its path within the crate; empty for the crate's
+/// root and `main`, which may import everything.
+fn violations(module: &[String], source: &str, rules: &Rules) -> Vec<String> {
+    let code = code_only(source);
+    let mut problems = Vec::new();
+    let own = module.first().map_or("", String::as_str);
+    if own != "runtime" {
+        let paths = paths_from(&code, "std::").into_iter().map(|p| format!("std::{p}"));
+        let grouped: Vec<String> = paths.collect();
+        for name in RUNTIME_ONLY {
+            if contains_word(&code, name) || grouped.iter().any(|path| path == name) {
+                problems.push(format!("names {name}, which only runtime may"));
+            }
+        }
+    }
+    if let Some(allowed) = rules.get(own) {
+        let mut imported = paths_from(&code, "crate::");
+        imported.extend(paths_above(&code, module.len()));
+        for name in imported {
+            if name != own && rules.contains_key(&name) && !allowed.contains(&name) {
+                problems.push(format!("{own} imports {name}; it may import {allowed:?}"));
+            }
+        }
+    } else if !own.is_empty() {
+        problems.push(format!("{own} is not in the map of src/lib.rs"));
+    }
+    problems
+}
+
+/// The first names behind every `prefix` in the code, groups in braces taken apart.
+fn paths_from(code: &str, prefix: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices(prefix) {
+        let before = code[..at].chars().next_back();
+        if !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
+            names.extend(first_names(&code[at + prefix.len()..]));
+        }
+    }
+    names
+}
+
+/// The first names behind `super::super::...` where that leads to the crate's root.
+fn paths_above(code: &str, depth: usize) -> Vec<String> {
+    if depth == 0 {
+        return Vec::new();
+    }
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices("super::") {
+        if code[..at].ends_with("super::") {
+            continue;
+        }
+        let rest = code[at..].trim_start_matches("super::");
+        let ups = (code.len() - at - rest.len()) / "super::".len();
+        if ups >= depth {
+            names.extend(first_names(rest));
+        }
+    }
+    names
+}
+
+/// `a::b` gives `a`; `{a::b, c}` gives `a` and `c`.
+fn first_names(path: &str) -> Vec<String> {
+    let name = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
+    let (mut names, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                names.push(name(&group[start..at]));
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// The source without comments, strings and the tests at its end.
+fn code_only(source: &str) -> String {
+    let shipped = match source.find("#[cfg(test)]\nmod tests {") {
+        Some(at) => &source[..at],
+        None => source,
+    };
+    let mut code = String::new();
+    let mut rest = shipped;
+    while let Some(c) = rest.chars().next() {
+        let skipped = match c {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |at| at + 2),
+            'r' if rest.starts_with("r#\"") => rest.find("\"#").map_or(rest.len(), |at| at + 2),
+            '"' => string_length(rest),
+            // The quote as a character is no beginning of a string.
+            '\'' if rest.starts_with("'\"'") => 3,
+            '\'' if rest.starts_with("'\\\"'") => 4,
+            _ => 0,
+        };
+        if skipped > 0 {
+            rest = &rest[skipped..];
+        } else {
+            code.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    code
+}
+
+/// The length of the string literal that `text` begins with.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn contains_word(code: &str, word: &str) -> bool {
+    let part_of_a_name = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(word).any(|(at, _)| {
+        !code[..at].ends_with(part_of_a_name)
+            && !code[at + word.len()..].starts_with(part_of_a_name)
+    })
+}
+
+/// `src/a/b.rs` and `src/a/b/mod.rs` are `a::b`; `src/lib.rs` and `src/main.rs` the root.
+fn module_path(file: &Path) -> Vec<String> {
+    let relative = file.strip_prefix("src").expect("a path below src").with_extension("");
+    let mut parts: Vec<String> =
+        relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if parts.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
+        parts.pop();
+    }
+    parts
+}
+
+fn source_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(source_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+mod the_checker_itself {
+    use super::*;
+
+    const MAP: &str = "\
+//! | module | what | may import |
+//! |---|---|---|
+//! | [`runtime`] | the outside | everything |
+//! | [`engine`] | a core | everything below |
+//! | [`protocol`] | bytes | text |
+//! | [`store`] | data | text |
+//! | [`text`] | words | nothing |
+";
+
+    fn found(module: &[&str], source: &str) -> usize {
+        let module: Vec<String> = module.iter().map(|m| m.to_string()).collect();
+        violations(&module, source, &rules_of_the_map(MAP)).len()
+    }
+
+    #[test]
+    fn reads_the_map() {
+        let rules = rules_of_the_map(MAP);
+        assert_eq!(rules["engine"], ["protocol", "store", "text"]);
+        assert_eq!(rules["store"], ["text"]);
+        assert!(rules["text"].is_empty());
+    }
+
+    #[test]
+    fn finds_planted_imports() {
+        assert_eq!(found(&["store"], "use crate::engine::Engine;"), 1);
+        assert_eq!(found(&["store"], "use crate::{text, protocol::{resp, args}, engine};"), 2);
+        assert_eq!(found(&["store", "table"], "let x = crate::protocol::parse();"), 1);
+        assert_eq!(found(&["store", "table"], "use super::super::protocol::resp;"), 1);
+        assert_eq!(found(&["store", "table"], "use super::super::{text, protocol};"), 1);
+        assert_eq!(found(&["store", "table"], "use super::protocol::x;"), 0);
+        assert_eq!(found(&["store"], "use crate::text::glob; use crate::store::db;"), 0);
+        assert_eq!(found(&["nowhere"], "fn f() {}"), 1);
+    }
+
+    #[test]
+    fn finds_planted_outside_names() {
+        assert_eq!(found(&["store"], "use std::net::IpAddr;"), 1);
+        assert_eq!(found(&["store"], "use std::{fmt, net::IpAddr, thread};"), 2);
+        assert_eq!(found(&["engine"], "let now = Instant::now();"), 1);
+        assert_eq!(found(&["engine"], "std::time::SystemTime::now()"), 1);
+        assert_eq!(found(&["engine"], "use glommio::Task; io_uring::opcode"), 2);
+        assert_eq!(found(&[], "std::thread::spawn(f);"), 1);
+        assert_eq!(found(&["runtime", "ring"], "use std::net::TcpStream; use glommio::Task;"), 0);
+    }
+
+    #[test]
+    fn ignores_comments_strings_and_tests() {
+        assert_eq!(found(&["store"], "// crate::engine\n/* std::net */ fn f() {}"), 0);
+        assert_eq!(found(&["store"], "let x = \"multiplexing_api:io_uring \\\" glommio\";"), 0);
+        assert_eq!(found(&["store"], "let q = '\"'; use crate::engine::E; let r = '\"';"), 1);
+        assert_eq!(found(&["store"], "#[cfg(test)]\nmod tests { use std::thread; }"), 0);
+    }
+}
