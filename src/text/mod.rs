@@ -1,1 +1,10 @@
-//! (being written)
+//! Numbers, globs, quoting and memory units as Redis reads and writes them.
+//!
+//! Nothing here knows of anything else in the crate; all input is bytes, because keys, values and
+//! arguments are bytes.
+
+pub mod glob;
+pub mod long_double;
+pub mod memory;
+pub mod number;
+pub mod quote;
