@@ -4,6 +4,7 @@
 //! are reported as ignored, by name, or fail under `RINGWELL_TESTS_REQUIRE=all`; see
 //! `support::need`. Random tests print their seed; `RINGWELL_TESTS_SEED` repeats it.
 
+mod decoder;
 mod differential;
 mod support;
 mod wire;
@@ -19,6 +20,7 @@ fn main() {
     }));
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
+    trials.extend(decoder::trials());
     trials.extend(differential::trials());
     trials.extend(wire::trials());
     libtest_mimic::run(&arguments, trials).exit();
