@@ -4,8 +4,15 @@
 //! are reported as ignored, by name, or fail under `RINGWELL_TESTS_REQUIRE=all`; see
 //! `support::need`. Random tests print their seed; `RINGWELL_TESTS_SEED` repeats it.
 
+mod access;
+mod bounds;
+mod clients;
+mod command_table;
+mod config;
+mod connections;
 mod decoder;
 mod differential;
+mod lifecycle;
 mod support;
 mod wire;
 
@@ -20,8 +27,15 @@ fn main() {
     }));
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
+    trials.extend(access::trials());
+    trials.extend(bounds::trials());
+    trials.extend(clients::trials());
+    trials.extend(command_table::trials());
+    trials.extend(config::trials());
+    trials.extend(connections::trials());
     trials.extend(decoder::trials());
     trials.extend(differential::trials());
+    trials.extend(lifecycle::trials());
     trials.extend(wire::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

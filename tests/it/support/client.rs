@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -163,6 +164,31 @@ impl Client {
             Stream::Unix(s) => s.set_read_timeout(Some(time)),
         }
         .expect("a read timeout");
+    }
+
+    pub fn set_write_timeout(&mut self, time: Duration) {
+        match &self.stream {
+            Stream::Tcp(s) => s.set_write_timeout(Some(time)),
+            Stream::Unix(s) => s.set_write_timeout(Some(time)),
+        }
+        .expect("a write timeout");
+    }
+
+    /// Closes with a reset instead of an end of stream.
+    pub fn reset(self) {
+        let Stream::Tcp(stream) = &self.stream else { panic!("a unix socket knows no reset") };
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        // SAFETY: the pointer and the length are those of a live `linger`, which the kernel reads.
+        let status = unsafe {
+            libc::setsockopt(
+                stream.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size_of::<libc::linger>() as u32,
+            )
+        };
+        assert_eq!(status, 0, "SO_LINGER");
     }
 
     pub fn local_port(&self) -> u16 {
