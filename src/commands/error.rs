@@ -37,9 +37,7 @@ impl CommandError {
             Self::NotFloat => "ERR value is not a valid float",
             Self::OutOfRange => "ERR index out of range",
             Self::NoSuchKey => "ERR no such key",
-            Self::StringTooLong => {
-                "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
-            }
+            Self::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
             Self::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
             Self::InvalidExpireTime(command) => {
                 let text = format!("ERR invalid expire time in '{command}' command");

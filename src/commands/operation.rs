@@ -8,7 +8,10 @@ use crate::protocol::resp::Version;
 
 #[derive(Clone, Debug)]
 pub enum Operation<'a> {
-    Auth { user: Option<&'a [u8]>, password: &'a [u8] },
+    Auth {
+        user: Option<&'a [u8]>,
+        password: &'a [u8],
+    },
     Hello(Hello<'a>),
     Quit,
     Reset,
@@ -16,16 +19,25 @@ pub enum Operation<'a> {
     ClientId,
     ClientGetName,
     ClientSetName(&'a [u8]),
-    ClientSetInfo { attribute: ClientAttribute, value: &'a [u8] },
+    ClientSetInfo {
+        attribute: ClientAttribute,
+        value: &'a [u8],
+    },
     ClientInfo,
     ClientList(ClientFilter),
     ClientKill(ClientKill),
     ClientNoEvict(bool),
     ClientNoTouch(bool),
     ClientReply(ReplyMode),
-    ClientPause { millis: u64, writes_only: bool },
+    ClientPause {
+        millis: u64,
+        writes_only: bool,
+    },
     ClientUnpause,
-    ClientUnblock { id: u64, with_error: bool },
+    ClientUnblock {
+        id: u64,
+        with_error: bool,
+    },
     ClientTrackingInfo,
     ClientGetRedir,
     /// The patterns.
@@ -34,13 +46,17 @@ pub enum Operation<'a> {
     ConfigSet(Args<'a>),
     ConfigRewrite,
     ConfigResetStat,
-    DebugSleep { micros: u64 },
+    DebugSleep {
+        micros: u64,
+    },
     DebugSetActiveExpire(bool),
     /// The sections asked for.
     Info(Args<'a>),
     Shutdown(Shutdown),
     AccessExplain(core::net::IpAddr),
-    AccessLog { count: usize },
+    AccessLog {
+        count: usize,
+    },
     AccessLogReset,
 }
 

@@ -115,7 +115,8 @@ impl Shape {
     }
 
     fn layout(self) -> Layout {
-        Layout::from_size_align(self.block_bytes(), ALIGN).expect("an entry is far below isize::MAX")
+        Layout::from_size_align(self.block_bytes(), ALIGN)
+            .expect("an entry is far below isize::MAX")
     }
 }
 
@@ -229,8 +230,7 @@ impl Entry {
 
     fn allocate(key: &[u8], value_len: usize, expiry: Option<UnixMs>) -> Entry {
         let long_key = key.len() > usize::from(u16::MAX);
-        let shape =
-            Shape { long_key, has_expiry: expiry.is_some(), key_len: key.len(), value_len };
+        let shape = Shape { long_key, has_expiry: expiry.is_some(), key_len: key.len(), value_len };
         let stored_len = u32::try_from(value_len).expect("values are shorter than 4 GiB");
         // SAFETY: the layout is not of size zero; every field written lies within the block, as
         // `Shape` computes both from the same lengths. Value bytes are zeroed, so that the block
@@ -240,8 +240,8 @@ impl Entry {
                 handle_alloc_error(shape.layout());
             };
             let start = block.as_ptr();
-            let flags = if long_key { LONG_KEY } else { 0 }
-                | if expiry.is_some() { HAS_EXPIRY } else { 0 };
+            let flags =
+                if long_key { LONG_KEY } else { 0 } | if expiry.is_some() { HAS_EXPIRY } else { 0 };
             start.write(flags);
             start.add(1).write(0);
             start.add(2).cast::<u16>().write(if long_key { 0 } else { key.len() as u16 });
