@@ -21,7 +21,7 @@ pub use operation::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, Hello, Operation, ReplyMode, Shutdown,
 };
 pub use row::{Categories, Command, Docs, Flags, Group, Handler, KeyFlags, KeySpec, Merge, Spread};
-pub use table::{CommandTable, Lookup, table};
+pub use table::{CommandTable, Lookup, Row, table};
 
 /// What a handler returns. After an error whatever it had written is taken back and the error
 /// becomes the reply.

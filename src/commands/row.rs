@@ -243,10 +243,6 @@ impl Command {
         self.keys.iter().flat_map(move |spec| spec.positions(arguments))
     }
 
-    pub fn subcommand(&self, name: &[u8]) -> Option<&'static Command> {
-        self.subcommands.iter().find(|row| row.name.as_bytes().eq_ignore_ascii_case(name))
-    }
-
     pub fn writes(&self) -> bool {
         self.flags.contains(Flags::WRITE)
     }

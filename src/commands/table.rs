@@ -1,33 +1,77 @@
 //! The table of all commands and the search in it.
 
+use std::ops::Deref;
 use std::sync::LazyLock;
 
-use super::row::{Command, Handler};
+use super::row::Command;
 use super::{access, connection, keys, server, strings};
+use crate::protocol::Args;
 
 /// Slots of the name index; a power of two several times the number of commands.
 const INDEX_SLOTS: usize = 1024;
 const EMPTY: u16 = u16::MAX;
 
+/// A command as the table holds it.
+#[derive(Debug)]
+pub struct Row {
+    command: Command,
+    /// Its place among all rows, subcommands included: an index for statistics.
+    pub id: usize,
+    /// The name, or `container|subcommand`.
+    pub full_name: String,
+    /// The argument of the first key; 0 if it has none.
+    pub first_key: usize,
+    pub subcommands: Vec<&'static Row>,
+}
+
+impl Deref for Row {
+    type Target = Command;
+
+    #[inline]
+    fn deref(&self) -> &Command {
+        &self.command
+    }
+}
+
+impl Row {
+    /// The databases in which the command touches its keys: the selected one, and the one that
+    /// COPY names.
+    pub fn databases(
+        &self,
+        args: Args<'_>,
+        selected: usize,
+    ) -> impl Iterator<Item = usize> + use<> {
+        let other = super::keys::destination_database(self.name, args);
+        let other = other.filter(|&other| other != selected);
+        std::iter::once(selected).chain(other)
+    }
+
+    pub fn subcommand(&self, name: &[u8]) -> Option<&'static Row> {
+        self.subcommands.iter().copied().find(|row| row.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
 /// All commands, found by name in any case.
 pub struct CommandTable {
-    rows: Vec<&'static Command>,
+    rows: Vec<&'static Row>,
+    /// Rows and subcommands, by [`Row::id`].
+    by_id: Vec<&'static Row>,
     index: Box<[u16; INDEX_SLOTS]>,
 }
 
 /// What a command line names.
 #[derive(Clone, Copy, Debug)]
 pub enum Lookup {
-    Found(&'static Command),
+    Found(&'static Row),
     UnknownCommand,
-    /// The container exists, the subcommand doesn't (or is missing, if the line is too short).
-    UnknownSubcommand(&'static Command),
+    /// The container exists, the subcommand doesn't.
+    UnknownSubcommand(&'static Row),
 }
 
 /// The table, built at its first use.
 pub fn table() -> &'static CommandTable {
     static TABLE: LazyLock<CommandTable> = LazyLock::new(|| {
-        CommandTable::new([
+        CommandTable::new(&[
             access::COMMANDS,
             connection::COMMANDS,
             keys::COMMANDS,
@@ -39,27 +83,56 @@ pub fn table() -> &'static CommandTable {
 }
 
 impl CommandTable {
-    fn new<const N: usize>(families: [&'static [Command]; N]) -> Self {
-        let rows: Vec<&'static Command> = families.into_iter().flatten().collect();
-        assert!(rows.len() * 2 < INDEX_SLOTS, "the name index is too small");
-        let mut index = Box::new([EMPTY; INDEX_SLOTS]);
-        for (position, row) in rows.iter().enumerate() {
+    fn new(families: &[&'static [Command]]) -> Self {
+        let mut table = CommandTable {
+            rows: Vec::new(),
+            by_id: Vec::new(),
+            index: Box::new([EMPTY; INDEX_SLOTS]),
+        };
+        for command in families.iter().copied().flatten() {
+            let row = table.add(command, None);
             let mut slot = name_hash(row.name.as_bytes());
-            while index[slot] != EMPTY {
+            while table.index[slot] != EMPTY {
                 slot = (slot + 1) % INDEX_SLOTS;
             }
-            index[slot] = position as u16;
+            table.index[slot] = table.rows.len() as u16;
+            table.rows.push(row);
         }
-        CommandTable { rows, index }
+        assert!(table.rows.len() * 2 < INDEX_SLOTS, "the name index is too small");
+        table
     }
 
-    /// All rows, subcommands not included.
-    pub fn rows(&self) -> &[&'static Command] {
+    /// Rows live as long as the process: requests refer to them from every core.
+    fn add(&mut self, command: &'static Command, container: Option<&str>) -> &'static Row {
+        let full_name = match container {
+            None => command.name.to_owned(),
+            Some(container) => format!("{container}|{}", command.name),
+        };
+        let subcommands =
+            command.subcommands.iter().map(|sub| self.add(sub, Some(command.name))).collect();
+        let row: &'static Row = Box::leak(Box::new(Row {
+            command: *command,
+            id: self.by_id.len(),
+            full_name,
+            first_key: command.keys.first().map_or(0, |spec| spec.first),
+            subcommands,
+        }));
+        self.by_id.push(row);
+        row
+    }
+
+    /// All commands, subcommands not included.
+    pub fn rows(&self) -> &[&'static Row] {
         &self.rows
     }
 
+    /// All commands and subcommands; the index is [`Row::id`].
+    pub fn by_id(&self) -> &[&'static Row] {
+        &self.by_id
+    }
+
     #[inline]
-    pub fn get(&self, name: &[u8]) -> Option<&'static Command> {
+    pub fn get(&self, name: &[u8]) -> Option<&'static Row> {
         let mut slot = name_hash(name);
         loop {
             let row = *self.rows.get(usize::from(self.index[slot]))?;
@@ -74,11 +147,11 @@ impl CommandTable {
     #[inline]
     pub fn lookup(&self, name: &[u8], second: Option<&[u8]>) -> Lookup {
         let Some(row) = self.get(name) else { return Lookup::UnknownCommand };
-        if !matches!(row.handler, Handler::Container) {
+        if row.subcommands.is_empty() {
             return Lookup::Found(row);
         }
         match second {
-            // Arity of the container is what is wrong then.
+            // COMMAND alone is a command; of the others the arity is wrong.
             None => Lookup::Found(row),
             Some(second) => match row.subcommand(second) {
                 Some(subcommand) => Lookup::Found(subcommand),
@@ -101,6 +174,7 @@ fn name_hash(name: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::Handler;
 
     #[test]
     fn finds_every_row_in_any_case_and_nothing_else() {
@@ -124,8 +198,9 @@ mod tests {
         for row in table().rows() {
             assert_eq!(row.name, row.name.to_lowercase());
             assert!(row.arity != 0, "{}", row.name);
-            let is_container = matches!(row.handler, Handler::Container);
-            assert_eq!(is_container, !row.subcommands.is_empty(), "{}", row.name);
+            if let Handler::Container = row.handler {
+                assert!(!row.subcommands.is_empty(), "{}", row.name);
+            }
             if let Handler::Keyed(..) = row.handler {
                 assert!(!row.keys.is_empty(), "{} routes by its keys", row.name);
             }

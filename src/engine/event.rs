@@ -10,17 +10,7 @@ use crate::access::Peer;
 use crate::config::Config;
 use crate::txn::Message;
 
-/// The index of a shard, which is also the index of its core's executor.
-pub type ShardId = usize;
-
-/// A connection of this core. The runtime chooses both parts: `index` is its slot, reused after
-/// the connection has gone; `generation` differs for every use of a slot, so that a late message
-/// can never reach the slot's next owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnId {
-    pub index: u32,
-    pub generation: u32,
-}
+pub use crate::txn::{ConnId, ShardId};
 
 /// The time of a pass, read once by the runtime; frozen for every command that runs in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,1 +1,175 @@
-//! (being written)
+//! One core: its sessions, its shard, and the commands it coordinates. A pure state machine.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `event` | what goes in and what comes out |
+//! | `shared` | what the engines of one process share |
+//! | `core` | the state behind every command |
+//! | `sessions` | the connections of this core; input, stalls, limits |
+//! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
+//! | `peers` | batches of requests and replies between shards |
+//! | `coordinate` | commands with keys on several shards, from locks to merged reply |
+//! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
+//! | `operations` | commands that concern a connection or the process |
+
+mod coordinate;
+mod core;
+mod dispatch;
+mod event;
+mod merge;
+mod operations;
+mod peers;
+mod sessions;
+mod shared;
+mod task;
+
+pub use event::{ClientOrigin, ConnControl, ConnId, Effect, Event, Now, Outbox, ShardId, Ticket};
+pub use shared::{CoreCounters, Host, HostFacts, Settings, Shared};
+
+use std::sync::Arc;
+
+use crate::access::Peer;
+use crate::session::{Session, Stall};
+use crate::txn::Message;
+use core::Core;
+use sessions::Sessions;
+
+/// What an engine is made from.
+pub struct EngineSetup {
+    pub shard: ShardId,
+    pub shards: usize,
+    pub shared: Arc<Shared>,
+    /// Unpredictable to clients; keys the hash tables and chooses at random.
+    pub seed: u64,
+}
+
+/// One core's state machine. See [`Event`] and [`Outbox`] for how it is driven.
+pub struct Engine {
+    sessions: Sessions,
+    core: Core,
+}
+
+/// How often an engine with periodic work wants a tick.
+const TICK_US: u64 = 100_000;
+
+impl Engine {
+    pub fn new(setup: EngineSetup) -> Engine {
+        Engine { sessions: Sessions::default(), core: Core::new(setup) }
+    }
+
+    /// Decides about a connection before a byte of it is read: the access policy, then
+    /// `maxclients`. The error is what the peer is to be told before it is closed.
+    pub fn admit(&mut self, now: Now, peer: &Peer) -> Result<(), Vec<u8>> {
+        self.core.now = now;
+        self.core.admit(peer)
+    }
+
+    /// Takes in one event. Call [`Engine::end_pass`] after the last of a pass.
+    pub fn handle(&mut self, now: Now, event: Event<'_>, outbox: &mut Outbox) {
+        self.core.now = now;
+        match event {
+            Event::Bytes { conn, data } => {
+                if let Some(session) = self.sessions.get_mut(conn) {
+                    sessions::receive(&mut self.core, session, data, outbox);
+                }
+            }
+            Event::Sent { conn, bytes } => {
+                if let Some(session) = self.sessions.get_mut(conn) {
+                    session.output.sent(bytes);
+                    sessions::settle(&mut self.core, session, outbox);
+                }
+            }
+            Event::Message { from, message } => self.receive_message(from, message, outbox),
+            Event::Open { conn, origin } => {
+                let session = self.core.new_session(conn, origin);
+                self.sessions.insert(session);
+            }
+            Event::Closed { conn } => self.sessions.remove(conn),
+            Event::EffectDone { ticket, result } => self.effect_done(ticket, result, outbox),
+            Event::Tick => self.tick(outbox),
+        }
+    }
+
+    /// Sends what has gathered: batches to peers, and the list of connections with output.
+    pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
+        self.core.now = now;
+        self.core.flush_peers(outbox);
+    }
+
+    /// Moves what may be sent into `buffer`, which must be empty; its memory is used again.
+    pub fn take_output(&mut self, conn: ConnId, buffer: &mut Vec<u8>) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.listed = false;
+            session.output.take(buffer);
+        }
+    }
+
+    /// Microseconds until a tick is wanted; `None` if nothing is to be done until something
+    /// happens.
+    pub fn tick_in_us(&self, now: Now) -> Option<u64> {
+        let core = &self.core;
+        let periodic = core.sampler_wants_tick()
+            || core.active_expire && core.shard.has_expiring()
+            || core.pause.is_some()
+            || !self.sessions.is_empty() && core.settings.config.timeout > 0
+            || core.soft_limits_watched;
+        periodic.then(|| (core.last_tick_us + TICK_US).saturating_sub(now.monotonic_us))
+    }
+
+    fn receive_message(&mut self, from: ShardId, message: Message, outbox: &mut Outbox) {
+        match message {
+            Message::Requests(batch) => self.core.serve_batch(from, batch),
+            Message::Replies(replies) => self.take_replies(from, replies, outbox),
+            Message::Part(part) => self.receive_part(part, outbox),
+            Message::PartDone(done) => self.part_done(*done, outbox),
+            Message::Release(release) => self.release(*release, outbox),
+        }
+    }
+
+    fn tick(&mut self, outbox: &mut Outbox) {
+        self.core.last_tick_us = self.core.now.monotonic_us;
+        self.core.sample();
+        self.core.sweep_expired();
+        if self.core.pause.is_some_and(|pause| pause.until_us <= self.core.now.monotonic_us) {
+            self.core.pause = None;
+            self.end_pause(outbox);
+        }
+        self.enforce_limits(outbox);
+    }
+
+    /// Lets the sessions go on that CLIENT PAUSE had stopped.
+    fn end_pause(&mut self, outbox: &mut Outbox) {
+        for session in self.sessions.iter_mut() {
+            if session.stall.contains(Stall::PAUSED) {
+                session.stall.remove(Stall::PAUSED);
+                sessions::settle(&mut self.core, session, outbox);
+            }
+        }
+    }
+
+    /// Closes connections that have been idle for `timeout` or over a soft output limit too long.
+    fn enforce_limits(&mut self, outbox: &mut Outbox) {
+        self.core.soft_limits_watched = false;
+        for session in self.sessions.iter_mut() {
+            if self.core.is_idle_too_long(session) || self.core.is_over_output_limit(session) {
+                close_now(session, outbox);
+            }
+        }
+    }
+}
+
+/// Ends a connection at once; what it had not been sent is lost.
+fn close_now(session: &mut Session, outbox: &mut Outbox) {
+    if !session.stall.contains(Stall::CLOSING) {
+        session.stall.insert(Stall::CLOSING);
+        outbox.control.push((session.conn, ConnControl::CloseNow));
+    }
+}
+
+/// Ends a connection when its output has been sent.
+fn close_after_output(session: &mut Session, outbox: &mut Outbox) {
+    if !session.stall.contains(Stall::CLOSING) {
+        session.stall.insert(Stall::CLOSING);
+        outbox.control.push((session.conn, ConnControl::CloseAfterOutput));
+    }
+}

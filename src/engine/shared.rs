@@ -71,6 +71,8 @@ pub struct Shared {
     pub started_unix_ms: u64,
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
+    /// The memory of the machine or of the control group, for `maxmemory` as a percentage.
+    pub total_memory_bytes: u64,
     newest: Mutex<Arc<Settings>>,
 }
 
@@ -82,7 +84,9 @@ impl Shared {
         started_unix_ms: u64,
         run_id: String,
     ) -> Self {
+        let total_memory_bytes = host.facts().total_system_memory_bytes;
         Shared {
+            total_memory_bytes,
             cores: (0..shards).map(|_| CoreCounters::default()).collect(),
             access: Default::default(),
             host,

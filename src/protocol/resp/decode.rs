@@ -1,6 +1,6 @@
 //! Requests: from bytes, cut anywhere, to borrowed arguments.
 
-use crate::protocol::args::{Args, OwnedArgs, Span};
+use crate::protocol::args::{OwnedArgs, Span};
 use crate::text::quote;
 
 /// The longest inline command, and the longest `*` or `$` header line (Redis: PROTO_INLINE_MAX_SIZE).
@@ -28,7 +28,7 @@ pub struct Limits {
 pub enum Decoded {
     /// A command, its arguments in the span list, in the first `consumed` bytes.
     Command { consumed: usize },
-    /// A command whose arguments had to be unquoted: they are in [`Decoder::inline`].
+    /// A command whose arguments had to be unquoted: fetch them with [`Decoder::take_inline`].
     Inline { consumed: usize },
     /// Nothing to run: an empty line, `*0` or `*-1`.
     Nothing { consumed: usize },
@@ -109,8 +109,8 @@ impl Decoder {
     }
 
     /// The arguments of the last [`Decoded::Inline`].
-    pub fn inline(&self) -> Args<'_> {
-        self.inline.as_args()
+    pub fn take_inline(&mut self) -> OwnedArgs {
+        std::mem::take(&mut self.inline)
     }
 
     fn multibulk(
@@ -180,7 +180,7 @@ impl Decoder {
         }
         let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
         self.inline.clear();
-        let arguments = quote::split(line).ok_or(ProtocolError::UnbalancedQuotes)?;
+        let arguments = quote::split_args(line).map_err(|_| ProtocolError::UnbalancedQuotes)?;
         for argument in &arguments {
             self.inline.push(argument);
         }

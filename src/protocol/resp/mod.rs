@@ -5,6 +5,8 @@
 
 mod decode;
 mod reply;
+mod scan;
 
 pub use decode::{Decoded, Decoder, Limits, ProtocolError};
 pub use reply::{Reply, Version};
+pub use scan::{array_elements, integer, is_null};

@@ -132,15 +132,6 @@ impl<'a> Reply<'a> {
         });
     }
 
-    /// A double: a bulk string in RESP2. The shortest digits that read back as the same value.
-    pub fn double(&mut self, value: f64) {
-        let text = number::format_f64(value);
-        match self.version {
-            Version::Resp2 => self.bulk(text.as_bytes()),
-            Version::Resp3 => self.line(b',', text.as_bytes()),
-        }
-    }
-
     /// Text for people, such as INFO's: verbatim in RESP3, a bulk string in RESP2.
     pub fn verbatim(&mut self, text: &str) {
         match self.version {

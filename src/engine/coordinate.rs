@@ -1,0 +1,411 @@
+//! Commands with keys on several shards: parts go out, results come in, one reply leaves.
+//!
+//! While its command is under way the session runs nothing else, so what the client sent before is
+//! ahead of the parts in every inbox, and what it sent behind sees their effects.
+
+use super::Engine;
+use super::core::{ConnReply, Core};
+use super::dispatch::reply_later;
+use super::event::{Outbox, ShardId};
+use super::merge::merge;
+use super::operations;
+use super::sessions::settle;
+use super::task::{Finish, TaskResult};
+use crate::commands::{CommandError, Context, Handler, KeyFlags, Merge, Row};
+use crate::protocol::Args;
+use crate::protocol::args::OwnedArgs;
+use crate::protocol::resp::{Reply, Version};
+use crate::session::{Session, Stall};
+use crate::txn::{
+    Grant, LockKey, LockMode, Message, Part, PartDone, PartResult, Release, Stored, TxnId, Work,
+    shard_of_key,
+};
+
+/// A command under way on several shards, kept by the core whose connection sent it.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    reply: ConnReply,
+    row: &'static Row,
+    args: OwnedArgs,
+    db: usize,
+    version: Version,
+    kind: Kind,
+    /// The shards with a part, and whether it holds locks there until the release.
+    parts: Vec<(ShardId, bool)>,
+    /// By part.
+    results: Vec<Option<PartResult>>,
+    waiting: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// The parts' replies are merged; `owners[i]` is the part of key `i`.
+    Merge {
+        merge: Merge,
+        owners: Vec<usize>,
+    },
+    /// Entries are fetched, the command runs on them here, and what it wrote goes back.
+    Gather {
+        keys: Vec<GatheredKey>,
+    },
+    Task(Finish),
+}
+
+#[derive(Debug)]
+pub(super) struct GatheredKey {
+    part: usize,
+    db: u8,
+    key: Box<[u8]>,
+    written: bool,
+}
+
+impl Transaction {
+    pub fn new(
+        reply: ConnReply,
+        row: &'static Row,
+        args: OwnedArgs,
+        db: usize,
+        version: Version,
+        kind: Kind,
+        parts: Vec<(ShardId, bool)>,
+    ) -> Self {
+        let waiting = parts.len();
+        let results = parts.iter().map(|_| None).collect();
+        Transaction { reply, row, args, db, version, kind, parts, results, waiting }
+    }
+}
+
+impl Core {
+    /// Registers a command under way; returns its number.
+    pub fn start(&mut self, transaction: Transaction) -> u64 {
+        let number = self.next_txn;
+        self.next_txn += 1;
+        self.transactions.insert(number, transaction);
+        number
+    }
+
+    /// A command on every shard, such as DBSIZE: each is held still until all have answered.
+    pub fn start_every_shard(
+        &mut self,
+        session: &mut Session,
+        row: &'static Row,
+        args: Args<'_>,
+        how: Merge,
+        outbox: &mut Outbox,
+    ) {
+        let reply = reply_later(session);
+        let (db, version) = (session.client.db, session.client.version);
+        if self.shard_count == 1 {
+            let mut part = Vec::new();
+            self.run_handler(row, args, db, version, &mut part);
+            let random = self.shard.next_random();
+            let mut merged = Vec::new();
+            merge(how, &[part], &[], random, &mut Reply::new(&mut merged, version));
+            return session.output.fill(reply.sequence, &merged);
+        }
+        session.stall.insert(Stall::TRANSACTION);
+        let args = OwnedArgs::from(args);
+        let number = self.start(Transaction::new(
+            reply,
+            row,
+            OwnedArgs::default(),
+            db,
+            version,
+            Kind::Merge { merge: how, owners: Vec::new() },
+            (0..self.shard_count).map(|shard| (shard, true)).collect(),
+        ));
+        for shard in 0..self.shard_count {
+            let work = Work::Run { row, args: args.clone(), db: db as u8, version };
+            let txn = TxnId { coordinator: self.shard_id, number };
+            let part = Part { txn, locks: Vec::new(), whole_shard: true, work };
+            outbox.ordered.push((shard, Message::Part(Box::new(part))));
+        }
+    }
+
+    /// A command that each shard can run with its own keys, such as MGET or MSET.
+    pub fn start_split(
+        &mut self,
+        session: &mut Session,
+        row: &'static Row,
+        args: Args<'_>,
+        how: Merge,
+        outbox: &mut Outbox,
+    ) {
+        let reply = reply_later(session);
+        session.stall.insert(Stall::TRANSACTION);
+        let (db, version) = (session.client.db, session.client.version);
+        let mode = if row.writes() { LockMode::Exclusive } else { LockMode::Shared };
+        let step = row.keys.first().map_or(1, |spec| spec.step);
+        let mut part_of_shard = vec![usize::MAX; self.shard_count];
+        let mut parts: Vec<(ShardId, OwnedArgs, Vec<LockKey>)> = Vec::new();
+        let mut owners = Vec::new();
+        for position in row.key_positions(args.len()) {
+            let key = args.at(position);
+            let shard = shard_of_key(key, self.shard_count);
+            if part_of_shard[shard] == usize::MAX {
+                part_of_shard[shard] = parts.len();
+                let mut own = OwnedArgs::default();
+                own.push(args.at(0));
+                parts.push((shard, own, Vec::new()));
+            }
+            let part = part_of_shard[shard];
+            owners.push(part);
+            let (_, own, locks) = &mut parts[part];
+            locks.push(LockKey { key: key.into(), mode });
+            for argument in args.from(position).iter().take(step) {
+                own.push(argument);
+            }
+        }
+        let number = self.start(Transaction::new(
+            reply,
+            row,
+            OwnedArgs::default(),
+            db,
+            version,
+            Kind::Merge { merge: how, owners },
+            parts.iter().map(|(shard, ..)| (*shard, true)).collect(),
+        ));
+        for (shard, args, mut locks) in parts {
+            merge_locks(&mut locks);
+            let work = Work::Run { row, args, db: db as u8, version };
+            let txn = TxnId { coordinator: self.shard_id, number };
+            let part = Part { txn, locks, whole_shard: false, work };
+            outbox.ordered.push((shard, Message::Part(Box::new(part))));
+        }
+    }
+
+    /// A command that reads here and writes there, such as RENAME: its keys come to this core.
+    pub fn start_gather(
+        &mut self,
+        session: &mut Session,
+        row: &'static Row,
+        args: Args<'_>,
+        outbox: &mut Outbox,
+    ) {
+        let reply = reply_later(session);
+        session.stall.insert(Stall::TRANSACTION);
+        let (db, version) = (session.client.db, session.client.version);
+        let mut shards: Vec<ShardId> = Vec::new();
+        let mut keys: Vec<GatheredKey> = Vec::new();
+        for spec in row.keys {
+            let written = !spec.flags.contains(KeyFlags::RO);
+            for position in spec.positions(args.len()) {
+                let key = args.at(position);
+                let shard = shard_of_key(key, self.shard_count);
+                let part = shards.iter().position(|&known| known == shard).unwrap_or_else(|| {
+                    shards.push(shard);
+                    shards.len() - 1
+                });
+                for db in row.databases(args, db) {
+                    keys.push(GatheredKey { part, db: db as u8, key: key.into(), written });
+                }
+            }
+        }
+        let mut locks: Vec<Vec<LockKey>> = shards.iter().map(|_| Vec::new()).collect();
+        let mut fetches: Vec<Vec<(u8, Box<[u8]>)>> = shards.iter().map(|_| Vec::new()).collect();
+        for key in &keys {
+            let mode = if key.written { LockMode::Exclusive } else { LockMode::Shared };
+            locks[key.part].push(LockKey { key: key.key.clone(), mode });
+            fetches[key.part].push((key.db, key.key.clone()));
+        }
+        let number = self.start(Transaction::new(
+            reply,
+            row,
+            OwnedArgs::from(args),
+            db,
+            version,
+            Kind::Gather { keys },
+            shards.iter().map(|&shard| (shard, true)).collect(),
+        ));
+        for ((shard, mut locks), keys) in shards.into_iter().zip(locks).zip(fetches) {
+            merge_locks(&mut locks);
+            let txn = TxnId { coordinator: self.shard_id, number };
+            let part = Part { txn, locks, whole_shard: false, work: Work::Fetch { keys } };
+            outbox.ordered.push((shard, Message::Part(Box::new(part))));
+        }
+    }
+
+    /// Runs a gathered command on what was fetched. Returns its reply and what it left at each
+    /// key that it may write, by part.
+    fn run_gathered(&mut self, transaction: &mut Transaction) -> (Vec<u8>, Vec<Vec<Stored>>) {
+        let mut stores: Vec<Vec<Stored>> = transaction.parts.iter().map(|_| Vec::new()).collect();
+        let mut out = Vec::new();
+        let Kind::Gather { keys } = &transaction.kind else { return (out, stores) };
+        let Handler::Keyed(handler, _) = transaction.row.handler else { return (out, stores) };
+        for result in transaction.results.iter_mut() {
+            let Some(PartResult::Entries(entries)) = result.take() else { continue };
+            for (db, entry) in entries {
+                self.scratch.db_mut(usize::from(db)).insert(entry, 0);
+            }
+        }
+        let mut context = Context {
+            shard: &mut self.scratch,
+            db_index: transaction.db,
+            now: self.now.unix_ms,
+            config: &self.settings.config,
+            reply: Reply::new(&mut out, transaction.version),
+            shard_index: self.shard_id,
+            shard_count: self.shard_count,
+        };
+        let result = handler(&mut context, transaction.args.as_args());
+        self.count_call(transaction.row, result.as_ref().err());
+        if let Err(error) = &result {
+            out.clear();
+            Reply::new(&mut out, transaction.version).error_bytes(&error.message());
+        }
+        for key in keys {
+            let entry = self.scratch.db_mut(usize::from(key.db)).remove(&key.key, 0);
+            if key.written && result.is_ok() {
+                stores[key.part].push(Stored { db: key.db, key: key.key.clone(), entry });
+            }
+        }
+        let gathered = std::mem::take(&mut self.scratch.stats);
+        self.shard.stats.keyspace_hits += gathered.keyspace_hits;
+        self.shard.stats.keyspace_misses += gathered.keyspace_misses;
+        (out, stores)
+    }
+
+    /// Merges the replies of a command that ran in parts.
+    fn merge_parts(&mut self, transaction: &mut Transaction) -> Vec<u8> {
+        let mut out = Vec::new();
+        let version = transaction.version;
+        let Kind::Merge { merge: how, owners } = &transaction.kind else { return out };
+        let mut replies = Vec::with_capacity(transaction.results.len());
+        for result in transaction.results.iter_mut() {
+            let Some(PartResult::Reply(reply)) = result.take() else { continue };
+            replies.push(reply);
+        }
+        let random = self.shard.next_random();
+        merge(*how, &replies, owners, random, &mut Reply::new(&mut out, version));
+        out
+    }
+
+    pub fn count_call(&mut self, row: &'static Row, error: Option<&CommandError>) {
+        let stats = &mut self.stats.by_command[row.id];
+        stats.calls += 1;
+        if let Some(error) = error {
+            stats.failed += 1;
+            self.count_error(error);
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn receive_part(&mut self, part: Box<Part>, outbox: &mut Outbox) {
+        let granted = if part.is_locking() { self.core.locks.arrive(part) } else { Some(part) };
+        if let Some(part) = granted {
+            self.run_part(*part, outbox);
+        }
+    }
+
+    fn run_part(&mut self, part: Part, outbox: &mut Outbox) {
+        let result = match part.work {
+            Work::Run { row, args, db, version } => {
+                let mut out = Vec::new();
+                self.core.run_handler(row, args.as_args(), usize::from(db), version, &mut out);
+                PartResult::Reply(out)
+            }
+            Work::Fetch { keys } => PartResult::Entries(self.core.fetch(keys)),
+            Work::Task(task) => PartResult::Task(Box::new(self.run_task(task, outbox))),
+        };
+        let done = PartDone { txn: part.txn, shard: self.core.shard_id, result };
+        outbox.messages.push((part.txn.coordinator, Message::PartDone(Box::new(done))));
+    }
+
+    pub(super) fn part_done(&mut self, done: PartDone, outbox: &mut Outbox) {
+        let number = done.txn.number;
+        let Some(transaction) = self.core.transactions.get_mut(&number) else { return };
+        let part = transaction.parts.iter().position(|(shard, _)| *shard == done.shard);
+        let Some(part) = part.filter(|&part| transaction.results[part].is_none()) else {
+            debug_assert!(false, "a part answered twice, or was never asked");
+            return;
+        };
+        transaction.results[part] = Some(done.result);
+        transaction.waiting -= 1;
+        if transaction.waiting == 0
+            && let Some(transaction) = self.core.transactions.remove(&number)
+        {
+            self.finish(number, transaction, outbox);
+        }
+    }
+
+    /// Every result is here and every lock is held: this is the moment the command takes effect.
+    fn finish(&mut self, number: u64, mut transaction: Transaction, outbox: &mut Outbox) {
+        let mut stores = Vec::new();
+        let reply = match &transaction.kind {
+            Kind::Merge { .. } => self.core.merge_parts(&mut transaction),
+            Kind::Gather { .. } => {
+                let (reply, written) = self.core.run_gathered(&mut transaction);
+                stores = written;
+                reply
+            }
+            Kind::Task(finish) => {
+                let finish = finish.clone();
+                let results = task_results(&mut transaction.results);
+                let version = transaction.version;
+                operations::finish(self, finish, results, version, transaction.reply, outbox)
+            }
+        };
+        let txn = TxnId { coordinator: self.core.shard_id, number };
+        let mut stores = stores.into_iter();
+        for &(shard, locking) in &transaction.parts {
+            let store = stores.next().unwrap_or_default();
+            if locking {
+                let release = Release { txn, store };
+                outbox.messages.push((shard, Message::Release(Box::new(release))));
+            }
+        }
+        self.complete(transaction.reply, &reply, outbox);
+    }
+
+    /// Fills the slot of a command that stalled its session, and lets the session go on.
+    pub(super) fn complete(&mut self, to: ConnReply, reply: &[u8], outbox: &mut Outbox) {
+        if let Some(session) = self.sessions.get_mut(to.conn) {
+            session.output.fill(to.sequence, reply);
+            session.stall.remove(Stall::TRANSACTION);
+            settle(&mut self.core, session, outbox);
+        }
+    }
+
+    /// A multi-shard command is over: stores what it left here, and runs what waited for it.
+    pub(super) fn release(&mut self, release: Release, outbox: &mut Outbox) {
+        for stored in release.store {
+            let db = self.core.shard.db_mut(usize::from(stored.db));
+            match stored.entry {
+                Some(entry) => db.insert(entry, 0),
+                None => db.remove(&stored.key, 0),
+            };
+        }
+        let mut granted = Vec::new();
+        self.core.locks.release(release.txn, &mut granted);
+        for grant in granted {
+            match grant {
+                Grant::Part(part) => self.run_part(*part, outbox),
+                Grant::Request(waited) => {
+                    let args = waited.args.as_args();
+                    self.core.answer(waited.from, &waited.request, args);
+                }
+            }
+        }
+    }
+}
+
+/// Each key once, with the stronger of the modes it was wanted in.
+fn merge_locks(locks: &mut Vec<LockKey>) {
+    locks.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    locks.dedup_by(|later, kept| {
+        let same = later.key == kept.key;
+        if same && later.mode == LockMode::Exclusive {
+            kept.mode = LockMode::Exclusive;
+        }
+        same
+    });
+}
+
+fn task_results(results: &mut [Option<PartResult>]) -> Vec<TaskResult> {
+    let tasks = results.iter_mut().filter_map(|result| match result.take() {
+        Some(PartResult::Task(task)) => task.downcast::<TaskResult>().ok(),
+        _ => None,
+    });
+    tasks.map(|result| *result).collect()
+}

@@ -1,0 +1,292 @@
+//! The state of one core that commands work on: everything but the sessions.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hashbrown::HashMap;
+
+use super::coordinate::Transaction;
+use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
+use super::peers::Peers;
+use super::shared::{Settings, Shared};
+use super::{EngineSetup, TICK_US};
+use crate::access::{Decision, Password, Peer, Reason};
+use crate::commands::{CommandError, CommandTable, ReplyMode, Row, table};
+use crate::protocol::Span;
+use crate::protocol::resp::Version;
+use crate::session::{ClientState, OutputClass, Session};
+use crate::store::{Entry, Shard};
+use crate::txn::{ConnId, Locks};
+
+/// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
+/// reached, so that a full server can still be asked and mended.
+const RESERVED_LOCAL_CLIENTS: usize = 8;
+/// Keys that one tick's sweep for expired ones looks at, and the most it does when it finds many.
+const SWEEP_KEYS: usize = 512;
+const SWEEP_ROUNDS_MAX: usize = 16;
+
+/// CLIENT PAUSE.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pause {
+    pub until_us: u64,
+    pub writes_only: bool,
+}
+
+/// What this core has done since the start or the last CONFIG RESETSTAT.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EngineStats {
+    pub commands: u64,
+    pub ops_per_sec: u64,
+    /// Error replies, by code.
+    pub errors: HashMap<Box<str>, u64>,
+    /// By the row's place in the table.
+    pub by_command: Vec<CommandStats>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CommandStats {
+    pub calls: u64,
+    /// Refused before the handler ran.
+    pub rejected: u64,
+    /// The handler answered with an error.
+    pub failed: u64,
+}
+
+pub(super) struct Core {
+    pub shard_id: ShardId,
+    pub shard_count: usize,
+    pub table: &'static CommandTable,
+    pub shard: Shard,
+    /// Where gathered keys are worked on; empty between commands.
+    pub scratch: Shard,
+    pub shared: Arc<Shared>,
+    pub settings: Arc<Settings>,
+    pub locks: Locks,
+    pub peers: Peers,
+    pub now: Now,
+    pub transactions: HashMap<u64, Transaction>,
+    pub next_txn: u64,
+    /// Effects under way, by ticket: the transaction that waits for each.
+    pub effects: HashMap<u64, ConnReply>,
+    pub next_ticket: u64,
+    pub stats: EngineStats,
+    pub pause: Option<Pause>,
+    pub active_expire: bool,
+    pub last_tick_us: u64,
+    /// A session may be over its soft output limit; looked at in every tick while set.
+    pub soft_limits_watched: bool,
+    /// Commands counted at the last sample.
+    sampled_commands: u64,
+    sampled_us: u64,
+    /// Scratch for the decoder.
+    pub spans: Vec<Span>,
+}
+
+/// A reply slot of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConnReply {
+    pub conn: ConnId,
+    pub sequence: u32,
+}
+
+impl Core {
+    pub fn new(setup: EngineSetup) -> Self {
+        let settings = Arc::clone(&setup.shared.settings());
+        Core {
+            shard_id: setup.shard,
+            shard_count: setup.shards,
+            table: table(),
+            shard: Shard::new(setup.seed),
+            scratch: Shard::new(setup.seed.rotate_left(32)),
+            shared: setup.shared,
+            settings,
+            locks: Locks::default(),
+            peers: Peers::new(setup.shards),
+            now: Now::default(),
+            transactions: HashMap::new(),
+            next_txn: 0,
+            effects: HashMap::new(),
+            next_ticket: 0,
+            stats: EngineStats {
+                by_command: vec![CommandStats::default(); table().by_id().len()],
+                ..EngineStats::default()
+            },
+            pause: None,
+            active_expire: true,
+            last_tick_us: 0,
+            soft_limits_watched: false,
+            sampled_commands: 0,
+            sampled_us: 0,
+            spans: Vec::new(),
+        }
+    }
+
+    /// See [`super::Engine::admit`].
+    pub fn admit(&mut self, peer: &Peer) -> Result<(), Vec<u8>> {
+        let access = &self.shared.access;
+        if let Decision::Refuse(rule) = self.settings.access.decide(peer) {
+            access.refused(self.now.unix_ms, peer, Reason::from(rule));
+            let text = self.settings.access.denied_text(rule, peer);
+            return Err(format!("-{text}\r\n").into_bytes());
+        }
+        let reserved = if peer.is_local() { RESERVED_LOCAL_CLIENTS } else { 0 };
+        let max = self.settings.config.maxclients as usize;
+        if self.shared.connections() >= max + reserved {
+            access.refused(self.now.unix_ms, peer, Reason::MaxClients);
+            return Err(b"-ERR max number of clients reached\r\n".to_vec());
+        }
+        access.accepted();
+        Ok(())
+    }
+
+    pub fn new_session(&self, conn: ConnId, origin: ClientOrigin) -> Session {
+        let client = ClientState {
+            id: origin.id,
+            peer: origin.peer,
+            addr: origin.addr,
+            laddr: origin.laddr,
+            fd: origin.fd,
+            name: Vec::new(),
+            lib_name: Vec::new(),
+            lib_ver: Vec::new(),
+            version: Version::Resp2,
+            db: 0,
+            authenticated: !self.requires_password(),
+            reply_mode: ReplyMode::On,
+            skip_reply: false,
+            no_evict: false,
+            no_touch: false,
+            created_us: self.now.monotonic_us,
+            active_us: self.now.monotonic_us,
+            last_command: None,
+            input_bytes: 0,
+            commands: 0,
+            over_soft_limit_since_us: None,
+        };
+        Session::new(conn, client)
+    }
+
+    pub fn requires_password(&self) -> bool {
+        self.password().is_some()
+    }
+
+    pub fn password(&self) -> Option<&Password> {
+        self.settings.access.password()
+    }
+
+    /// True if `maxmemory` is reached, which makes commands that take memory fail. Each shard may
+    /// hold its share of the budget.
+    pub fn is_out_of_memory(&self) -> bool {
+        let max = self.settings.config.maxmemory.bytes(self.shared.total_memory_bytes);
+        max > 0 && (self.shard.allocated_bytes() * self.shard_count) as u64 > max
+    }
+
+    pub fn is_idle_too_long(&self, session: &Session) -> bool {
+        let timeout_us = self.settings.config.timeout.saturating_mul(1_000_000);
+        timeout_us > 0
+            && session.output.awaited() == 0
+            && self.now.monotonic_us.saturating_sub(session.client.active_us) > timeout_us
+    }
+
+    /// Whether the session's unsent output is over its hard limit, or has been over the soft one
+    /// for as long as that allows.
+    pub fn is_over_output_limit(&mut self, session: &mut Session) -> bool {
+        let limit = match session.client.output_class() {
+            OutputClass::Normal => self.settings.config.client_output_buffer_limit.normal,
+        };
+        let unsent = session.output.unsent_bytes() as u64;
+        if limit.hard > 0 && unsent > limit.hard {
+            return true;
+        }
+        if limit.soft == 0 || unsent <= limit.soft {
+            session.client.over_soft_limit_since_us = None;
+            return false;
+        }
+        self.soft_limits_watched = true;
+        let now = self.now.monotonic_us;
+        let since = *session.client.over_soft_limit_since_us.get_or_insert(now);
+        now - since > limit.soft_seconds.saturating_mul(1_000_000)
+    }
+
+    pub fn count_error(&mut self, error: &CommandError) {
+        let message = error.message();
+        let code = message.split(|&byte| byte == b' ').next().unwrap_or(&[]);
+        // Codes are ours; the bound holds whatever a text might begin with.
+        if self.stats.errors.len() < 128 {
+            let code = String::from_utf8_lossy(code).into_owned().into_boxed_str();
+            *self.stats.errors.entry(code).or_default() += 1;
+        }
+    }
+
+    /// Refuses a command before its handler runs.
+    pub fn count_rejected(&mut self, row: &'static Row) {
+        self.stats.by_command[row.id].rejected += 1;
+    }
+
+    pub fn sampler_wants_tick(&self) -> bool {
+        self.stats.commands != self.sampled_commands || self.stats.ops_per_sec > 0
+    }
+
+    /// Measures the rate of commands since the last tick.
+    pub fn sample(&mut self) {
+        let elapsed_us = self.now.monotonic_us.saturating_sub(self.sampled_us);
+        if elapsed_us < TICK_US / 2 {
+            return;
+        }
+        let commands = self.stats.commands.saturating_sub(self.sampled_commands);
+        self.stats.ops_per_sec = commands.saturating_mul(1_000_000) / elapsed_us;
+        self.sampled_commands = self.stats.commands;
+        self.sampled_us = self.now.monotonic_us;
+    }
+
+    /// One tick's share of giving expired keys' memory back: more while many are found.
+    pub fn sweep_expired(&mut self) {
+        if !self.active_expire || !self.locks.is_idle() {
+            return;
+        }
+        for _ in 0..SWEEP_ROUNDS_MAX {
+            let before = self.shard.stats.expired_keys;
+            self.shard.sweep_expired(SWEEP_KEYS, self.now.unix_ms);
+            if self.shard.stats.expired_keys - before < SWEEP_KEYS as u64 / 4 {
+                return;
+            }
+        }
+    }
+
+    /// Copies of what there is at these keys; the locks on them are held.
+    pub fn fetch(&self, keys: Vec<(u8, Box<[u8]>)>) -> Vec<(u8, Entry)> {
+        let found = keys.into_iter().filter_map(|(db, key)| {
+            let entry = self.shard.db(usize::from(db)).get(&key, self.now.unix_ms)?;
+            Some((db, entry.with_key(&key)))
+        });
+        found.collect()
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_stats(&mut self) {
+        self.shard.stats = Default::default();
+        let by_command = vec![CommandStats::default(); self.table.by_id().len()];
+        self.stats = EngineStats { by_command, ..EngineStats::default() };
+        self.sampled_commands = 0;
+        self.peers.passes = 0;
+        let counters = &self.shared.cores[self.shard_id];
+        for counter in
+            [&counters.connections_received, &counters.net_input_bytes, &counters.net_output_bytes]
+        {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks the runtime for work that blocks; its end fills the reply slot.
+    pub fn start_effect(
+        &mut self,
+        reply: ConnReply,
+        effect: impl FnOnce(Ticket) -> Effect,
+        outbox: &mut Outbox,
+    ) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.effects.insert(ticket, reply);
+        outbox.effects.push(effect(Ticket(ticket)));
+    }
+}

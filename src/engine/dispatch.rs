@@ -1,0 +1,267 @@
+//! From a command's arguments to its row, the checks that come before it, and the shard that runs it.
+
+use std::ops::ControlFlow;
+
+use super::core::{ConnReply, Core};
+use super::event::Outbox;
+use super::peers::lock_mode;
+use super::{close_now, operations};
+use crate::commands::{CommandError, Flags, Handler, Lookup, ReplyMode, Row, Spread};
+use crate::protocol::Args;
+use crate::protocol::resp::Reply;
+use crate::session::{Session, Stall};
+use crate::text::number;
+use crate::txn::{ShardId, shard_of_key};
+
+/// How much of unknown commands and their arguments an error text repeats.
+const QUOTED_BYTES_MAX: usize = 128;
+
+/// Carries out one command. `Break` means that it must be presented again once the session is no
+/// longer stalled.
+pub(super) fn execute(
+    core: &mut Core,
+    session: &mut Session,
+    args: Args<'_>,
+    outbox: &mut Outbox,
+) -> ControlFlow<()> {
+    let row = match core.table.lookup(args.at(0), args.get(1)) {
+        Lookup::Found(row) => row,
+        unknown => {
+            reject_unknown(core, session, args, unknown, outbox);
+            return ControlFlow::Continue(());
+        }
+    };
+    if let Err(error) = check(core, session, row, args) {
+        core.count_rejected(row);
+        refuse(core, session, &error);
+        return ControlFlow::Continue(());
+    }
+    if let Some(pause) = core.pause
+        && (!pause.writes_only || row.writes())
+        && row.name != "client"
+    {
+        session.stall.insert(Stall::PAUSED);
+        return ControlFlow::Break(());
+    }
+    core.stats.commands += 1;
+    session.client.commands += 1;
+    session.client.last_command = Some(row);
+    match row.handler {
+        Handler::Keyed(_, spread) => run_keyed(core, session, row, args, spread, outbox),
+        Handler::Anywhere(_) => run_here(core, session, row, args),
+        Handler::Engine(parse) => match parse(args) {
+            Ok(operation) => {
+                core.stats.by_command[row.id].calls += 1;
+                operations::carry_out(core, session, row, operation, outbox);
+            }
+            Err(error) => fail(core, session, row, &error),
+        },
+        Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
+        Handler::Cursor(_) => {
+            let shard = cursor_shard(args).min(core.shard_count - 1);
+            run_on_shard(core, session, row, args, shard);
+        }
+        Handler::Container => {
+            let error = wrong_arity(row);
+            refuse(core, session, &error);
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// What holds for every command, checked from its row alone.
+#[inline]
+fn check(
+    core: &Core,
+    session: &Session,
+    row: &'static Row,
+    args: Args<'_>,
+) -> Result<(), CommandError> {
+    if !row.arity_allows(args.len()) {
+        return Err(wrong_arity(row));
+    }
+    if !session.client.authenticated && !row.flags.contains(Flags::NO_AUTH) {
+        return Err(CommandError::text("NOAUTH Authentication required."));
+    }
+    if row.flags.contains(Flags::DENYOOM) && core.is_out_of_memory() {
+        return Err(CommandError::OutOfMemory);
+    }
+    if row.flags.contains(Flags::DEBUG) && !operations::debug_is_allowed(core, session) {
+        return Err(CommandError::text(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \
+             \"local\", you can run it from a local connection, otherwise you need to set this \
+             option in the configuration file, and then restart the server.",
+        ));
+    }
+    Ok(())
+}
+
+/// Runs a command with keys here, on another shard, or on several.
+#[inline]
+fn run_keyed(
+    core: &mut Core,
+    session: &mut Session,
+    row: &'static Row,
+    args: Args<'_>,
+    spread: Spread,
+    outbox: &mut Outbox,
+) {
+    if core.shard_count == 1 && core.locks.is_idle() {
+        return run_here(core, session, row, args);
+    }
+    let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
+    let Some(first) = keys.next() else { return run_here(core, session, row, args) };
+    let shard = shard_of_key(first, core.shard_count);
+    if spread == Spread::OneKey || keys.all(|key| shard_of_key(key, core.shard_count) == shard) {
+        return run_on_shard(core, session, row, args, shard);
+    }
+    match spread {
+        Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
+        Spread::Gather | Spread::OneKey => core.start_gather(session, row, args, outbox),
+    }
+}
+
+/// Runs a command whose keys all belong to one shard.
+#[inline]
+fn run_on_shard(
+    core: &mut Core,
+    session: &mut Session,
+    row: &'static Row,
+    args: Args<'_>,
+    shard: ShardId,
+) {
+    let here = shard == core.shard_id;
+    if here {
+        let keys = row.key_positions(args.len()).map(|index| args.at(index));
+        if !core.locks.must_wait(keys, lock_mode(row)) {
+            return run_here(core, session, row, args);
+        }
+    }
+    let suppressed = suppress_reply(session);
+    let sequence = session.output.reserve(suppressed);
+    let (conn, db, version) = (session.conn, session.client.db, session.client.version);
+    if here {
+        core.wait_for_locks(row, args, conn, sequence, db, version);
+    } else {
+        core.send_request(shard, row, args, conn, sequence, db, version);
+    }
+}
+
+/// Runs a command on this core's shard, its reply straight into the connection's output.
+#[inline]
+pub(super) fn run_here(core: &mut Core, session: &mut Session, row: &'static Row, args: Args<'_>) {
+    let suppressed = suppress_reply(session);
+    let (db, version) = (session.client.db, session.client.version);
+    let out = session.output.buffer();
+    let before = out.len();
+    core.run_handler(row, args, db, version, out);
+    if suppressed {
+        out.truncate(before);
+    }
+    session.output.wrote(before);
+}
+
+/// Whether CLIENT REPLY drops the reply to the command now beginning.
+#[inline]
+pub(super) fn suppress_reply(session: &mut Session) -> bool {
+    session.client.reply_mode == ReplyMode::Off || std::mem::take(&mut session.client.skip_reply)
+}
+
+/// Writes a reply that is ready now.
+pub(super) fn reply_now(session: &mut Session, write: impl FnOnce(&mut Reply<'_>)) {
+    let suppressed = suppress_reply(session);
+    let version = session.client.version;
+    let out = session.output.buffer();
+    let before = out.len();
+    write(&mut Reply::new(out, version));
+    if suppressed {
+        out.truncate(before);
+    }
+    session.output.wrote(before);
+}
+
+/// The reply slot of a command that is answered later.
+pub(super) fn reply_later(session: &mut Session) -> ConnReply {
+    let suppressed = suppress_reply(session);
+    ConnReply { conn: session.conn, sequence: session.output.reserve(suppressed) }
+}
+
+/// Answers with an error from before the handler ran.
+pub(super) fn refuse(core: &mut Core, session: &mut Session, error: &CommandError) {
+    core.count_error(error);
+    reply_now(session, |reply| reply.error_bytes(&error.message()));
+}
+
+/// Answers with the error of a command that ran.
+pub(super) fn fail(
+    core: &mut Core,
+    session: &mut Session,
+    row: &'static Row,
+    error: &CommandError,
+) {
+    core.stats.by_command[row.id].calls += 1;
+    core.stats.by_command[row.id].failed += 1;
+    refuse(core, session, error);
+}
+
+fn wrong_arity(row: &'static Row) -> CommandError {
+    let name = &row.full_name;
+    CommandError::text(format!("ERR wrong number of arguments for '{name}' command"))
+}
+
+fn reject_unknown(
+    core: &mut Core,
+    session: &mut Session,
+    args: Args<'_>,
+    unknown: Lookup,
+    outbox: &mut Outbox,
+) {
+    let name = args.at(0);
+    // What a browser sends that was lured to this port: nothing of it may run.
+    if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+        tracing::warn!(
+            addr = session.client.addr,
+            "possible cross-protocol attack: closing a client that sent an HTTP request"
+        );
+        return close_now(session, outbox);
+    }
+    let mut text;
+    match unknown {
+        Lookup::UnknownSubcommand(row) => {
+            text = b"ERR unknown subcommand '".to_vec();
+            push_quoted(&mut text, args.get(1).unwrap_or(&[]), QUOTED_BYTES_MAX);
+            text.extend_from_slice(b"'. Try ");
+            text.extend_from_slice(row.name.to_uppercase().as_bytes());
+            text.extend_from_slice(b" HELP.");
+        }
+        _ => {
+            text = b"ERR unknown command '".to_vec();
+            push_quoted(&mut text, name, QUOTED_BYTES_MAX);
+            text.extend_from_slice(b"', with args beginning with: ");
+            let mut room = QUOTED_BYTES_MAX;
+            for argument in args.from(1).iter() {
+                if room == 0 {
+                    break;
+                }
+                text.push(b'\'');
+                let quoted = push_quoted(&mut text, argument, room);
+                text.extend_from_slice(b"' ");
+                room = room.saturating_sub(quoted + 3);
+            }
+        }
+    }
+    refuse(core, session, &CommandError::Bytes(text));
+}
+
+/// Appends up to `max` bytes, up to the first NUL as C's formatting does; returns how many.
+fn push_quoted(text: &mut Vec<u8>, bytes: &[u8], max: usize) -> usize {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len()).min(max);
+    text.extend_from_slice(&bytes[..end]);
+    end
+}
+
+/// The shard that a SCAN cursor names in its lowest ten bits; its handler checks the rest.
+fn cursor_shard(args: Args<'_>) -> ShardId {
+    let cursor = args.get(1).and_then(number::parse_u64).unwrap_or(0);
+    (cursor & 0x3FF) as ShardId
+}

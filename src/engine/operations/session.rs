@@ -1,0 +1,104 @@
+//! AUTH, HELLO, QUIT, RESET, SELECT.
+
+use super::super::close_after_output;
+use super::super::core::Core;
+use super::super::dispatch::reply_now;
+use super::super::event::Outbox;
+use crate::commands::{CommandError, Hello, Outcome};
+use crate::protocol::resp::Version;
+use crate::session::Session;
+use crate::store::DATABASES;
+
+/// The version of Redis whose behaviour clients may count on.
+pub(super) const REDIS_VERSION: &str = "7.2.4";
+
+pub(super) fn auth(
+    core: &mut Core,
+    session: &mut Session,
+    user: Option<&[u8]>,
+    password: &[u8],
+) -> Outcome {
+    if user.is_none() && !core.requires_password() {
+        return Err(CommandError::text(
+            "ERR AUTH <password> called without any password configured for the default user. \
+             Are you sure your configuration is correct?",
+        ));
+    }
+    authenticate(core, session, user.unwrap_or(b"default"), password)?;
+    reply_now(session, |reply| reply.ok());
+    Ok(())
+}
+
+/// The only user is `default`; without a password any is right for it, as in Redis.
+fn authenticate(core: &mut Core, session: &mut Session, user: &[u8], password: &[u8]) -> Outcome {
+    let right = core.password().is_none_or(|expected| expected.matches(password));
+    if user != b"default" || !right {
+        core.shared.access.auth_failed();
+        tracing::debug!(addr = session.client.addr, "authentication failed");
+        return Err(CommandError::text(
+            "WRONGPASS invalid username-password pair or user is disabled.",
+        ));
+    }
+    session.client.authenticated = true;
+    Ok(())
+}
+
+pub(super) fn hello(core: &mut Core, session: &mut Session, hello: Hello<'_>) -> Outcome {
+    if let Some((user, password)) = hello.auth {
+        authenticate(core, session, user, password)?;
+    }
+    if !session.client.authenticated {
+        return Err(CommandError::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
+             HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and \
+             select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = hello.name {
+        session.client.name = name.to_vec();
+    }
+    if let Some(version) = hello.version {
+        session.client.version = version;
+    }
+    let id = session.client.id as i64;
+    let protocol = if session.client.version == Version::Resp3 { 3 } else { 2 };
+    reply_now(session, |reply| {
+        reply.map(7);
+        for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+            reply.bulk(name.as_bytes());
+            reply.bulk(value.as_bytes());
+        }
+        reply.bulk(b"proto");
+        reply.integer(protocol);
+        reply.bulk(b"id");
+        reply.integer(id);
+        for (name, value) in [("mode", "standalone"), ("role", "master")] {
+            reply.bulk(name.as_bytes());
+            reply.bulk(value.as_bytes());
+        }
+        reply.bulk(b"modules");
+        reply.array(0);
+    });
+    Ok(())
+}
+
+pub(super) fn quit(session: &mut Session, outbox: &mut Outbox) -> Outcome {
+    reply_now(session, |reply| reply.ok());
+    close_after_output(session, outbox);
+    Ok(())
+}
+
+pub(super) fn reset(core: &mut Core, session: &mut Session) -> Outcome {
+    session.client.reset(!core.requires_password());
+    reply_now(session, |reply| reply.simple("RESET"));
+    Ok(())
+}
+
+pub(super) fn select(session: &mut Session, index: usize) -> Outcome {
+    if index >= DATABASES {
+        return Err(CommandError::text("ERR DB index is out of range"));
+    }
+    session.client.db = index;
+    reply_now(session, |reply| reply.ok());
+    Ok(())
+}

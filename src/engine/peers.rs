@@ -1,0 +1,227 @@
+//! Requests to other shards and answers to theirs, gathered over a pass and sent as one batch each.
+//! The buffers travel back and forth between two shards, so that a steady stream allocates nothing.
+
+use super::Engine;
+use super::core::Core;
+use super::event::{ConnId, Outbox, ShardId};
+use super::sessions::settle;
+use crate::commands::{Context, Handler, Row};
+use crate::protocol::Args;
+use crate::protocol::args::OwnedArgs;
+use crate::protocol::resp::{Reply, Version};
+use crate::txn::{Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request};
+
+/// Buffers kept per peer for the next batches.
+const SPARES_MAX: usize = 4;
+
+#[derive(Debug, Default)]
+struct Link {
+    requests: Box<Batch>,
+    replies: Box<Replies>,
+    /// Batches of ours that came back, and answers' buffers of the peer's to be sent home.
+    spare_requests: Vec<Box<Batch>>,
+    spare_replies: Vec<Box<Replies>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Peers {
+    links: Vec<Link>,
+    /// Passes since the start.
+    pub passes: u64,
+}
+
+impl Peers {
+    pub fn new(shards: usize) -> Self {
+        Peers { links: (0..shards).map(|_| Link::default()).collect(), passes: 0 }
+    }
+}
+
+impl Core {
+    /// Sends a command to the shard that owns its keys, at the end of this pass.
+    #[inline]
+    pub fn send_request(
+        &mut self,
+        shard: ShardId,
+        row: &'static Row,
+        args: Args<'_>,
+        conn: ConnId,
+        sequence: u32,
+        db: usize,
+        version: Version,
+    ) {
+        let request = new_request(row, conn, sequence, db, version);
+        self.peers.links[shard].requests.push(args, request);
+    }
+
+    /// Keeps a command of this core's own connection until the locks on its keys are gone.
+    pub fn wait_for_locks(
+        &mut self,
+        row: &'static Row,
+        args: Args<'_>,
+        conn: ConnId,
+        sequence: u32,
+        db: usize,
+        version: Version,
+    ) {
+        let request = new_request(row, conn, sequence, db, version);
+        let owned = OwnedRequest { from: self.shard_id, request, args: OwnedArgs::from(args) };
+        self.locks.wait(Box::new(owned));
+    }
+
+    /// Runs the commands of another shard's batch and gathers the answers.
+    pub fn serve_batch(&mut self, from: ShardId, mut batch: Box<Batch>) {
+        if let Some(spare) = batch.spent.take() {
+            keep_spare(&mut self.peers.links[from].spare_replies, spare);
+        }
+        for request in &batch.requests {
+            let args = batch.args(request);
+            let row = request.row;
+            let keys = row.key_positions(args.len()).map(|index| args.at(index));
+            if self.locks.must_wait(keys, lock_mode(row)) {
+                let args = OwnedArgs::from(args);
+                let owned = OwnedRequest { from, request: *request, args };
+                self.locks.wait(Box::new(owned));
+                continue;
+            }
+            self.answer(from, request, args);
+        }
+        batch.clear();
+        let replies = &mut self.peers.links[from].replies;
+        match replies.spent {
+            None => replies.spent = Some(batch),
+            Some(_) => keep_spare(&mut self.peers.links[from].spare_requests, batch),
+        }
+    }
+
+    /// Runs one command for the shard `from` and adds its answer to that shard's batch.
+    pub fn answer(&mut self, from: ShardId, request: &Request, args: Args<'_>) {
+        let mut replies = std::mem::take(&mut self.peers.links[from].replies);
+        let before = replies.bytes.len();
+        let db = usize::from(request.db);
+        self.run_handler(request.row, args, db, request.version, &mut replies.bytes);
+        let len = (replies.bytes.len() - before) as u32;
+        replies.replies.push(RemoteReply { conn: request.conn, sequence: request.sequence, len });
+        self.peers.links[from].replies = replies;
+    }
+
+    /// Runs a command on this shard and appends its reply.
+    #[inline]
+    pub fn run_handler(
+        &mut self,
+        row: &'static Row,
+        args: Args<'_>,
+        db_index: usize,
+        version: Version,
+        out: &mut Vec<u8>,
+    ) {
+        let (Handler::Keyed(handler, _)
+        | Handler::EveryShard(handler, _)
+        | Handler::Cursor(handler)
+        | Handler::Anywhere(handler)) = row.handler
+        else {
+            debug_assert!(false, "{} has no handler for a shard", row.name);
+            return;
+        };
+        let before = out.len();
+        let mut context = Context {
+            shard: &mut self.shard,
+            db_index,
+            now: self.now.unix_ms,
+            config: &self.settings.config,
+            reply: Reply::new(out, version),
+            shard_index: self.shard_id,
+            shard_count: self.shard_count,
+        };
+        let result = handler(&mut context, args);
+        self.count_call(row, result.as_ref().err());
+        if let Err(error) = result {
+            out.truncate(before);
+            Reply::new(out, version).error_bytes(&error.message());
+        }
+    }
+
+    /// Hands the batches of this pass to the runtime.
+    pub fn flush_peers(&mut self, outbox: &mut Outbox) {
+        self.peers.passes += 1;
+        if self.shard_count == 1 && self.peers.links[0].replies.replies.is_empty() {
+            return;
+        }
+        for (shard, link) in self.peers.links.iter_mut().enumerate() {
+            // Answers first: whoever waits for them has waited longest.
+            if !link.replies.replies.is_empty() {
+                let next = link.spare_replies.pop().unwrap_or_default();
+                let replies = std::mem::replace(&mut link.replies, next);
+                outbox.messages.push((shard, Message::Replies(replies)));
+            }
+            if !link.requests.requests.is_empty() {
+                let next = link.spare_requests.pop().unwrap_or_default();
+                let mut requests = std::mem::replace(&mut link.requests, next);
+                requests.spent = link.spare_replies.pop();
+                outbox.messages.push((shard, Message::Requests(requests)));
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Answers from another shard: each fills its connection's slot.
+    pub(super) fn take_replies(
+        &mut self,
+        from: ShardId,
+        mut replies: Box<Replies>,
+        outbox: &mut Outbox,
+    ) {
+        let mut start = 0;
+        for reply in &replies.replies {
+            let end = start + reply.len as usize;
+            if let Some(session) = self.sessions.get_mut(reply.conn) {
+                session.output.fill(reply.sequence, &replies.bytes[start..end]);
+                settle(&mut self.core, session, outbox);
+            }
+            start = end;
+        }
+        let link = &mut self.core.peers.links[from];
+        if let Some(spare) = replies.spent.take() {
+            keep_spare(&mut link.spare_requests, spare);
+        }
+        replies.clear();
+        keep_spare(&mut link.spare_replies, replies);
+    }
+}
+
+pub(super) fn lock_mode(row: &Row) -> LockMode {
+    if row.writes() { LockMode::Exclusive } else { LockMode::Shared }
+}
+
+fn new_request(
+    row: &'static Row,
+    conn: ConnId,
+    sequence: u32,
+    db: usize,
+    version: Version,
+) -> Request {
+    Request { row, conn, sequence, db: db as u8, version, first_span: 0, span_count: 0 }
+}
+
+/// Keeps a buffer for later unless there are enough, or it has become too large to keep.
+fn keep_spare<T: Spare>(spares: &mut Vec<Box<T>>, spare: Box<T>) {
+    if spares.len() < SPARES_MAX && spare.kept_bytes() <= 256 * 1024 {
+        spares.push(spare);
+    }
+}
+
+trait Spare {
+    fn kept_bytes(&self) -> usize;
+}
+
+impl Spare for Batch {
+    fn kept_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+impl Spare for Replies {
+    fn kept_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+}

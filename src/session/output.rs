@@ -1,0 +1,171 @@
+//! A connection's replies, kept in the order of its requests though some come from other shards.
+//!
+//! Replies run straight into `ready` while nothing is awaited. A request to another shard reserves
+//! a slot; what is answered here behind it gathers in `staged` until the slots before it are filled.
+
+use std::collections::VecDeque;
+
+/// Bytes of an empty buffer that a connection may keep.
+const KEPT_CAPACITY_MAX: usize = 64 * 1024;
+
+#[derive(Debug, Default)]
+pub struct Output {
+    /// May be sent.
+    ready: Vec<u8>,
+    /// Local replies that follow slots, one behind the other.
+    staged: Vec<u8>,
+    /// How much of `staged` has moved to `ready`.
+    staged_start: usize,
+    slots: VecDeque<Slot>,
+    /// The sequence number of the first slot.
+    first_sequence: u32,
+    /// Bytes that replies hold in slots behind an unfilled one.
+    stored_bytes: usize,
+    /// Handed to the runtime and not yet taken by the kernel.
+    in_flight: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// Filled before its turn.
+    stored: Option<Vec<u8>>,
+    /// Bytes of `staged` that follow this slot's reply.
+    trailing: usize,
+    /// The client wants no reply to this one (CLIENT REPLY).
+    discard: bool,
+}
+
+impl Output {
+    /// Where the reply to a command that runs here is to be written, whole, right now. Call
+    /// [`Output::wrote`] afterwards with the buffer's length before.
+    #[inline]
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.slots.is_empty() { &mut self.ready } else { &mut self.staged }
+    }
+
+    /// Accounts what was appended to [`Output::buffer`] since it was `before` bytes long.
+    #[inline]
+    pub fn wrote(&mut self, before: usize) {
+        if let Some(last) = self.slots.back_mut() {
+            last.trailing += self.staged.len() - before;
+        }
+    }
+
+    /// Reserves the place of a reply that comes later; the number names it in [`Output::fill`].
+    #[inline]
+    pub fn reserve(&mut self, discard: bool) -> u32 {
+        let sequence = self.first_sequence.wrapping_add(self.slots.len() as u32);
+        self.slots.push_back(Slot { stored: None, trailing: 0, discard });
+        sequence
+    }
+
+    /// The reply for a reserved place.
+    pub fn fill(&mut self, sequence: u32, reply: &[u8]) {
+        let index = sequence.wrapping_sub(self.first_sequence) as usize;
+        let Some(slot) = self.slots.get_mut(index) else {
+            debug_assert!(false, "a reply for a slot that is not reserved");
+            return;
+        };
+        let reply = if slot.discard { &[] } else { reply };
+        if index > 0 {
+            slot.stored = Some(reply.to_vec());
+            self.stored_bytes += reply.len();
+            return;
+        }
+        self.ready.extend_from_slice(reply);
+        self.finish_first();
+        while self.slots.front().is_some_and(|slot| slot.stored.is_some()) {
+            if let Some(stored) = self.slots.front_mut().and_then(|slot| slot.stored.take()) {
+                self.stored_bytes -= stored.len();
+                self.ready.extend_from_slice(&stored);
+            }
+            self.finish_first();
+        }
+        if self.slots.is_empty() {
+            self.staged.clear();
+            self.staged_start = 0;
+        }
+    }
+
+    fn finish_first(&mut self) {
+        let Some(slot) = self.slots.pop_front() else { return };
+        self.first_sequence = self.first_sequence.wrapping_add(1);
+        let end = self.staged_start + slot.trailing;
+        self.ready.extend_from_slice(&self.staged[self.staged_start..end]);
+        self.staged_start = end;
+    }
+
+    /// Requests whose replies are awaited.
+    #[inline]
+    pub fn awaited(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// All bytes that the client has not been sent.
+    #[inline]
+    pub fn unsent_bytes(&self) -> usize {
+        self.ready.len() + self.staged.len() - self.staged_start
+            + self.stored_bytes
+            + self.in_flight
+    }
+
+    /// Moves what is ready into `buffer`, which must be empty; its memory is used again.
+    pub fn take(&mut self, buffer: &mut Vec<u8>) {
+        debug_assert!(buffer.is_empty());
+        std::mem::swap(&mut self.ready, buffer);
+        if self.ready.capacity() > KEPT_CAPACITY_MAX {
+            self.ready = Vec::new();
+        }
+        self.in_flight += buffer.len();
+    }
+
+    /// The kernel has taken so many bytes.
+    pub fn sent(&mut self, bytes: usize) {
+        self.in_flight = self.in_flight.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Output;
+
+    fn local(output: &mut Output, reply: &[u8]) {
+        let before = output.buffer().len();
+        output.buffer().extend_from_slice(reply);
+        output.wrote(before);
+    }
+
+    fn ready(output: &mut Output) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        output.take(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn replies_leave_in_the_order_of_the_requests() {
+        let mut output = Output::default();
+        local(&mut output, b"a");
+        let first = output.reserve(false);
+        local(&mut output, b"c");
+        local(&mut output, b"d");
+        let second = output.reserve(true);
+        let third = output.reserve(false);
+        local(&mut output, b"g");
+        assert_eq!(ready(&mut output), b"a");
+        output.fill(third, b"f");
+        assert_eq!((ready(&mut output), output.awaited()), (vec![], 3));
+        output.fill(first, b"b");
+        assert_eq!(ready(&mut output), b"bcd");
+        output.fill(second, b"never shown");
+        assert_eq!((ready(&mut output), output.awaited()), (b"fg".to_vec(), 0));
+        local(&mut output, b"h");
+        assert_eq!(ready(&mut output), b"h");
+        output.sent(8);
+        assert_eq!(output.unsent_bytes(), 0);
+    }
+}

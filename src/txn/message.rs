@@ -1,0 +1,212 @@
+//! What shards send each other. A sender's messages to one shard arrive in the order sent.
+
+use std::any::Any;
+
+use crate::commands::Row;
+use crate::protocol::args::OwnedArgs;
+use crate::protocol::resp::Version;
+use crate::protocol::{Args, Span};
+use crate::store::Entry;
+
+use super::LockMode;
+
+/// The index of a shard, which is also the index of its core's executor.
+pub type ShardId = usize;
+
+/// A connection of one core. The runtime chooses both parts: `index` is its place, reused after
+/// the connection has gone; `generation` differs for every use of a place, so that a late message
+/// can never reach its next owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnId {
+    pub index: u32,
+    pub generation: u32,
+}
+
+#[derive(Debug)]
+pub enum Message {
+    /// Commands on keys of the receiver.
+    Requests(Box<Batch>),
+    /// Answers to the receiver's requests.
+    Replies(Box<Replies>),
+    /// A multi-shard command's work at the receiver; also how a core asks itself.
+    Part(Box<Part>),
+    /// A part's result, to the coordinator.
+    PartDone(Box<PartDone>),
+    /// The multi-shard command is over.
+    Release(Box<Release>),
+}
+
+/// Single-shard commands that one core sends to another, gathered over one pass.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub bytes: Vec<u8>,
+    pub spans: Vec<Span>,
+    pub requests: Vec<Request>,
+    /// Buffers of an answered batch that go home to be filled again.
+    pub spent: Option<Box<Replies>>,
+}
+
+/// One command of a [`Batch`].
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    pub row: &'static Row,
+    pub conn: ConnId,
+    /// The reply slot that the session reserved.
+    pub sequence: u32,
+    pub db: u8,
+    pub version: Version,
+    /// Where its arguments lie in the batch's spans.
+    pub first_span: u32,
+    pub span_count: u32,
+}
+
+impl Batch {
+    /// Appends a command; its bytes are copied once.
+    pub fn push(&mut self, args: Args<'_>, mut request: Request) {
+        request.first_span = self.spans.len() as u32;
+        request.span_count = args.len() as u32;
+        for argument in args.iter() {
+            let start = self.bytes.len() as u32;
+            self.spans.push(Span { start, len: argument.len() as u32 });
+            self.bytes.extend_from_slice(argument);
+        }
+        self.requests.push(request);
+    }
+
+    pub fn args(&self, request: &Request) -> Args<'_> {
+        let first = request.first_span as usize;
+        Args::new(&self.bytes, &self.spans[first..first + request.span_count as usize])
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.requests.clear();
+        self.spent = None;
+    }
+}
+
+/// Answers that one core sends to another, gathered over one pass.
+#[derive(Debug, Default)]
+pub struct Replies {
+    pub bytes: Vec<u8>,
+    pub replies: Vec<RemoteReply>,
+    /// Buffers of the batch that was answered, to be filled again.
+    pub spent: Option<Box<Batch>>,
+}
+
+/// One answer of [`Replies`]; the answers' bytes lie one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteReply {
+    pub conn: ConnId,
+    pub sequence: u32,
+    pub len: u32,
+}
+
+impl Replies {
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.replies.clear();
+        self.spent = None;
+    }
+}
+
+/// A single-shard command that waits for a lock, with its own copy of its arguments.
+#[derive(Debug)]
+pub struct OwnedRequest {
+    pub from: ShardId,
+    pub request: Request,
+    pub args: OwnedArgs,
+}
+
+/// A multi-shard command, unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TxnId {
+    pub coordinator: ShardId,
+    pub number: u64,
+}
+
+/// A key to be locked, in whichever databases the command touches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockKey {
+    pub key: Box<[u8]>,
+    pub mode: LockMode,
+}
+
+/// The work of one shard for a multi-shard command.
+#[derive(Debug)]
+pub struct Part {
+    pub txn: TxnId,
+    /// Each key once. Empty with `whole_shard`, and for work that needs no lock.
+    pub locks: Vec<LockKey>,
+    /// Nothing else may run on the shard from the grant to the release.
+    pub whole_shard: bool,
+    pub work: Work,
+}
+
+impl Part {
+    /// Whether the part takes locks, which its coordinator then has to release.
+    pub fn is_locking(&self) -> bool {
+        self.whole_shard || !self.locks.is_empty()
+    }
+}
+
+/// What a part does once its locks are held.
+pub enum Work {
+    /// Runs the command with these arguments and returns its reply.
+    Run { row: &'static Row, args: OwnedArgs, db: u8, version: Version },
+    /// Returns copies of the entries at these keys.
+    Fetch { keys: Vec<(u8, Box<[u8]>)> },
+    /// Work of the engine itself (its own type; this layer only carries it).
+    Task(Box<dyn Any + Send>),
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Work::Run { row, args, .. } => write!(f, "Run({} {:?})", row.name, args.as_args()),
+            Work::Fetch { keys } => write!(f, "Fetch({})", keys.len()),
+            Work::Task(_) => f.write_str("Task"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct PartDone {
+    pub txn: TxnId,
+    pub shard: ShardId,
+    pub result: PartResult,
+}
+
+pub enum PartResult {
+    /// The reply, in the client's version.
+    Reply(Vec<u8>),
+    /// What there was, each with its database.
+    Entries(Vec<(u8, Entry)>),
+    Task(Box<dyn Any + Send>),
+}
+
+impl std::fmt::Debug for PartResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PartResult::Reply(reply) => write!(f, "Reply({reply:?})"),
+            PartResult::Entries(entries) => write!(f, "Entries({})", entries.len()),
+            PartResult::Task(_) => f.write_str("Task"),
+        }
+    }
+}
+
+/// The end of a multi-shard command at one shard: what it stores there, then its locks go.
+#[derive(Debug)]
+pub struct Release {
+    pub txn: TxnId,
+    pub store: Vec<Stored>,
+}
+
+/// What a key holds after the command; `None` deletes it.
+#[derive(Debug)]
+pub struct Stored {
+    pub db: u8,
+    pub key: Box<[u8]>,
+    pub entry: Option<Entry>,
+}
