@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 
+use crate::support::need::PerShards;
 use crate::support::netns::{CLIENT_IP4, CLIENT_IP6, SERVER_IP4, SERVER_IP6, TwoHosts};
 use crate::support::server::{RINGWELL, info};
-use crate::support::{Client, Need, Server, Value, test, test_with};
+use crate::support::{Client, Need, Scratch, Server, Value, on_one_and_four_shards, test};
 
 /// The server has a host of its own, so every test may use the port that users know.
 const PORT: u16 = 6379;
 
 pub fn trials() -> Vec<Trial> {
-    let two_hosts: [(&str, fn(usize)); 13] = [
+    let two_hosts: [PerShards; 13] = [
         ("refused_peer_reads_why", refused_peer_reads_why),
         ("refused_peer_runs_nothing", refused_peer_runs_nothing),
         ("remedy_1_config_set_and_rewrite", remedy_1_config_set_and_rewrite),
@@ -30,13 +31,7 @@ pub fn trials() -> Vec<Trial> {
         ("mapped_addresses_are_what_they_map", mapped_addresses_are_what_they_map),
         ("refusals_are_counted_and_logged", refusals_are_counted_and_logged),
     ];
-    let mut trials = Vec::new();
-    for (name, run) in two_hosts {
-        for shards in [1, 4] {
-            let name = format!("access::{name}_on_{shards}_shards");
-            trials.push(test_with(&[Need::NetworkNamespaces], name, move || run(shards)));
-        }
-    }
+    let mut trials = on_one_and_four_shards("access", &[Need::NetworkNamespaces], &two_hosts);
     trials.push(test("access::unix_sockets_are_accepted", unix_sockets_are_accepted));
     trials.push(test("access::explains_itself", explains_itself));
     trials
@@ -159,7 +154,7 @@ fn refused_peer_runs_nothing(shards: usize) {
 
 fn remedy_1_config_set_and_rewrite(shards: usize) {
     let hosts = TwoHosts::new();
-    let scratch = crate::support::Scratch::new("remedy");
+    let scratch = Scratch::new("remedy");
     let file = scratch.file("ringwell.conf");
     fs::write(&file, "# kept\nloglevel notice\n").expect("writing the file");
     let server = spawn(&hosts, shards, &[&file]);
@@ -179,7 +174,7 @@ fn remedy_1_config_set_and_rewrite(shards: usize) {
 }
 
 fn remedy_2_edit_the_file(shards: usize) {
-    let scratch = crate::support::Scratch::new("remedy");
+    let scratch = Scratch::new("remedy");
     let file = scratch.file("ringwell.conf");
     fs::write(&file, "protected-mode no\n").expect("writing the file");
     let setting = Setting::new(shards, &[&file]);
@@ -304,7 +299,7 @@ fn refusals_are_counted_and_logged(shards: usize) {
 }
 
 fn unix_sockets_are_accepted() {
-    let scratch = crate::support::Scratch::new("unix");
+    let scratch = Scratch::new("unix");
     let path = scratch.file("ringwell.sock");
     let args = ["--unixsocket", &path, "--unixsocketperm", "700", "--allow-from", "192.0.2.1"];
     for shards in [1, 4] {

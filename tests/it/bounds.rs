@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 
-use crate::support::{Client, Server, Value, encode, test, wait_for};
+use crate::support::need::PerShards;
+use crate::support::{Client, Server, Value, encode, on_one_and_four_shards, wait_for};
 
 pub fn trials() -> Vec<Trial> {
-    let per_shards: [(&str, fn(usize)); 7] = [
+    let tests: [PerShards; 7] = [
         ("client_that_does_not_read", client_that_does_not_read),
         ("stranger_that_does_not_read", stranger_that_does_not_read),
         ("output_limit_closes", output_limit_closes),
@@ -16,13 +17,7 @@ pub fn trials() -> Vec<Trial> {
         ("idle_clients_time_out", idle_clients_time_out),
         ("declared_lengths_allocate_nothing", declared_lengths_allocate_nothing),
     ];
-    let mut trials = Vec::new();
-    for (name, run) in per_shards {
-        for shards in [1, 4] {
-            trials.push(test(format!("bounds::{name}_on_{shards}_shards"), move || run(shards)));
-        }
-    }
-    trials
+    on_one_and_four_shards("bounds", &[], &tests)
 }
 
 /// Resident memory of the server, bytes.

@@ -41,8 +41,8 @@ fn list_shows_all() {
     let list = clients[3].run("CLIENT LIST").text();
     let lines: Vec<&str> = list.lines().collect();
     assert_eq!(lines.len(), 20, "{list}");
-    for n in 0..20 {
-        let port = clients[n].local_port();
+    for (n, client) in clients.iter_mut().enumerate() {
+        let port = client.local_port();
         let line = lines
             .iter()
             .find(|line| line.contains(&format!(" addr=127.0.0.1:{port} ")))
@@ -52,7 +52,7 @@ fn list_shows_all() {
         {
             assert!(line.contains(field), "{field:?} is not in {line}");
         }
-        let id = clients[n].run("CLIENT ID").int();
+        let id = client.run("CLIENT ID").int();
         assert!(line.starts_with(&format!("id={id} ")), "{line}");
     }
     let info = clients[5].run("CLIENT INFO").text();
@@ -151,7 +151,7 @@ fn pause_write_lets_reads_through() {
 /// One pipeline with keys of all shards, many times over one key: replies come in the order sent,
 /// and each key's commands take effect in that order.
 fn pipelines_stay_in_order() {
-    let (_server, mut clients) = start(4);
+    let (server, mut clients) = start(4);
     const ROUNDS: usize = 500;
     let mut pipeline = Vec::new();
     for round in 0..ROUNDS {
@@ -163,7 +163,7 @@ fn pipelines_stay_in_order() {
     }
     let client = &mut clients[0];
     std::thread::scope(|scope| {
-        let address = _server.address();
+        let address = server.address();
         scope.spawn(move || {
             // Somebody else's traffic between.
             let mut other = Client::connect(address);

@@ -64,7 +64,7 @@ fn decode(rng: &mut Rng, stream: &[u8], piece_max: usize, authenticated: bool) -
                     consumed
                 }
                 Ok(Decoded::Inline { consumed }) => {
-                    outcome.commands.push(owned(decoder.inline()));
+                    outcome.commands.push(owned(decoder.take_inline().as_args()));
                     consumed
                 }
                 Ok(Decoded::Nothing { consumed }) => consumed,

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 
-use crate::support::server::{RINGWELL, free_port};
-use crate::support::{Scratch, Server, Value, encode, test, wait_for};
+use crate::support::need::PerShards;
+use crate::support::server::{RINGWELL, free_port, info};
+use crate::support::{
+    Client, Scratch, Server, Value, encode, on_one_and_four_shards, test, wait_for,
+};
 
 /// "Within seconds", on a loaded machine.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 pub fn trials() -> Vec<Trial> {
-    let per_shards: [(&str, fn(usize)); 6] = [
+    let per_shards: [PerShards; 6] = [
         ("sigterm_under_load", |shards| stops_under_load(shards, libc::SIGTERM)),
         ("sigint_under_load", |shards| stops_under_load(shards, libc::SIGINT)),
         ("shutdown_forms", shutdown_forms),
@@ -23,12 +26,7 @@ pub fn trials() -> Vec<Trial> {
         ("idle_uses_no_cpu", idle_uses_no_cpu),
         ("short_lived_connections", short_lived_connections),
     ];
-    let mut trials = Vec::new();
-    for (name, run) in per_shards {
-        for shards in [1, 4] {
-            trials.push(test(format!("lifecycle::{name}_on_{shards}_shards"), move || run(shards)));
-        }
-    }
+    let mut trials = on_one_and_four_shards("lifecycle", &[], &per_shards);
     let others: [(&str, fn()); 9] = [
         ("port_in_use", port_in_use),
         ("address_not_available", address_not_available),
@@ -52,7 +50,7 @@ fn stops_under_load(shards: usize, signal: i32) {
         for n in 0..8 {
             let (answered, broken) = (&answered, &broken);
             scope.spawn(move || {
-                let mut client = crate::support::Client::connect(address);
+                let mut client = Client::connect(address);
                 let pipeline = encode(&["INCR", &format!("key{n}")]).repeat(50);
                 while client.try_send(&pipeline).is_ok() {
                     for _ in 0..50 {
@@ -240,7 +238,7 @@ fn tells_systemd() {
     let mut command = Command::new(RINGWELL);
     command.env("NOTIFY_SOCKET", &path);
     let mut server = Server::start("ringwell", command, &["--bind", "127.0.0.1", "--shards", "2"]);
-    let mut receive = || {
+    let receive = || {
         let mut buffer = [0; 512];
         let length = socket.recv(&mut buffer).expect("a notification");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
@@ -279,8 +277,8 @@ fn connections_spread_evenly() {
 }
 
 /// From the lines of INFO's section on shards: `shard0:connections=25,...`.
-fn connections_per_shard(client: &mut crate::support::Client) -> Vec<usize> {
-    let fields = crate::support::server::info(client, "shards");
+fn connections_per_shard(client: &mut Client) -> Vec<usize> {
+    let fields = info(client, "shards");
     fields
         .iter()
         .filter(|(name, _)| name.starts_with("shard") && !name.starts_with("shards"))

@@ -59,16 +59,6 @@ impl Client {
         }
     }
 
-    /// Tells the server that nothing more will come.
-    pub fn finish_sending(&mut self) {
-        let how = std::net::Shutdown::Write;
-        match &self.stream {
-            Stream::Tcp(s) => s.shutdown(how),
-            Stream::Unix(s) => s.shutdown(how),
-        }
-        .expect("shutting down the sending side");
-    }
-
     /// Sends one command as an array of bulk strings and reads its reply.
     pub fn command<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Value {
         self.send(&encode(args));
@@ -105,20 +95,6 @@ impl Client {
                 },
             }
         }
-    }
-
-    /// Exactly `length` bytes; fewer when the server closes or falls silent before.
-    pub fn read_bytes(&mut self, length: usize) -> Vec<u8> {
-        while self.rest().len() < length {
-            match self.fill() {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-        }
-        let end = (self.taken + length).min(self.buffer.len());
-        let bytes = self.buffer[self.taken..end].to_vec();
-        self.taken = end;
-        bytes
     }
 
     /// Everything up to the server's end of stream. An error is a reset or a silence.

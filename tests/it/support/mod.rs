@@ -7,8 +7,8 @@ pub mod rng;
 pub mod server;
 pub mod value;
 
-pub use client::{Client, PATIENCE, encode, wait_for};
-pub use need::{Need, test, test_with};
+pub use client::{Client, encode, wait_for};
+pub use need::{Need, on_one_and_four_shards, test, test_with};
 pub use rng::{Rng, seed};
 pub use server::{Scratch, Server};
 pub use value::{Value, shown};

@@ -39,6 +39,21 @@ impl Need {
     }
 }
 
+/// A name, and a test that takes the number of shards.
+pub type PerShards = (&'static str, fn(usize));
+
+/// Runs each test on one shard and on four.
+pub fn on_one_and_four_shards(module: &str, needs: &[Need], tests: &[PerShards]) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for &(name, run) in tests {
+        for shards in [1, 4] {
+            let name = format!("{module}::{name}_on_{shards}_shards");
+            trials.push(test_with(needs, name, move || run(shards)));
+        }
+    }
+    trials
+}
+
 /// A test that runs anywhere Ringwell does.
 pub fn test(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> Trial {
     Trial::test(name, move || {

@@ -62,11 +62,6 @@ impl TwoHosts {
     pub fn connect_remotely(&self, to: &str) -> Client {
         Client::over(connect_in(&self.client, to))
     }
-
-    pub fn try_connect_remotely(&self, to: &str) -> std::io::Result<TcpStream> {
-        let to: SocketAddr = to.parse().expect("an address and port");
-        in_namespace(&self.client, move || TcpStream::connect_timeout(&to, PATIENCE))
-    }
 }
 
 impl Drop for TwoHosts {

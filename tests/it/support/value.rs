@@ -81,10 +81,6 @@ impl Value {
         matches!(self, Value::Error(_))
     }
 
-    pub fn is_null(&self) -> bool {
-        matches!(self, Value::NullBulk | Value::NullArray | Value::Null)
-    }
-
     pub fn bulk(text: impl AsRef<[u8]>) -> Value {
         Value::Bulk(text.as_ref().to_vec())
     }
