@@ -109,9 +109,8 @@ fn run_keyed(
     if core.shard_count == 1 && core.locks.is_idle() {
         return run_here(core, session, row, args);
     }
+    let shard = shard_of_key(args.at(row.first_key), core.shard_count);
     let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
-    let Some(first) = keys.next() else { return run_here(core, session, row, args) };
-    let shard = shard_of_key(first, core.shard_count);
     if spread == Spread::OneKey || keys.all(|key| shard_of_key(key, core.shard_count) == shard) {
         return run_on_shard(core, session, row, args, shard);
     }

@@ -4,6 +4,9 @@
 /// from: multiples of 16 up to 128 bytes, then four sizes per doubling. Allocating the whole block
 /// makes the accounting exact and lets values grow in place.
 ///
+/// Above a mebibyte the allocator would round to pages only. The steps stay, so that a value that
+/// is appended to is not copied for every page it grows; what is not written is not resident.
+///
 /// Source: mimalloc's `mi_bin` (src/page-queue.c); a test compares this with `mi_good_size`.
 pub const fn good_size(len: usize) -> usize {
     if len <= 128 {
@@ -20,6 +23,16 @@ pub const fn good_size(len: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::good_size;
+
+    #[test]
+    #[cfg(not(miri))]
+    fn sizes_are_the_allocators() {
+        for len in (1..70_000).chain([100_000, 1 << 20]) {
+            // SAFETY: a pure function of its argument.
+            let allocators = unsafe { libmimalloc_sys::mi_good_size(len) };
+            assert_eq!(good_size(len), allocators, "{len}");
+        }
+    }
 
     #[test]
     fn sizes_rise_by_at_most_a_quarter() {

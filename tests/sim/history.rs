@@ -1,0 +1,89 @@
+//! What simulated clients send, and what their replies must satisfy.
+
+use std::collections::BTreeMap;
+
+use crate::world::Rng;
+
+#[derive(Default)]
+pub struct Model {
+    counters: BTreeMap<String, u64>,
+}
+
+impl Model {
+    pub fn increment(&mut self, key: &str) {
+        *self.counters.entry(key.to_owned()).or_default() += 1;
+    }
+
+    pub fn counters(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counters.iter().map(|(key, count)| (key.as_str(), *count))
+    }
+}
+
+pub fn command(words: &[&str]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+    }
+    bytes
+}
+
+pub fn mset(keys: &[&str], value: &str) -> Vec<u8> {
+    let mut words = vec!["MSET"];
+    for key in keys {
+        words.extend([*key, value]);
+    }
+    command(&words)
+}
+
+pub fn mget(keys: &[&str]) -> Vec<u8> {
+    let mut words = vec!["MGET"];
+    words.extend_from_slice(keys);
+    command(&words)
+}
+
+/// The array reply of `count` times the same value.
+pub fn array_of(value: &str, count: usize) -> Vec<u8> {
+    let element = format!("${}\r\n{value}\r\n", value.len());
+    format!("*{count}\r\n{}", element.repeat(count)).into_bytes()
+}
+
+/// Every array in the replies holds one value only; returns how many arrays there were.
+pub fn assert_whole(replies: &[u8]) -> usize {
+    let text = std::str::from_utf8(replies).expect("replies are text here");
+    let mut lines = text.split("\r\n");
+    let mut arrays = 0;
+    while let Some(line) = lines.next() {
+        let Some(count) = line.strip_prefix('*') else { continue };
+        let count: usize = count.parse().expect("an array's length");
+        let values: Vec<_> = (0..count).map(|_| lines.nth(1).expect("an element")).collect();
+        assert!(values.iter().all(|value| *value == values[0]), "torn: {values:?}");
+        arrays += 1;
+    }
+    arrays
+}
+
+/// A command over few keys, on one or several shards, whose reply does not depend on the number of
+/// shards.
+pub fn random_command(rng: &mut Rng) -> Vec<u8> {
+    const KEYS: [&str; 7] = ["a", "b", "c", "d", "{t}1", "{t}2", "n"];
+    let mut key = || KEYS[rng.below(KEYS.len())];
+    let (a, b, c) = (key(), key(), key());
+    let value = rng.below(50).to_string();
+    match rng.below(16) {
+        0 | 1 => command(&["SET", a, &value]),
+        2 => command(&["GET", a]),
+        3 => command(&["INCRBY", a, &value]),
+        4 => command(&["APPEND", a, &value]),
+        5 => command(&["MSET", a, &value, b, "x", c, &value]),
+        6 => command(&["MGET", a, b, c, a]),
+        7 => command(&["DEL", a, b]),
+        8 => command(&["EXISTS", a, b, c]),
+        9 => command(&["RENAME", a, b]),
+        10 => command(&["RENAMENX", a, b]),
+        11 => command(&["COPY", a, b, "REPLACE"]),
+        12 => command(&["MSETNX", a, &value, b, &value]),
+        13 => command(&["DBSIZE"]),
+        14 => command(&["LCS", a, b]),
+        _ => command(&["COPY", a, b, "DB", "3"]),
+    }
+}

@@ -1,0 +1,211 @@
+//! The simulated machine: engines, their inboxes, and clients.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ringwell::access::Peer;
+use ringwell::config::Config;
+use ringwell::engine::{
+    ClientOrigin, ConnControl, ConnId, Engine, EngineSetup, Event, Host, HostFacts, Now, Outbox,
+    Shared,
+};
+use ringwell::txn::Message;
+
+/// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>.
+pub struct Rng(u64);
+
+impl Rng {
+    pub fn new(seed: u64) -> Self {
+        Rng(seed ^ 0xD1B5_4A32_D192_ED03)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+struct NoHost;
+
+impl Host for NoHost {
+    fn facts(&self) -> HostFacts {
+        HostFacts::default()
+    }
+}
+
+struct Core {
+    engine: Engine,
+    inbox: VecDeque<(usize, Message)>,
+}
+
+struct Client {
+    core: usize,
+    conn: ConnId,
+    /// Sent and not yet delivered.
+    outgoing: VecDeque<u8>,
+    received: Vec<u8>,
+    paused: bool,
+    open: bool,
+}
+
+pub struct World {
+    cores: Vec<Core>,
+    clients: Vec<Client>,
+    rng: Rng,
+    now: Now,
+}
+
+impl World {
+    pub fn new(shards: usize, seed: u64) -> Self {
+        let config = Arc::new(Config::default());
+        let shared = Shared::new(shards, config, Box::new(NoHost), 0, "0".repeat(40));
+        let shared = Arc::new(shared);
+        let cores = (0..shards).map(|shard| {
+            let setup = EngineSetup { shard, shards, shared: Arc::clone(&shared), seed };
+            Core { engine: Engine::new(setup), inbox: VecDeque::new() }
+        });
+        let now = Now { unix_ms: 1_700_000_000_000, monotonic_us: 1 };
+        World { cores: cores.collect(), clients: Vec::new(), rng: Rng::new(seed), now }
+    }
+
+    pub fn connect(&mut self, core: usize) -> usize {
+        let client = self.clients.len();
+        let conn = ConnId { index: client as u32, generation: 1 };
+        let origin = ClientOrigin {
+            id: client as u64 + 1,
+            peer: Peer::Unix,
+            addr: "/sim:0".into(),
+            laddr: "/sim:0".into(),
+            fd: client as i32,
+        };
+        self.clients.push(Client {
+            core,
+            conn,
+            outgoing: VecDeque::new(),
+            received: Vec::new(),
+            paused: false,
+            open: true,
+        });
+        self.pass(core, |engine, now, outbox| {
+            engine.handle(now, Event::Open { conn, origin }, outbox);
+        });
+        client
+    }
+
+    pub fn disconnect(&mut self, client: usize) {
+        self.clients[client].open = false;
+        let (core, conn) = (self.clients[client].core, self.clients[client].conn);
+        self.pass(core, |engine, now, outbox| {
+            engine.handle(now, Event::Closed { conn }, outbox);
+        });
+    }
+
+    pub fn send(&mut self, client: usize, bytes: &[u8]) {
+        self.clients[client].outgoing.extend(bytes);
+    }
+
+    /// What the client has received since the last call.
+    pub fn received(&mut self, client: usize) -> Vec<u8> {
+        std::mem::take(&mut self.clients[client].received)
+    }
+
+    pub fn preload(&mut self, keys: &[&str], value: &str) {
+        let client = self.connect(0);
+        self.send(client, &crate::history::mset(keys, value));
+        self.run_until_idle();
+        assert_eq!(self.received(client), b"+OK\r\n");
+    }
+
+    /// A few steps, chosen by the seed.
+    pub fn run_some(&mut self) {
+        for _ in 0..self.rng.below(20) {
+            self.step();
+        }
+    }
+
+    pub fn run_until_idle(&mut self) {
+        let mut steps = 0;
+        while self.is_busy() {
+            self.step();
+            steps += 1;
+            assert!(steps < 200_000, "the engines never come to rest");
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.cores.iter().any(|core| !core.inbox.is_empty())
+            || self.clients.iter().any(|c| c.open && !c.paused && !c.outgoing.is_empty())
+    }
+
+    /// One pass of one core: some of its inbox, some of its clients' bytes.
+    fn step(&mut self) {
+        let core = self.rng.below(self.cores.len());
+        self.now.monotonic_us += 1 + self.rng.next() % 100;
+        let messages = self.rng.below(self.cores[core].inbox.len() + 1);
+        let messages: Vec<_> = self.cores[core].inbox.drain(..messages).collect();
+        let mut arrivals = Vec::new();
+        for client in self.clients.iter_mut().filter(|c| c.core == core && c.open && !c.paused) {
+            let bytes = self.rng.below(client.outgoing.len() + 1);
+            let bytes: Vec<u8> = client.outgoing.drain(..bytes).collect();
+            if !bytes.is_empty() {
+                arrivals.push((client.conn, bytes));
+            }
+        }
+        self.pass(core, |engine, now, outbox| {
+            for (from, message) in messages {
+                engine.handle(now, Event::Message { from, message }, outbox);
+            }
+            for (conn, data) in &arrivals {
+                engine.handle(now, Event::Bytes { conn: *conn, data }, outbox);
+            }
+        });
+    }
+
+    fn pass(&mut self, core: usize, work: impl FnOnce(&mut Engine, Now, &mut Outbox)) {
+        let mut outbox = Outbox::default();
+        work(&mut self.cores[core].engine, self.now, &mut outbox);
+        self.cores[core].engine.end_pass(self.now, &mut outbox);
+        for (to, message) in outbox.messages.drain(..).chain(outbox.ordered.drain(..)) {
+            self.cores[to].inbox.push_back((core, message));
+        }
+        for (conn, control) in outbox.control.drain(..) {
+            let client = &mut self.clients[conn.index as usize];
+            match control {
+                ConnControl::PauseReading => client.paused = true,
+                ConnControl::ResumeReading => client.paused = false,
+                ConnControl::CloseNow | ConnControl::CloseAfterOutput => client.open = false,
+            }
+        }
+        let mut resend = Outbox::default();
+        for conn in outbox.output.drain(..) {
+            let mut bytes = Vec::new();
+            let engine = &mut self.cores[core].engine;
+            engine.take_output(conn, &mut bytes);
+            self.clients[conn.index as usize].received.extend_from_slice(&bytes);
+            engine.handle(self.now, Event::Sent { conn, bytes: bytes.len() }, &mut resend);
+        }
+        if !resend.is_empty() {
+            self.absorb(core, resend);
+        }
+    }
+
+    /// What followed from output having been sent.
+    fn absorb(&mut self, core: usize, more: Outbox) {
+        for (to, message) in more.messages.into_iter().chain(more.ordered) {
+            self.cores[to].inbox.push_back((core, message));
+        }
+        for (conn, control) in more.control {
+            self.clients[conn.index as usize].paused = control == ConnControl::PauseReading;
+        }
+        if !more.output.is_empty() {
+            self.pass(core, |_, _, outbox| outbox.output = more.output);
+        }
+    }
+}
