@@ -324,13 +324,13 @@ fn explains_itself() {
     let mut explain =
         |ip: &str| format!("{:?}", client.command(&["ACCESS", "EXPLAIN", ip])).to_lowercase();
     for (ip, decision, rule) in [
-        ("127.0.0.1", "accept", "loopback"),
-        ("::1", "accept", "loopback"),
-        ("::ffff:127.0.0.1", "accept", "loopback"),
-        ("192.0.2.7", "accept", "allow-from"),
-        ("::ffff:192.0.2.7", "accept", "allow-from"),
-        ("198.51.100.1", "refuse", "allow-from"),
-        ("2001:db8::1", "refuse", "allow-from"),
+        ("127.0.0.1", "accepted", "the host itself"),
+        ("::1", "accepted", "the host itself"),
+        ("::ffff:127.0.0.1", "accepted", "the host itself"),
+        ("192.0.2.7", "accepted", "allow-from"),
+        ("::ffff:192.0.2.7", "accepted", "allow-from"),
+        ("198.51.100.1", "refused", "allow-from"),
+        ("2001:db8::1", "refused", "allow-from"),
     ] {
         let answer = explain(ip);
         assert!(answer.contains(decision) && answer.contains(rule), "{ip}: {answer}");
