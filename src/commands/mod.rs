@@ -10,7 +10,7 @@ mod operation;
 mod row;
 mod table;
 #[cfg(test)]
-mod test_support;
+mod test_lines;
 
 pub mod access;
 pub mod connection;

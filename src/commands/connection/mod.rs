@@ -226,7 +226,7 @@ fn quoting(before: &str, bytes: &[u8], after: &str) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_support::{parse_error, reply, words};
+    use crate::commands::test_lines::{parse_error, reply, words};
 
     #[test]
     fn auth_takes_a_password_or_a_user_and_a_password() {

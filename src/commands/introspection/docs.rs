@@ -137,7 +137,7 @@ const REPLACED: &[Replaced] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_support::reply;
+    use crate::commands::test_lines::reply;
     use crate::protocol::resp::Version::{Resp2, Resp3};
 
     #[test]

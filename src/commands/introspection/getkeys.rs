@@ -49,7 +49,7 @@ fn keys_of(line: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_support::reply;
+    use crate::commands::test_lines::reply;
     use crate::protocol::resp::Version::{Resp2, Resp3};
 
     #[test]

@@ -127,7 +127,7 @@ impl KeyRange {
 mod tests {
     use super::*;
     use crate::commands::table;
-    use crate::commands::test_support::reply;
+    use crate::commands::test_lines::reply;
     use crate::protocol::resp::Version::{Resp2, Resp3};
 
     #[test]

@@ -247,7 +247,7 @@ fn row_of_line(line: Args<'_>) -> Option<&'static Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_support::reply;
+    use crate::commands::test_lines::reply;
     use crate::protocol::resp::Version::Resp2;
 
     #[test]

@@ -160,7 +160,7 @@ fn sleep(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_support::{parse_error, reply_on, words};
+    use crate::commands::test_lines::{parse_error, reply_on, words};
     use crate::protocol::resp::Version;
     use crate::store::Shard;
 

@@ -67,7 +67,7 @@ fn shade(row: i32, column: i32, phase: usize) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_support::reply;
+    use crate::commands::test_lines::reply;
     use crate::protocol::resp::Version;
 
     #[test]

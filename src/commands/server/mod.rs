@@ -44,7 +44,7 @@ fn time(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_support::reply;
+    use crate::commands::test_lines::reply;
     use crate::protocol::resp::Version;
 
     #[test]
