@@ -5,12 +5,16 @@
 
 mod context;
 mod error;
+mod help;
 mod operation;
 mod row;
 mod table;
+#[cfg(test)]
+mod test_lines;
 
 pub mod access;
 pub mod connection;
+pub mod introspection;
 pub mod keys;
 pub mod server;
 pub mod strings;

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::LazyLock;
 
 use super::row::Command;
-use super::{access, connection, keys, server, strings};
+use super::{access, connection, introspection, keys, server, strings};
 use crate::protocol::Args;
 
 /// Slots of the name index; a power of two several times the number of commands.
@@ -74,6 +74,7 @@ pub fn table() -> &'static CommandTable {
         CommandTable::new(&[
             access::COMMANDS,
             connection::COMMANDS,
+            introspection::COMMANDS,
             keys::COMMANDS,
             server::COMMANDS,
             strings::COMMANDS,

@@ -1,0 +1,167 @@
+//! COMMAND INFO: a row as clients that route commands need it.
+
+use super::{find, shown_subcommands};
+use crate::commands::{Command, Context, Flags, KeyFlags, KeySpec, Outcome, Row};
+use crate::protocol::Args;
+use crate::protocol::resp::Reply;
+
+pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    if args.len() == 2 {
+        return super::bare(context, args);
+    }
+    context.reply.array(args.len() - 2);
+    for name in args.from(2).iter() {
+        match find(name) {
+            Some(row) => reply_row(&mut context.reply, row),
+            None => context.reply.null_array(),
+        }
+    }
+    Ok(())
+}
+
+/// Name, arity, flags, first key, last key, step, categories, tips, key specifications, subcommands.
+pub(super) fn reply_row(reply: &mut Reply<'_>, row: &'static Row) {
+    reply.array(10);
+    reply.bulk(row.full_name.as_bytes());
+    reply.integer(i64::from(row.arity));
+    let hidden = Flags::DEBUG;
+    reply_flags(reply, row.flags.difference(hidden).iter_names().map(|(name, _)| name), "");
+    let range = KeyRange::of(row);
+    reply.integer(range.first);
+    reply.integer(range.last);
+    reply.integer(range.step);
+    reply_flags(reply, row.categories().iter_names().map(|(name, _)| name), "@");
+    reply.set(row.tips.len());
+    for tip in row.tips {
+        reply.bulk(tip.as_bytes());
+    }
+    reply.set(row.keys.len());
+    for spec in row.keys {
+        reply_key_spec(reply, spec);
+    }
+    let subcommands = shown_subcommands(row);
+    reply.set(subcommands.len());
+    for subcommand in subcommands {
+        reply_row(reply, subcommand);
+    }
+}
+
+/// A set of statuses in lower case.
+fn reply_flags<'a>(reply: &mut Reply<'_>, names: impl Iterator<Item = &'a str>, prefix: &str) {
+    let names: Vec<String> = names.map(|name| prefix.to_owned() + &name.to_lowercase()).collect();
+    reply.set(names.len());
+    for name in names {
+        reply.simple(&name);
+    }
+}
+
+/// What a command does with a key; the kinds of access keep their capitals, as in Redis.
+pub(super) fn reply_key_flags(reply: &mut Reply<'_>, flags: KeyFlags) {
+    let names: Vec<&str> = flags.iter_names().map(|(name, _)| name).collect();
+    reply.set(names.len());
+    for name in names {
+        match name {
+            "RO" | "RW" | "OW" | "RM" => reply.simple(name),
+            _ => reply.simple(&name.to_lowercase()),
+        }
+    }
+}
+
+fn reply_key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {
+    reply.map(3);
+    reply.bulk(b"flags");
+    reply_key_flags(reply, spec.flags);
+    reply.bulk(b"begin_search");
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(b"index");
+    reply.bulk(b"spec");
+    reply.map(1);
+    reply.bulk(b"index");
+    reply.integer(spec.first as i64);
+    reply.bulk(b"find_keys");
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(b"range");
+    reply.bulk(b"spec");
+    reply.map(3);
+    reply.bulk(b"lastkey");
+    reply.integer(i64::from(spec.last));
+    reply.bulk(b"keystep");
+    reply.integer(spec.step as i64);
+    reply.bulk(b"limit");
+    reply.integer(0);
+}
+
+/// The one range of keys that clients older than key specifications know. `last` is an argument,
+/// or counted from the end if negative.
+#[derive(Debug, PartialEq, Eq)]
+struct KeyRange {
+    first: i64,
+    last: i64,
+    step: i64,
+}
+
+impl KeyRange {
+    const NONE: KeyRange = KeyRange { first: 0, last: 0, step: 0 };
+
+    /// Several specifications make one range if they follow each other without a gap.
+    fn of(row: &Command) -> KeyRange {
+        let mut specs = row.keys.iter().map(|spec| KeyRange {
+            first: spec.first as i64,
+            last: i64::from(spec.last) + if spec.last < 0 { 0 } else { spec.first as i64 },
+            step: spec.step as i64,
+        });
+        let Some(mut range) = specs.next() else { return KeyRange::NONE };
+        for next in specs {
+            if range.step == 1 && next.step == 1 && range.last >= 0 && next.first == range.last + 1
+            {
+                range.last = next.last;
+            }
+        }
+        range
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::table;
+    use crate::commands::test_lines::reply;
+    use crate::protocol::resp::Version::{Resp2, Resp3};
+
+    #[test]
+    fn describes_a_command_in_both_protocols() {
+        assert_eq!(
+            reply(info, &["command", "info", "GET", "nosuch"], Resp3),
+            "*2\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n\
+             ~3\r\n+@read\r\n+@string\r\n+@fast\r\n~0\r\n~1\r\n\
+             %3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n+access\r\n\
+             $12\r\nbegin_search\r\n%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n\
+             $4\r\nspec\r\n%1\r\n$5\r\nindex\r\n:1\r\n\
+             $9\r\nfind_keys\r\n%2\r\n$4\r\ntype\r\n$5\r\nrange\r\n\
+             $4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n\
+             ~0\r\n_\r\n"
+        );
+        assert_eq!(
+            reply(info, &["command", "info", "client|ID"], Resp2),
+            "*1\r\n*10\r\n$9\r\nclient|id\r\n:2\r\n*3\r\n+noscript\r\n+loading\r\n+stale\r\n\
+             :0\r\n:0\r\n:0\r\n*2\r\n+@slow\r\n+@connection\r\n*0\r\n*0\r\n*0\r\n"
+        );
+        assert_eq!(reply(info, &["command", "info", "nosuch"], Resp2), "*1\r\n*-1\r\n");
+    }
+
+    #[test]
+    fn neighbouring_key_specifications_make_one_range() {
+        let base: Command = ***table().rows().first().expect("the table is not empty");
+        let with = |keys| KeyRange::of(&Command { keys, ..base });
+        const ONE: KeySpec = KeySpec::one(1, KeyFlags::RO);
+        const TWO: KeySpec = KeySpec::one(2, KeyFlags::RO);
+        const PAIRS: KeySpec = KeySpec::to_end(1, 2, KeyFlags::OW);
+        const FOUR: KeySpec = KeySpec::one(4, KeyFlags::RO);
+        assert_eq!(with(&[]), KeyRange::NONE);
+        assert_eq!(with(&[ONE, TWO]), KeyRange { first: 1, last: 2, step: 1 });
+        assert_eq!(with(&[ONE, FOUR]), KeyRange { first: 1, last: 1, step: 1 });
+        assert_eq!(with(&[PAIRS]), KeyRange { first: 1, last: -1, step: 2 });
+    }
+}
