@@ -50,6 +50,16 @@ pub enum ProtocolError {
     ExpectedBulk { got: u8 },
 }
 
+impl ProtocolError {
+    /// Whether a line ran past its limit, which may be noticed before or after its end arrives.
+    pub fn is_too_big(self) -> bool {
+        matches!(
+            self,
+            Self::TooBigInlineRequest | Self::TooBigMultibulkCount | Self::TooBigBulkCount
+        )
+    }
+}
+
 impl std::fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -175,8 +175,27 @@ fn errors() -> Vec<Row> {
         row("SET k v EX 0\r\n", "-ERR invalid expire time in 'set' command\r\n"),
         row("SET k v EX x\r\n", "-ERR value is not an integer or out of range\r\n"),
         row("SELECT 16\r\nSELECT -1\r\n", "-ERR DB index is out of range\r\n".repeat(2)),
-        row("SELECT x\r\n", "-ERR invalid DB index\r\n")
-            .ours("7.2 says so; 7.0 too, kept for the text"),
+        row("SELECT x\r\n", "-ERR value is not an integer or out of range\r\n"),
+        row("SHUTDOWN nosuch\r\n", "-ERR syntax error\r\n"),
+        row("SHUTDOWN ABORT\r\n", "-ERR No shutdown in progress.\r\n"),
+        row("SWAPDB 0 x\r\n", "-ERR invalid second DB index\r\n"),
+        row("COPY a b DB 16\r\n", "-ERR DB index is out of range\r\n"),
+        row(
+            "EXPIRE k 1 NX GT\r\n",
+            "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n",
+        ),
+        row("EXPIRE k 9223372036854775807\r\n", "-ERR invalid expire time in 'expire' command\r\n"),
+        row("OBJECT FREQ nosuch\r\n", "$-1\r\n"),
+        row(
+            "DEBUG SLEEP 0\r\n",
+            "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.\r\n",
+        ),
+        row("COMMAND GETKEYS nosuch x\r\n", "-ERR Invalid command specified\r\n"),
+        row("COMMAND GETKEYS PING x\r\n", "-ERR The command has no key arguments\r\n"),
+        row(
+            "COMMAND GETKEYS GET a b\r\n",
+            "-ERR Invalid number of arguments specified for command\r\n",
+        ),
     ]
 }
 
