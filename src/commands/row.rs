@@ -257,7 +257,7 @@ impl Command {
     /// Whether every key has all the arguments that go with it, as MSET's have their values.
     pub fn keys_are_complete(&self, arguments: usize) -> bool {
         let complete =
-            |spec: &KeySpec| spec.last >= 0 || (arguments - spec.first) % spec.step == 0;
+            |spec: &KeySpec| spec.last >= 0 || (arguments - spec.first).is_multiple_of(spec.step);
         self.keys.iter().all(complete)
     }
 

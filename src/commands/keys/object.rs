@@ -1,5 +1,6 @@
 //! OBJECT: how a value is kept.
 
+use crate::commands::help::reply_help;
 use crate::commands::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
     Outcome, Spread,
@@ -157,7 +158,6 @@ const HELP: Command = Command {
 
 fn help(context: &mut Context<'_>, _args: Args<'_>) -> Outcome {
     const LINES: &[&str] = &[
-        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "ENCODING <key>",
         "    Return the name of the form that the value at <key> is kept in.",
         "FREQ <key>",
@@ -166,14 +166,8 @@ fn help(context: &mut Context<'_>, _args: Args<'_>) -> Outcome {
         "    Return how many seconds ago <key> was last used.",
         "REFCOUNT <key>",
         "    Return how many keys share the value at <key>.",
-        "HELP",
-        "    Print this help.",
     ];
-    context.reply.array(LINES.len());
-    for line in LINES {
-        context.reply.simple(line);
-    }
-    Ok(())
+    reply_help(context, "OBJECT", LINES)
 }
 
 #[cfg(test)]
