@@ -19,6 +19,9 @@ pub mod keys;
 pub mod server;
 pub mod strings;
 
+#[cfg(test)]
+pub(crate) mod test_support;
+
 pub use context::Context;
 pub use error::CommandError;
 pub use operation::{

@@ -78,16 +78,27 @@ pub struct KeySpec {
     pub last: i32,
     pub step: usize,
     pub flags: KeyFlags,
+    /// What COMMAND INFO adds in words; empty if nothing.
+    pub notes: &'static str,
 }
 
 impl KeySpec {
     pub const fn one(first: usize, flags: KeyFlags) -> Self {
-        KeySpec { first, last: 0, step: 1, flags }
+        KeySpec { first, last: 0, step: 1, flags, notes: "" }
+    }
+
+    /// So many keys, one after the other.
+    pub const fn several(first: usize, count: usize, flags: KeyFlags) -> Self {
+        KeySpec { first, last: count as i32 - 1, step: 1, flags, notes: "" }
     }
 
     /// From `first` to the last argument.
     pub const fn to_end(first: usize, step: usize, flags: KeyFlags) -> Self {
-        KeySpec { first, last: -1, step, flags }
+        KeySpec { first, last: -1, step, flags, notes: "" }
+    }
+
+    pub const fn with_notes(self, notes: &'static str) -> Self {
+        KeySpec { notes, ..self }
     }
 
     /// The arguments that are keys. Arity has been checked.
@@ -241,6 +252,13 @@ impl Command {
     /// The arguments that are keys. Arity has been checked.
     pub fn key_positions(&self, arguments: usize) -> impl Iterator<Item = usize> + use<> {
         self.keys.iter().flat_map(move |spec| spec.positions(arguments))
+    }
+
+    /// Whether every key has all the arguments that go with it, as MSET's have their values.
+    pub fn keys_are_complete(&self, arguments: usize) -> bool {
+        let complete =
+            |spec: &KeySpec| spec.last >= 0 || (arguments - spec.first).is_multiple_of(spec.step);
+        self.keys.iter().all(complete)
     }
 
     pub fn writes(&self) -> bool {

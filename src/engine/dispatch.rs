@@ -6,11 +6,10 @@ use super::core::{ConnReply, Core};
 use super::event::Outbox;
 use super::peers::lock_mode;
 use super::{close_now, operations};
-use crate::commands::{CommandError, Flags, Handler, Lookup, ReplyMode, Row, Spread};
+use crate::commands::{CommandError, Flags, Handler, Lookup, ReplyMode, Row, Spread, keys};
 use crate::protocol::Args;
 use crate::protocol::resp::Reply;
 use crate::session::{Session, Stall};
-use crate::text::number;
 use crate::txn::{ShardId, shard_of_key};
 
 /// How much of unknown commands and their arguments an error text repeats.
@@ -58,7 +57,7 @@ pub(super) fn execute(
         },
         Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
         Handler::Cursor(_) => {
-            let shard = cursor_shard(args).min(core.shard_count - 1);
+            let shard = keys::cursor_shard(args.at(1)).unwrap_or(0).min(core.shard_count - 1);
             run_on_shard(core, session, row, args, shard);
         }
         Handler::Container => {
@@ -115,6 +114,10 @@ fn run_keyed(
         return run_on_shard(core, session, row, args, shard);
     }
     match spread {
+        // The handler refuses what does not come in pairs, before anything is set anywhere.
+        Spread::Split(_) if !row.keys_are_complete(args.len()) => {
+            run_on_shard(core, session, row, args, shard);
+        }
         Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
         Spread::Gather | Spread::OneKey => core.start_gather(session, row, args, outbox),
     }
@@ -257,10 +260,4 @@ fn push_quoted(text: &mut Vec<u8>, bytes: &[u8], max: usize) -> usize {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len()).min(max);
     text.extend_from_slice(&bytes[..end]);
     end
-}
-
-/// The shard that a SCAN cursor names in its lowest ten bits; its handler checks the rest.
-fn cursor_shard(args: Args<'_>) -> ShardId {
-    let cursor = args.get(1).and_then(number::parse_u64).unwrap_or(0);
-    (cursor & 0x3FF) as ShardId
 }

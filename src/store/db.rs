@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use super::entry::{Encoding, Entry};
-use super::table::{KeyHasher, Table, TableCursor};
+use super::table::{KeyHasher, Place, Table, TableCursor, VacantPlace};
 use super::{ShardStats, UnixMs};
 
 /// When EXPIRE and its like change an expiry; the NX, XX, GT and LT options. Without an expiry a
@@ -84,13 +84,23 @@ impl Db {
     #[inline]
     pub fn get_mut(&mut self, key: &[u8], now: UnixMs) -> Option<EntryMut<'_>> {
         let entry = self.table.get_mut(key).filter(|entry| !entry.is_expired(now))?;
-        Some(EntryMut {
-            bytes_before: entry.allocated_bytes(),
-            expired_before: entry.expiry().is_some(),
-            entry,
-            entry_bytes: &mut self.entry_bytes,
-            expiring: &mut self.expiring,
-        })
+        let accounts =
+            Accounts { entry_bytes: &mut self.entry_bytes, expiring: &mut self.expiring };
+        Some(EntryMut::new(entry, accounts))
+    }
+
+    /// The key's entry or, where there is none, its place; the table is searched once for both.
+    #[inline]
+    pub fn slot<'a>(&'a mut self, key: &'a [u8], now: UnixMs) -> Slot<'a> {
+        let accounts =
+            Accounts { entry_bytes: &mut self.entry_bytes, expiring: &mut self.expiring };
+        match self.table.place(key) {
+            Place::Occupied(entry) if entry.is_expired(now) => {
+                Slot::Vacant(VacantSlot::Expired(EntryMut::new(entry, accounts)))
+            }
+            Place::Occupied(entry) => Slot::Occupied(EntryMut::new(entry, accounts)),
+            Place::Vacant(place) => Slot::Vacant(VacantSlot::Empty { key, place, accounts }),
+        }
     }
 
     /// Puts the entry at its key; what was there comes back, unless it had expired.
@@ -113,12 +123,10 @@ impl Db {
     ) {
         // An expired entry may be overwritten like any other: nothing of it stays. Time 0 is before
         // every expiry.
-        if let Some(mut entry) = self.get_mut(key, 0) {
-            entry.replace_string(value, encoding);
-            entry.set_expiry(expiry);
-            return;
+        match self.slot(key, 0) {
+            Slot::Occupied(mut entry) => entry.replace_string_and_expiry(value, encoding, expiry),
+            Slot::Vacant(slot) => slot.insert(Entry::string(key, value, encoding, expiry)),
         }
-        self.insert(Entry::string(key, value, encoding, expiry), 0);
     }
 
     /// Takes the entry out, unless it has expired (then it is dropped).
@@ -192,13 +200,61 @@ impl Db {
     }
 }
 
+/// What is at a key: see [`Db::slot`].
+pub enum Slot<'a> {
+    Occupied(EntryMut<'a>),
+    Vacant(VacantSlot<'a>),
+}
+
+/// The place of a key that has no entry, or one that has expired.
+pub enum VacantSlot<'a> {
+    Expired(EntryMut<'a>),
+    Empty { key: &'a [u8], place: VacantPlace<'a>, accounts: Accounts<'a> },
+}
+
+impl VacantSlot<'_> {
+    /// Puts the entry there; its key must be the one that the slot was asked for.
+    #[inline]
+    pub fn insert(self, entry: Entry) {
+        match self {
+            VacantSlot::Expired(mut expired) => {
+                debug_assert_eq!(entry.key(), expired.key());
+                *expired = entry;
+            }
+            VacantSlot::Empty { key, place, accounts } => {
+                debug_assert_eq!(entry.key(), key);
+                *accounts.entry_bytes += entry.allocated_bytes();
+                *accounts.expiring += usize::from(entry.expiry().is_some());
+                place.insert(entry);
+            }
+        }
+    }
+}
+
+/// The counters of a database that follow every change of an entry.
+pub struct Accounts<'a> {
+    entry_bytes: &'a mut usize,
+    expiring: &'a mut usize,
+}
+
 /// An entry borrowed for a change, which keeps the database's accounts right.
 pub struct EntryMut<'a> {
     entry: &'a mut Entry,
     bytes_before: usize,
     expired_before: bool,
-    entry_bytes: &'a mut usize,
-    expiring: &'a mut usize,
+    accounts: Accounts<'a>,
+}
+
+impl<'a> EntryMut<'a> {
+    #[inline]
+    fn new(entry: &'a mut Entry, accounts: Accounts<'a>) -> Self {
+        EntryMut {
+            bytes_before: entry.allocated_bytes(),
+            expired_before: entry.expiry().is_some(),
+            entry,
+            accounts,
+        }
+    }
 }
 
 impl Deref for EntryMut<'_> {
@@ -217,8 +273,9 @@ impl DerefMut for EntryMut<'_> {
 
 impl Drop for EntryMut<'_> {
     fn drop(&mut self) {
-        *self.entry_bytes = *self.entry_bytes - self.bytes_before + self.entry.allocated_bytes();
-        *self.expiring = *self.expiring - usize::from(self.expired_before)
+        let Accounts { entry_bytes, expiring } = &mut self.accounts;
+        **entry_bytes = **entry_bytes - self.bytes_before + self.entry.allocated_bytes();
+        **expiring = **expiring - usize::from(self.expired_before)
             + usize::from(self.entry.expiry().is_some());
     }
 }
@@ -251,7 +308,22 @@ mod tests {
         for now in 1..operations {
             let key = format!("key:{}", random(&mut state) % 5_000).into_bytes();
             let live = |entry: &(Vec<u8>, Option<u64>)| entry.1.is_none_or(|at| at > now);
-            match random(&mut state) % 5 {
+            match random(&mut state) % 6 {
+                5 => {
+                    let expected = model.get(&key).filter(|entry| live(entry)).map(|e| &e.0[..]);
+                    match db.slot(&key, now) {
+                        Slot::Occupied(mut entry) => {
+                            assert_eq!(Some(entry.as_string().unwrap()), expected);
+                            entry.replace_string(b"changed", Encoding::Raw);
+                            model.get_mut(&key).unwrap().0 = b"changed".to_vec();
+                        }
+                        Slot::Vacant(slot) => {
+                            assert_eq!(expected, None);
+                            slot.insert(Entry::string(&key, b"new", Encoding::Raw, None));
+                            model.insert(key.clone(), (b"new".to_vec(), None));
+                        }
+                    };
+                }
                 0 | 1 => {
                     let value = vec![b'v'; (random(&mut state) % 200) as usize];
                     let expiry = random(&mut state).is_multiple_of(2).then_some(now + 1_000);

@@ -191,6 +191,24 @@ impl Entry {
         self.value_mut().copy_from_slice(value);
     }
 
+    /// Replaces value and expiry; the key stays.
+    #[inline]
+    pub fn replace_string_and_expiry(
+        &mut self,
+        value: &[u8],
+        encoding: Encoding,
+        expiry: Option<UnixMs>,
+    ) {
+        if self.shape().has_expiry == expiry.is_some() {
+            self.replace_string(value, encoding);
+            self.set_expiry(expiry);
+            return;
+        }
+        let mut entry = Entry::string(self.key(), value, encoding, expiry);
+        entry.set_aux(self.aux());
+        *self = entry;
+    }
+
     /// Makes the string `len` bytes long, what is new of it zero, its encoding raw.
     pub fn resize_string(&mut self, len: usize) {
         let before = self.shape().value_len;
@@ -401,6 +419,11 @@ mod tests {
             assert!(entry.is_expired(8) && !entry.is_expired(7));
             entry.set_expiry(None);
             check(&entry, b"key", &value, None);
+            for expiry in [None, Some(9), Some(10), None] {
+                entry.replace_string_and_expiry(&value[..len / 2], Encoding::Raw, expiry);
+                check(&entry, b"key", &value[..len / 2], expiry);
+            }
+            entry.replace_string(&value, Encoding::Raw);
         }
     }
 }

@@ -7,7 +7,7 @@ pub mod memory;
 mod shard;
 mod table;
 
-pub use db::{Db, ExpiryCondition, ScanCursor};
+pub use db::{Db, EntryMut, ExpiryCondition, ScanCursor, Slot, VacantSlot};
 pub use entry::{Encoding, Entry, Kind};
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;

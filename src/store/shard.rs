@@ -1,6 +1,6 @@
 //! One shard: sixteen databases and the counters that INFO reports.
 
-use super::db::Db;
+use super::db::{Db, EntryMut, Slot};
 use super::table::KeyHasher;
 use super::{Entry, UnixMs};
 
@@ -63,6 +63,28 @@ impl Shard {
         found
     }
 
+    /// As [`Shard::read`], for commands that read and change.
+    #[inline]
+    pub fn read_mut(&mut self, db: usize, key: &[u8], now: UnixMs) -> Option<EntryMut<'_>> {
+        let found = self.dbs[db].get_mut(key, now);
+        match found {
+            Some(_) => self.stats.keyspace_hits += 1,
+            None => self.stats.keyspace_misses += 1,
+        }
+        found
+    }
+
+    /// As [`Shard::read`], for commands that read and then put something there.
+    #[inline]
+    pub fn read_slot<'a>(&'a mut self, db: usize, key: &'a [u8], now: UnixMs) -> Slot<'a> {
+        let slot = self.dbs[db].slot(key, now);
+        match slot {
+            Slot::Occupied(_) => self.stats.keyspace_hits += 1,
+            Slot::Vacant(_) => self.stats.keyspace_misses += 1,
+        }
+        slot
+    }
+
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
         self.dbs.swap(a, b);
     }
@@ -94,12 +116,23 @@ impl Shard {
         }
     }
 
-    /// A number that tests can repeat: SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
-    pub fn next_random(&mut self) -> u64 {
-        self.random_state = self.random_state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.random_state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+    /// An entry chosen at random; see [`Db::random`].
+    pub fn random_entry(&mut self, db: usize, now: UnixMs) -> Option<&Entry> {
+        let state = &mut self.random_state;
+        self.dbs[db].random(now, || split_mix(state))
     }
+
+    /// A number that tests can repeat.
+    pub fn next_random(&mut self) -> u64 {
+        split_mix(&mut self.random_state)
+    }
+}
+
+/// SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
+use hashbrown::hash_table::{Entry as Slot, VacantEntry};
 
 use super::entry::Entry;
 use super::memory::good_size;
@@ -68,6 +68,26 @@ pub struct TableCursor {
     epoch: u16,
 }
 
+/// What is at a key, found once.
+pub enum Place<'a> {
+    Occupied(&'a mut Entry),
+    Vacant(VacantPlace<'a>),
+}
+
+/// Where the entry of a key that is not there belongs.
+pub struct VacantPlace<'a> {
+    slot: VacantEntry<'a, Entry>,
+    len: &'a mut usize,
+}
+
+impl VacantPlace<'_> {
+    /// The entry's key must be the one that the place was asked for.
+    pub fn insert(self, entry: Entry) {
+        self.slot.insert(entry);
+        *self.len += 1;
+    }
+}
+
 impl TableCursor {
     /// Bits that [`TableCursor::to_bits`] uses.
     pub const BITS: u32 = PREFIX_BITS + BUCKET_BITS + EPOCH_BITS;
@@ -123,22 +143,30 @@ impl Table {
         self.segments[segment].entries.find_mut(hash, |entry| entry.key() == key)
     }
 
-    /// Puts the entry in; what was at its key comes back.
-    pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        let hash = self.hasher.hash(entry.key());
+    /// The place of a key, for commands that look first and then put something there.
+    #[inline]
+    pub fn place(&mut self, key: &[u8]) -> Place<'_> {
+        let hash = self.hasher.hash(key);
         self.make_room(hash);
         let segment = self.segment_of(hash);
         let hasher = &self.hasher;
         let slot = self.segments[segment].entries.entry(
             hash,
-            |other| other.key() == entry.key(),
+            |other| other.key() == key,
             |other| hasher.hash(other.key()),
         );
         match slot {
-            Slot::Occupied(mut occupied) => Some(std::mem::replace(occupied.get_mut(), entry)),
-            Slot::Vacant(vacant) => {
+            Slot::Occupied(occupied) => Place::Occupied(occupied.into_mut()),
+            Slot::Vacant(slot) => Place::Vacant(VacantPlace { slot, len: &mut self.len }),
+        }
+    }
+
+    /// Puts the entry in; what was at its key comes back.
+    pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
+        match self.place(entry.key()) {
+            Place::Occupied(occupied) => Some(std::mem::replace(occupied, entry)),
+            Place::Vacant(vacant) => {
                 vacant.insert(entry);
-                self.len += 1;
                 None
             }
         }

@@ -33,6 +33,8 @@ const EXPONENT_MAX: i32 = 16383 - 63;
 const INPUT_MAX: usize = 5 * 1024 - 1;
 
 impl LongDouble {
+    pub const ZERO: Self = LongDouble { negative: false, magnitude: Magnitude::Zero };
+
     /// Reads a number as `strtold` does: decimal or hexadecimal, `inf` or `infinity` in any case.
     /// `None` for NaN, white space, anything left over, magnitudes out of range, and input of more
     /// than 5119 bytes.

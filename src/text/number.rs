@@ -39,15 +39,22 @@ pub fn parse_u64(input: &[u8]) -> Option<u64> {
 /// Digits of `u64::MAX`.
 const MAX_DIGITS: usize = 20;
 
+/// Room for the decimal form of any 64-bit integer, its sign included.
+pub type Digits = [u8; MAX_DIGITS + 1];
+
 /// Appends the decimal form.
 pub fn push_i64(out: &mut Vec<u8>, value: i64) {
-    let mut buffer = [0; MAX_DIGITS + 1];
-    let mut start = write_digits(&mut buffer, value.unsigned_abs());
+    out.extend_from_slice(format_i64(value, &mut [0; MAX_DIGITS + 1]));
+}
+
+/// The decimal form, written into the buffer: for where an allocation would be too much.
+pub fn format_i64(value: i64, buffer: &mut Digits) -> &[u8] {
+    let mut start = write_digits(buffer, value.unsigned_abs());
     if value < 0 {
         start -= 1;
         buffer[start] = b'-';
     }
-    out.extend_from_slice(&buffer[start..]);
+    &buffer[start..]
 }
 
 /// Appends the decimal form.
@@ -59,7 +66,7 @@ pub fn push_u64(out: &mut Vec<u8>, value: u64) {
 
 /// Writes the digits at the end of the buffer, two at a time, and gives where they begin; that is
 /// at least 1, which leaves room for a sign.
-fn write_digits(buffer: &mut [u8; MAX_DIGITS + 1], mut value: u64) -> usize {
+fn write_digits(buffer: &mut Digits, mut value: u64) -> usize {
     let mut at = buffer.len();
     while value >= 100 {
         let pair = (value % 100) as usize;

@@ -68,7 +68,11 @@ pub(super) fn reply_key_flags(reply: &mut Reply<'_>, flags: KeyFlags) {
 }
 
 fn reply_key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {
-    reply.map(3);
+    reply.map(3 + usize::from(!spec.notes.is_empty()));
+    if !spec.notes.is_empty() {
+        reply.bulk(b"notes");
+        reply.bulk(spec.notes.as_bytes());
+    }
     reply.bulk(b"flags");
     reply_key_flags(reply, spec.flags);
     reply.bulk(b"begin_search");

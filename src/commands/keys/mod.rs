@@ -1,17 +1,43 @@
-//! (being written)
+//! Keys, whatever they hold: deleting, expiring, moving, listing, looking into.
+
+mod databases;
+mod existence;
+mod expiry;
+mod listing;
+mod object;
+mod relocation;
+mod scan;
+
+pub use relocation::destination_database;
+pub use scan::cursor_shard;
 
 use super::Command;
-use crate::protocol::Args;
 
-pub const COMMANDS: &[Command] = &[];
-
-/// The database that COPY's DB option names, if there is one.
-pub fn destination_database(command: &str, args: Args<'_>) -> Option<usize> {
-    if command != "copy" {
-        return None;
-    }
-    let options = args.from(3);
-    let at = options.iter().position(|option| option.eq_ignore_ascii_case(b"db"))?;
-    let index = crate::text::number::parse_u64(options.get(at + 1)?)?;
-    usize::try_from(index).ok().filter(|&index| index < crate::store::DATABASES)
-}
+pub const COMMANDS: &[Command] = &[
+    databases::DBSIZE,
+    databases::FLUSHALL,
+    databases::FLUSHDB,
+    databases::SWAPDB,
+    existence::DEL,
+    existence::EXISTS,
+    existence::TOUCH,
+    existence::TYPE,
+    existence::UNLINK,
+    expiry::EXPIRE,
+    expiry::EXPIREAT,
+    expiry::EXPIRETIME,
+    expiry::PERSIST,
+    expiry::PEXPIRE,
+    expiry::PEXPIREAT,
+    expiry::PEXPIRETIME,
+    expiry::PTTL,
+    expiry::TTL,
+    listing::KEYS,
+    listing::RANDOMKEY,
+    object::OBJECT,
+    relocation::COPY,
+    relocation::MOVE,
+    relocation::RENAME,
+    relocation::RENAMENX,
+    scan::SCAN,
+];

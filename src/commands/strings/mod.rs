@@ -1,33 +1,35 @@
-//! Strings.
+//! Strings: every command that reads or writes a string value, bit commands excepted.
 
-use super::{
-    Categories, Command, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec, Outcome, Spread,
-};
-use crate::protocol::Args;
+mod get;
+mod lcs;
+mod lifetime;
+mod numbers;
+mod ranges;
+mod set;
 
-pub const COMMANDS: &[Command] = &[Command {
-    name: "get",
-    arity: 2,
-    flags: Flags::READONLY.union(Flags::FAST),
-    categories: Categories::STRING,
-    keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
-    handler: Handler::Keyed(get, Spread::OneKey),
-    docs: Docs {
-        summary: "Returns the string value of a key.",
-        since: "1.0.0",
-        group: Group::String,
-        complexity: "O(1)",
-        arguments: "key",
-    },
-    tips: &[],
-    subcommands: &[],
-}];
+use super::Command;
 
-fn get(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let found = context.shard.read(context.db_index, args.at(1), context.now);
-    match found {
-        Some(entry) => context.reply.bulk(entry.as_string()?),
-        None => context.reply.null(),
-    }
-    Ok(())
-}
+pub const COMMANDS: &[Command] = &[
+    get::GET,
+    get::GETDEL,
+    get::GETEX,
+    get::GETSET,
+    get::MGET,
+    get::STRLEN,
+    lcs::LCS,
+    numbers::DECR,
+    numbers::DECRBY,
+    numbers::INCR,
+    numbers::INCRBY,
+    numbers::INCRBYFLOAT,
+    ranges::APPEND,
+    ranges::GETRANGE,
+    ranges::SETRANGE,
+    ranges::SUBSTR,
+    set::MSET,
+    set::MSETNX,
+    set::PSETEX,
+    set::SET,
+    set::SETEX,
+    set::SETNX,
+];

@@ -1,0 +1,289 @@
+//! Values that change their key or their database.
+
+use super::databases::parse_index;
+use crate::commands::{
+    Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
+    Outcome, Spread,
+};
+use crate::protocol::Args;
+
+pub const COPY: Command = Command {
+    name: "copy",
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::KEYSPACE,
+    keys: &[
+        KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS)),
+        KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)),
+    ],
+    handler: Handler::Keyed(copy, Spread::Gather),
+    docs: Docs {
+        summary: "Copies a value and its expiry to another key, in another database if asked.",
+        since: "6.2.0",
+        group: Group::Generic,
+        complexity: "O(N) where N is the size of the value.",
+        arguments: "source destination [DB destination-db] [REPLACE]",
+    },
+    tips: &[],
+    subcommands: &[],
+};
+
+#[derive(Clone, Copy, Debug, Default)]
+struct CopyOptions {
+    replace: bool,
+    destination_db: Option<usize>,
+}
+
+impl CopyOptions {
+    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
+        let mut options = CopyOptions::default();
+        let mut words = args.from(3).iter();
+        while let Some(word) = words.next() {
+            if word.eq_ignore_ascii_case(b"REPLACE") {
+                options.replace = true;
+            } else if word.eq_ignore_ascii_case(b"DB") {
+                let index = parse_index(words.next().ok_or(CommandError::Syntax)?)?;
+                options.destination_db = Some(index);
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// The database that COPY's DB option names, if there is one.
+pub fn destination_database(command: &str, args: Args<'_>) -> Option<usize> {
+    if command != COPY.name {
+        return None;
+    }
+    CopyOptions::parse(args).ok()?.destination_db
+}
+
+fn copy(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let (source, destination) = (args.at(1), args.at(2));
+    let CopyOptions { replace, destination_db } = CopyOptions::parse(args)?;
+    let destination_db = destination_db.unwrap_or(context.db_index);
+    if destination_db == context.db_index && source == destination {
+        return Err(same_object());
+    }
+    let copied = match context.read(source).map(|entry| entry.with_key(destination)) {
+        Some(entry) => {
+            let now = context.now;
+            let db = context.shard.db_mut(destination_db);
+            let writes = replace || !db.contains(destination, now);
+            if writes {
+                db.insert(entry, now);
+            }
+            writes
+        }
+        None => false,
+    };
+    context.reply.integer(i64::from(copied));
+    Ok(())
+}
+
+fn same_object() -> CommandError {
+    CommandError::text("ERR source and destination objects are the same")
+}
+
+pub const MOVE: Command = Command {
+    name: "move",
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+    handler: Handler::Keyed(move_key, Spread::OneKey),
+    docs: Docs {
+        summary: "Moves a key to another database that has no such key.",
+        since: "1.0.0",
+        group: Group::Generic,
+        complexity: "O(1)",
+        arguments: "key db",
+    },
+    tips: &[],
+    subcommands: &[],
+};
+
+fn move_key(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let (key, now) = (args.at(1), context.now);
+    let destination = parse_index(args.at(2))?;
+    if destination == context.db_index {
+        return Err(same_object());
+    }
+    let mut moved = false;
+    if !context.shard.db(destination).contains(key, now)
+        && let Some(entry) = context.db_mut().remove(key, now)
+    {
+        context.shard.db_mut(destination).insert(entry, now);
+        moved = true;
+    }
+    context.reply.integer(i64::from(moved));
+    Ok(())
+}
+
+pub const RENAME: Command = Command {
+    name: "rename",
+    arity: 3,
+    flags: Flags::WRITE,
+    categories: Categories::KEYSPACE,
+    keys: &[
+        KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE)),
+        KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)),
+    ],
+    handler: Handler::Keyed(rename, Spread::Gather),
+    docs: Docs {
+        summary: "Renames a key; one that has the new name already is lost.",
+        since: "1.0.0",
+        group: Group::Generic,
+        complexity: "O(N) where N is the size of a string.",
+        arguments: "key newkey",
+    },
+    tips: &[],
+    subcommands: &[],
+};
+
+fn rename(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    rename_key(context, args, true)?;
+    context.reply.ok();
+    Ok(())
+}
+
+pub const RENAMENX: Command = Command {
+    name: "renamenx",
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    keys: &[
+        KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE)),
+        KeySpec::one(2, KeyFlags::OW.union(KeyFlags::INSERT)),
+    ],
+    handler: Handler::Keyed(renamenx, Spread::Gather),
+    docs: Docs {
+        summary: "Renames a key if no key has the new name.",
+        since: "1.0.0",
+        group: Group::Generic,
+        complexity: "O(N) where N is the size of a string.",
+        arguments: "key newkey",
+    },
+    tips: &[],
+    subcommands: &[],
+};
+
+fn renamenx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let renamed = rename_key(context, args, false)?;
+    context.reply.integer(i64::from(renamed));
+    Ok(())
+}
+
+/// Tells whether the key has changed its name, which it does not if it has that name already.
+fn rename_key(
+    context: &mut Context<'_>,
+    args: Args<'_>,
+    replace: bool,
+) -> Result<bool, CommandError> {
+    let (key, new_key, now) = (args.at(1), args.at(2), context.now);
+    let db = context.db_mut();
+    if !db.contains(key, now) {
+        return Err(CommandError::NoSuchKey);
+    }
+    if key == new_key || !replace && db.contains(new_key, now) {
+        return Ok(false);
+    }
+    if let Some(entry) = db.remove(key, now) {
+        db.insert(entry.with_key(new_key), now);
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::test_support::Server;
+
+    const SAME: &str = "-ERR source and destination objects are the same";
+    const NO_SUCH_DB: &str = "-ERR DB index is out of range";
+    const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";
+    const NOT_INT: &str =
+        "-ERR value is out of range, value must between -2147483648 and 2147483647";
+
+    #[test]
+    fn copy() {
+        let mut server = Server::new();
+        server.check(&[
+            ("copy k k", SAME),
+            ("copy k j", ":0"),
+            ("set k v ex 100", "+OK"),
+            ("copy k k", SAME),
+            ("copy k k db 0", SAME),
+            ("copy k k db 1", ":1"),
+            ("copy k j db 16", NO_SUCH_DB),
+            ("copy k j db -1", NO_SUCH_DB),
+            ("copy none x db 99", NO_SUCH_DB),
+            ("copy k j db abc", NOT_INTEGER),
+            ("copy k j db 9223372036854775807", NOT_INT),
+            ("copy k j foo", "-ERR syntax error"),
+            ("copy k j db", "-ERR syntax error"),
+            ("copy k j replace REPLACE", ":1"),
+            ("copy k j", ":0"),
+            ("mget k j", "*2 $1 v $1 v"),
+            ("ttl j", ":100"),
+            ("set j w", "+OK"),
+            ("copy j k replace", ":1"),
+            ("get k", "$1 w"),
+            ("ttl k", ":-1"),
+            ("copy k x db 2 db 3", ":1"),
+        ]);
+        server.db_index = 1;
+        server.check(&[("get k", "$1 v"), ("ttl k", ":100")]);
+        server.db_index = 3;
+        server.check(&[("get x", "$1 w")]);
+    }
+
+    #[test]
+    fn move_between_databases() {
+        let mut server = Server::new();
+        server.check(&[
+            ("set k v ex 100", "+OK"),
+            ("move k abc", NOT_INTEGER),
+            ("move k 99", NO_SUCH_DB),
+            ("move k -1", NO_SUCH_DB),
+            ("move k 9223372036854775807", NOT_INT),
+            ("move k 0", SAME),
+            ("move none 0", SAME),
+            ("move none 5", ":0"),
+            ("move k 5", ":1"),
+            ("exists k", ":0"),
+            ("set k w", "+OK"),
+            ("move k 5", ":0"),
+            ("get k", "$1 w"),
+        ]);
+        server.db_index = 5;
+        server.check(&[("get k", "$1 v"), ("ttl k", ":100")]);
+    }
+
+    #[test]
+    fn rename_and_renamenx() {
+        Server::new().check(&[
+            ("rename none none", "-ERR no such key"),
+            ("rename none x", "-ERR no such key"),
+            ("renamenx none x", "-ERR no such key"),
+            ("set k 12 ex 100", "+OK"),
+            ("rename k k", "+OK"),
+            ("renamenx k k", ":0"),
+            ("set j old", "+OK"),
+            ("renamenx k j", ":0"),
+            ("rename k j", "+OK"),
+            ("get j", "$2 12"),
+            ("ttl j", ":100"),
+            ("object encoding j", "$3 int"),
+            ("exists k", ":0"),
+            ("renamenx j k", ":1"),
+            ("get k", "$2 12"),
+            ("ttl k", ":100"),
+            ("set other v", "+OK"),
+            ("rename other k", "+OK"),
+            ("ttl k", ":-1"),
+            ("dbsize", ":1"),
+        ]);
+    }
+}

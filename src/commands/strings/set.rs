@@ -1,0 +1,446 @@
+//! Setting strings whole, with or without a condition and an expiry.
+
+use super::lifetime::{Base, ExpireTime, Lifetime, Unit};
+use crate::commands::{
+    Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
+    Merge, Outcome, Spread,
+};
+use crate::protocol::Args;
+use crate::store::{Encoding, Entry, Slot, UnixMs};
+
+pub const SET: Command = Command {
+    name: "set",
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::STRING,
+    keys: &[KeySpec::one(
+        1,
+        KeyFlags::RW
+            .union(KeyFlags::ACCESS)
+            .union(KeyFlags::UPDATE)
+            .union(KeyFlags::VARIABLE_FLAGS),
+    )
+    .with_notes("RW and ACCESS due to the optional `GET` argument")],
+    handler: Handler::Keyed(set, Spread::OneKey),
+    docs: Docs {
+        summary: "Sets a key to a string, whatever it held before.",
+        since: "1.0.0",
+        group: Group::String,
+        complexity: "O(1)",
+        arguments: "key value [NX | XX] [GET] [EX seconds | PX milliseconds | \
+                    EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+    },
+    tips: &[],
+    subcommands: &[],
+};
+
+#[inline]
+fn set(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    if args.len() > 3 {
+        return set_with_options(context, args);
+    }
+    let (key, value) = (args.at(1), args.at(2));
+    let db = context.shard.db_mut(context.db_index);
+    db.set_string(key, value, Encoding::of_value(value), None);
+    context.reply.ok();
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct SetOptions<'a> {
+    only_if_absent: bool,
+    only_if_present: bool,
+    get: bool,
+    lifetime: Lifetime<'a>,
+}
+
+impl<'a> SetOptions<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+        let mut options = SetOptions::default();
+        let mut at = 3;
+        while at < args.len() {
+            let option = args.at(at);
+            let mut taken = 1;
+            if option.eq_ignore_ascii_case(b"NX") {
+                options.only_if_absent = true;
+            } else if option.eq_ignore_ascii_case(b"XX") {
+                options.only_if_present = true;
+            } else if option.eq_ignore_ascii_case(b"GET") {
+                options.get = true;
+            } else {
+                taken = options.lifetime.read(args, at)?;
+            }
+            let contradiction = options.only_if_absent && options.only_if_present
+                || options.lifetime == Lifetime::Persist;
+            if taken == 0 || contradiction {
+                return Err(CommandError::Syntax);
+            }
+            at += taken;
+        }
+        Ok(options)
+    }
+}
+
+#[inline(never)]
+fn set_with_options(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let (key, value) = (args.at(1), args.at(2));
+    let options = SetOptions::parse(args)?;
+    let expiry = match options.lifetime {
+        Lifetime::Until(time) => Some(time.resolve("set", context.now)?),
+        _ => None,
+    };
+    let written = put(context, key, value, options, expiry)?;
+    if written && expiry.is_some_and(|at| at <= context.now) {
+        context.shard.db_mut(context.db_index).remove(key, context.now);
+    }
+    match (options.get, written) {
+        // The old value is the reply.
+        (true, _) => {}
+        (false, true) => context.reply.ok(),
+        (false, false) => context.reply.null(),
+    }
+    Ok(())
+}
+
+/// Sets the value if the conditions allow it and tells whether they do. With GET, replies with the
+/// old value.
+fn put(
+    context: &mut Context<'_>,
+    key: &[u8],
+    value: &[u8],
+    options: SetOptions<'_>,
+    expiry: Option<UnixMs>,
+) -> Result<bool, CommandError> {
+    let slot = if options.get {
+        context.shard.read_slot(context.db_index, key, context.now)
+    } else {
+        context.shard.db_mut(context.db_index).slot(key, context.now)
+    };
+    match slot {
+        Slot::Occupied(mut entry) => {
+            if options.get {
+                context.reply.bulk(entry.as_string()?);
+            }
+            if options.only_if_absent {
+                return Ok(false);
+            }
+            let kept = (options.lifetime == Lifetime::Keep).then(|| entry.expiry()).flatten();
+            let encoding = Encoding::of_value(value);
+            entry.replace_string_and_expiry(value, encoding, expiry.or(kept));
+        }
+        Slot::Vacant(slot) => {
+            if options.get {
+                context.reply.null();
+            }
+            if options.only_if_present {
+                return Ok(false);
+            }
+            slot.insert(Entry::string(key, value, Encoding::of_value(value), expiry));
+        }
+    }
+    Ok(true)
+}
+
+pub const SETNX: Command = Command {
+    name: "setnx",
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    categories: Categories::STRING,
+    keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::INSERT))],
+    handler: Handler::Keyed(setnx, Spread::OneKey),
+    docs: Docs {
+        summary: "Sets a key to a string if the key does not exist; SET with NX does so too.",
+        since: "1.0.0",
+        group: Group::String,
+        complexity: "O(1)",
+        arguments: "key value",
+    },
+    tips: &[],
+    subcommands: &[],
+};
+
+fn setnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let (key, value) = (args.at(1), args.at(2));
+    match context.shard.db_mut(context.db_index).slot(key, context.now) {
+        Slot::Occupied(_) => context.reply.integer(0),
+        Slot::Vacant(slot) => {
+            slot.insert(Entry::string(key, value, Encoding::of_value(value), None));
+            context.reply.integer(1);
+        }
+    }
+    Ok(())
+}
+
+pub const SETEX: Command = Command {
+    name: "setex",
+    arity: 4,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::STRING,
+    keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    handler: Handler::Keyed(setex, Spread::OneKey),
+    docs: Docs {
+        summary: "Sets a key to a string that expires; SET with EX does so too.",
+        since: "2.0.0",
+        group: Group::String,
+        complexity: "O(1)",
+        arguments: "key seconds value",
+    },
+    tips: &[],
+    subcommands: &[],
+};
+
+fn setex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    set_expiring(context, args, "setex", Unit::Seconds)
+}
+
+pub const PSETEX: Command = Command {
+    name: "psetex",
+    arity: 4,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::STRING,
+    keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    handler: Handler::Keyed(psetex, Spread::OneKey),
+    docs: Docs {
+        summary: "Sets a key to a string that expires, in milliseconds; SET with PX does so too.",
+        since: "2.6.0",
+        group: Group::String,
+        complexity: "O(1)",
+        arguments: "key milliseconds value",
+    },
+    tips: &[],
+    subcommands: &[],
+};
+
+fn psetex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    set_expiring(context, args, "psetex", Unit::Milliseconds)
+}
+
+fn set_expiring(
+    context: &mut Context<'_>,
+    args: Args<'_>,
+    command: &'static str,
+    unit: Unit,
+) -> Outcome {
+    let (key, value) = (args.at(1), args.at(3));
+    let time = ExpireTime { value: args.at(2), unit, base: Base::Now };
+    let expiry = time.resolve(command, context.now)?;
+    let db = context.shard.db_mut(context.db_index);
+    db.set_string(key, value, Encoding::of_value(value), Some(expiry));
+    context.reply.ok();
+    Ok(())
+}
+
+pub const MSET: Command = Command {
+    name: "mset",
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::STRING,
+    keys: &[KeySpec::to_end(1, 2, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    handler: Handler::Keyed(mset, Spread::Split(Merge::Ok)),
+    docs: Docs {
+        summary: "Sets several keys to strings, all at one moment.",
+        since: "1.0.1",
+        group: Group::String,
+        complexity: "O(N) where N is the number of keys.",
+        arguments: "key value [key value ...]",
+    },
+    tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+    subcommands: &[],
+};
+
+fn mset(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    check_pairs(args, "mset")?;
+    set_pairs(context, args);
+    context.reply.ok();
+    Ok(())
+}
+
+pub const MSETNX: Command = Command {
+    name: "msetnx",
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::STRING,
+    keys: &[KeySpec::to_end(1, 2, KeyFlags::OW.union(KeyFlags::INSERT))],
+    handler: Handler::Keyed(msetnx, Spread::Gather),
+    docs: Docs {
+        summary: "Sets several keys to strings if none of them exists.",
+        since: "1.0.1",
+        group: Group::String,
+        complexity: "O(N) where N is the number of keys.",
+        arguments: "key value [key value ...]",
+    },
+    tips: &[],
+    subcommands: &[],
+};
+
+fn msetnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    check_pairs(args, "msetnx")?;
+    let any_exists = MSETNX.key_positions(args.len()).any(|at| context.peek(args.at(at)).is_some());
+    if !any_exists {
+        set_pairs(context, args);
+    }
+    context.reply.integer(i64::from(!any_exists));
+    Ok(())
+}
+
+fn check_pairs(args: Args<'_>, command: &str) -> Result<(), CommandError> {
+    if args.len().is_multiple_of(2) {
+        let text = format!("ERR wrong number of arguments for '{command}' command");
+        return Err(CommandError::text(text));
+    }
+    Ok(())
+}
+
+fn set_pairs(context: &mut Context<'_>, args: Args<'_>) {
+    let db = context.shard.db_mut(context.db_index);
+    for at in (1..args.len()).step_by(2) {
+        let (key, value) = (args.at(at), args.at(at + 1));
+        db.set_string(key, value, Encoding::of_value(value), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::test_support::Server;
+
+    #[test]
+    fn set_without_options() {
+        Server::new().check(&[
+            ("set k v", "+OK"),
+            ("get k", "$1 v"),
+            ("expire k 100", ":1"),
+            ("set k \"\"", "+OK"),
+            ("get k", "$0 "),
+            ("ttl k", ":-1"),
+            ("set k -9223372036854775808", "+OK"),
+            ("object encoding k", "$3 int"),
+            ("set k 9223372036854775808", "+OK"),
+            ("object encoding k", "$6 embstr"),
+            ("set k 0123", "+OK"),
+            ("object encoding k", "$6 embstr"),
+            ("set k 12345678901234567890123456789012345678901234", "+OK"),
+            ("object encoding k", "$6 embstr"),
+            ("set k 123456789012345678901234567890123456789012345", "+OK"),
+            ("object encoding k", "$3 raw"),
+        ]);
+    }
+
+    #[test]
+    fn set_conditions_and_get() {
+        Server::new().check(&[
+            ("set k v xx", "$-1"),
+            ("set k v nx get", "$-1"),
+            ("set k w NX GET", "$1 v"),
+            ("get k", "$1 v"),
+            ("set k w nx", "$-1"),
+            ("set k w xx get", "$1 v"),
+            ("set k v get get", "$1 w"),
+            ("set k v xx xx", "+OK"),
+            ("set k v nx xx", "-ERR syntax error"),
+            ("set k v xx get nx", "-ERR syntax error"),
+            ("set none v xx get", "$-1"),
+            ("exists none", ":0"),
+        ]);
+    }
+
+    #[test]
+    fn set_lifetimes() {
+        let mut server = Server::new();
+        server.check(&[
+            ("set k v ex 10", "+OK"),
+            ("pttl k", ":10000"),
+            ("set k v Px 10", "+OK"),
+            ("pttl k", ":10"),
+            ("set k v exat 1999999999", "+OK"),
+            ("pexpiretime k", ":1999999999000"),
+            ("set k v pxat 1999999999999", "+OK"),
+            ("pexpiretime k", ":1999999999999"),
+            ("set k longer-than-before keepttl", "+OK"),
+            ("get k", "$18 longer-than-before"),
+            ("pexpiretime k", ":1999999999999"),
+            ("set k v ex 10 ex 20", "+OK"),
+            ("ttl k", ":20"),
+            ("set k v", "+OK"),
+            ("set k v keepttl keepttl", "+OK"),
+            ("ttl k", ":-1"),
+            ("set k v exat 1", "+OK"),
+            ("dbsize", ":0"),
+            ("set k v exat 1", "+OK"),
+            ("set k v xx get exat 1", "$-1"),
+            ("dbsize", ":0"),
+            ("set k v nx get px 5", "$-1"),
+        ]);
+        server.advance_ms(5);
+        server.check(&[("set k w nx", "+OK"), ("get k", "$1 w"), ("ttl k", ":-1")]);
+    }
+
+    #[test]
+    fn set_refuses_bad_lifetimes() {
+        let mut server = Server::new();
+        for line in [
+            "set k v ex 0",
+            "set k v ex -1",
+            "set k v nx ex 0",
+            "set k v px 9223372036854775807",
+            "set k v ex 9223372036854775807",
+            "set k v ex 9223372036854775",
+            "set k v exat 9223372036854776",
+            "set k v pxat -9223372036854775808",
+        ] {
+            assert_eq!(server.run(line), "-ERR invalid expire time in 'set' command", "{line}");
+        }
+        for line in [
+            "set k v ex",
+            "set k v foo",
+            "set k v ex 10 px 20",
+            "set k v ex 10 exat 20",
+            "set k v ex 10 keepttl",
+            "set k v keepttl ex 10",
+            "set k v persist",
+            "set k v ex 10 persist",
+        ] {
+            assert_eq!(server.run(line), "-ERR syntax error", "{line}");
+        }
+        server.check(&[
+            ("set k v ex abc", "-ERR value is not an integer or out of range"),
+            ("set k v pxat 9223372036854775807", "+OK"),
+            ("pexpiretime k", ":9223372036854775807"),
+        ]);
+    }
+
+    #[test]
+    fn setnx_setex_psetex() {
+        Server::new().check(&[
+            ("setnx k 1", ":1"),
+            ("setnx k 2", ":0"),
+            ("get k", "$1 1"),
+            ("setex k 10 v", "+OK"),
+            ("ttl k", ":10"),
+            ("psetex k 1500 v", "+OK"),
+            ("pttl k", ":1500"),
+            ("psetex k 0 v", "-ERR invalid expire time in 'psetex' command"),
+            ("psetex k 9223372036854775807 v", "-ERR invalid expire time in 'psetex' command"),
+            ("setex k -1 v", "-ERR invalid expire time in 'setex' command"),
+            ("setex k 9223372036854775807 v", "-ERR invalid expire time in 'setex' command"),
+            ("setex k abc v", "-ERR value is not an integer or out of range"),
+        ]);
+    }
+
+    #[test]
+    fn mset_and_msetnx() {
+        Server::new().check(&[
+            ("mset a 1 b", "-ERR wrong number of arguments for 'mset' command"),
+            ("msetnx a 1 b", "-ERR wrong number of arguments for 'msetnx' command"),
+            ("dbsize", ":0"),
+            ("mset a 1 a 2 b 3", "+OK"),
+            ("mget a b", "*2 $1 2 $1 3"),
+            ("expire a 10", ":1"),
+            ("msetnx z 1 a 9", ":0"),
+            ("exists z", ":0"),
+            ("msetnx z 1 z 2", ":1"),
+            ("get z", "$1 2"),
+            ("mset a 1", "+OK"),
+            ("ttl a", ":-1"),
+        ]);
+    }
+}

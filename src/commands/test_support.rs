@@ -1,0 +1,98 @@
+//! One shard to try commands on, without sessions and sockets.
+
+use super::{Context, Handler, Lookup, table};
+use crate::config::Config;
+use crate::protocol::args::OwnedArgs;
+use crate::protocol::resp::{Reply, Version};
+use crate::store::{Shard, ShardStats, UnixMs};
+use crate::text::quote;
+
+pub struct Server {
+    pub shard: Shard,
+    pub config: Config,
+    pub now: UnixMs,
+    pub db_index: usize,
+    pub version: Version,
+    pub shard_index: usize,
+    pub shard_count: usize,
+}
+
+impl Server {
+    pub fn new() -> Self {
+        Server {
+            shard: Shard::new(1),
+            config: Config::default(),
+            now: 1_700_000_000_000,
+            db_index: 0,
+            version: Version::Resp2,
+            shard_index: 0,
+            shard_count: 1,
+        }
+    }
+
+    pub fn advance_ms(&mut self, millis: u64) {
+        self.now += millis;
+    }
+
+    pub fn stats(&self) -> ShardStats {
+        self.shard.stats
+    }
+
+    /// Runs an inline command and gives its reply's bytes.
+    pub fn run_bytes(&mut self, line: &[u8]) -> Vec<u8> {
+        let words = quote::split_args(line).expect("the test's quotes are balanced");
+        let args: OwnedArgs = words.iter().map(Vec::as_slice).collect();
+        let args = args.as_args();
+        let Lookup::Found(row) = table().lookup(args.at(0), args.get(1)) else {
+            panic!("no such command: {}", line.escape_ascii());
+        };
+        assert!(row.arity_allows(args.len()), "arity of {}", line.escape_ascii());
+        let mut out = Vec::new();
+        let mut context = Context {
+            shard: &mut self.shard,
+            db_index: self.db_index,
+            now: self.now,
+            config: &self.config,
+            reply: Reply::new(&mut out, self.version),
+            shard_index: self.shard_index,
+            shard_count: self.shard_count,
+        };
+        let outcome = match row.handler {
+            Handler::Keyed(run, _)
+            | Handler::EveryShard(run, _)
+            | Handler::Cursor(run)
+            | Handler::Anywhere(run) => run(&mut context, args),
+            Handler::Engine(_) | Handler::Container => panic!("{} runs elsewhere", row.name),
+        };
+        if let Err(error) = outcome {
+            out.clear();
+            Reply::new(&mut out, self.version).error_bytes(&error.message());
+        }
+        out
+    }
+
+    /// As [`Server::run_bytes`], with a space for every line break but the last, which is left
+    /// out, and bytes that are not printable escaped.
+    pub fn run(&mut self, line: &str) -> String {
+        let bytes = self.run_bytes(line.as_bytes());
+        let text = bytes.strip_suffix(b"\r\n").expect("replies end with a line break");
+        let mut shown = String::new();
+        for &byte in text {
+            match byte {
+                b'\r' => {}
+                b'\n' => shown.push(' '),
+                b' '..=b'~' => shown.push(char::from(byte)),
+                _ => shown.push_str(&format!("\\x{byte:02x}")),
+            }
+        }
+        shown
+    }
+
+    /// Runs the commands one after the other; their replies must be as [`Server::run`] writes them.
+    #[track_caller]
+    pub fn check(&mut self, cases: &[(&str, &str)]) {
+        for (line, expected) in cases {
+            assert_eq!(&self.run(line), expected, "reply to {line}");
+        }
+    }
+}
