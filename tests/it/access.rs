@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 
 use crate::support::need::PerShards;
 use crate::support::netns::{CLIENT_IP4, CLIENT_IP6, SERVER_IP4, SERVER_IP6, TwoHosts};
-use crate::support::server::{RINGWELL, info};
+use crate::support::server::{info, ringwell};
 use crate::support::{Client, Need, Scratch, Server, Value, on_one_and_four_shards, test};
 
 /// The server has a host of its own, so every test may use the port that users know.
@@ -103,7 +103,7 @@ impl Setting {
 }
 
 fn spawn(hosts: &TwoHosts, shards: usize, args: &[&str]) -> Server {
-    let mut command = hosts.on_server(RINGWELL);
+    let mut command = hosts.on_server(&ringwell());
     let (file, args) = match args {
         [file, rest @ ..] if !file.starts_with("--") => (Some(file), rest),
         all => (None, all),

@@ -43,7 +43,7 @@ fn arguments_override_the_file() {
     let scratch = Scratch::new("config");
     let file = scratch.file("ringwell.conf");
     fs::write(&file, "maxclients 100\ntimeout 30\n").expect("writing the file");
-    let mut command = std::process::Command::new(crate::support::server::RINGWELL);
+    let mut command = std::process::Command::new(crate::support::server::ringwell());
     command.arg(&file);
     let server = Server::start("ringwell", command, &["--shards", "1", "--maxclients", "200"]);
     let mut client = server.connect();
@@ -61,7 +61,7 @@ fn file_syntax() {
          requirepass \"a b\\x41\\\"\"\ninclude {inner}\nmaxclients 90\nmaxclients 91\n"
     );
     fs::write(&file, text).expect("writing the file");
-    let mut command = std::process::Command::new(crate::support::server::RINGWELL);
+    let mut command = std::process::Command::new(crate::support::server::ringwell());
     command.arg(&file);
     let server = Server::start("ringwell", command, &["--shards", "1"]);
     let mut client = server.connect();
@@ -173,7 +173,7 @@ fn rewrite_round_trips() {
     let text = "# the first comment\ntimeout 30\n\n# about clients\nmaxclients 100\n# the last\n";
     fs::write(&file, text).expect("writing the file");
     let start = || {
-        let mut command = std::process::Command::new(crate::support::server::RINGWELL);
+        let mut command = std::process::Command::new(crate::support::server::ringwell());
         command.arg(&file);
         Server::start("ringwell", command, &["--shards", "2"])
     };
@@ -215,7 +215,7 @@ fn rewrite_without_a_file() {
 /// nothing but the defaults.
 fn sample_file_is_accepted() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/ringwell.conf");
-    let mut command = std::process::Command::new(crate::support::server::RINGWELL);
+    let mut command = std::process::Command::new(crate::support::server::ringwell());
     command.arg(sample);
     let with_sample = Server::start("ringwell", command, &["--shards", "1"]);
     let without = Server::ringwell_bare(&["--shards", "1"]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 
 use crate::support::need::PerShards;
-use crate::support::server::{RINGWELL, free_port, info};
+use crate::support::server::{free_port, info, ringwell};
 use crate::support::{
     Client, Scratch, Server, Value, encode, on_one_and_four_shards, test, wait_for,
 };
@@ -142,7 +142,7 @@ fn short_lived_connections(shards: usize) {
 /// Starts Ringwell expecting that it won't; returns its exit status and what it said.
 fn refusal(args: &[&str]) -> (Option<i32>, String) {
     let scratch = Scratch::new("refusal");
-    let mut command = Command::new(RINGWELL);
+    let mut command = Command::new(ringwell());
     command.args(args).current_dir(scratch.path());
     let port = free_port();
     if !args.contains(&"--port") {
@@ -219,7 +219,8 @@ fn missing_file() {
 
 fn help_and_version() {
     let run = |arg: &str| {
-        let output = Command::new(RINGWELL).arg(arg).stdin(Stdio::null()).output().expect("output");
+        let output =
+            Command::new(ringwell()).arg(arg).stdin(Stdio::null()).output().expect("output");
         assert!(output.status.success(), "{arg}: {:?}", output.status);
         String::from_utf8(output.stdout).expect("text")
     };
@@ -235,7 +236,7 @@ fn tells_systemd() {
     let path = scratch.file("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
     socket.set_read_timeout(Some(ENDS_WITHIN)).expect("a timeout");
-    let mut command = Command::new(RINGWELL);
+    let mut command = Command::new(ringwell());
     command.env("NOTIFY_SOCKET", &path);
     let mut server = Server::start("ringwell", command, &["--bind", "127.0.0.1", "--shards", "2"]);
     let receive = || {

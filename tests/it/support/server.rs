@@ -11,7 +11,11 @@ use std::time::{Duration, Instant};
 
 use super::client::{Client, PATIENCE};
 
-pub const RINGWELL: &str = env!("CARGO_BIN_EXE_ringwell");
+/// The program under test: the one that cargo built, or another build of it.
+pub fn ringwell() -> String {
+    let built = env!("CARGO_BIN_EXE_ringwell").to_string();
+    std::env::var("RINGWELL_TESTS_SERVER").unwrap_or(built)
+}
 
 pub struct Server {
     child: Child,
@@ -33,7 +37,7 @@ impl Server {
 
     /// Ringwell with nothing but a port and these arguments.
     pub fn ringwell_bare(args: &[&str]) -> Server {
-        Server::start("ringwell", Command::new(RINGWELL), args)
+        Server::start("ringwell", Command::new(ringwell()), args)
     }
 
     /// A stock redis-server that writes nothing to disk.
