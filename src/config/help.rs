@@ -109,8 +109,8 @@ const INTRODUCTION: &str = "\
 ";
 
 const WITHOUT_EFFECT: &str = "
-# These are read, kept and shown by CONFIG GET, so that files and clients made for Redis work, and do
-# nothing else in Ringwell.
+# These are read, kept and shown by CONFIG GET, so that files and clients made for Redis work; they
+# do nothing else in Ringwell.
 ";
 
 fn push_heading(out: &mut String, title: &str) {

@@ -346,7 +346,7 @@ impl Value for OutputLimits {
     /// Classes that are not mentioned keep what they have, as in Redis.
     fn read(words: &[String], _: &Rule, current: &Self, _: Replace) -> Result<Self, String> {
         let mut limits = *current;
-        if words.len() % 4 != 0 {
+        if !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         }
         for group in words.chunks(4) {
