@@ -295,7 +295,11 @@ impl<'a> Loader<'a> {
         directive
             .read(&mut self.config, values, replace)
             .and_then(|()| self.keep_or_refuse(directive, &place))
-            .map_err(|reason| ConfigError(bad_value(&place, directive, values, &reason)))?;
+            .map_err(|reason| {
+                let reason: String =
+                    reason.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+                ConfigError(bad_value(&place, directive, values, &reason))
+            })?;
         self.places.insert(directive.name, place);
         Ok(())
     }
