@@ -46,7 +46,7 @@ fn argument(directive: &'static Directive) -> clap::Arg {
         .long(directive.name)
         .value_name(directive.placeholder())
         .help_heading(directive.group)
-        .help(format!("{} [{}]", prose(directive), notes.join("; ")))
+        .help(wrap(&format!("{} [{}]", prose(directive), notes.join("; ")), 88).join("\n"))
 }
 
 fn compatibility() -> String {
@@ -215,6 +215,7 @@ mod tests {
         for expected in ["ringwell [FILE] [--directive value ...]", "default: 6379", "Network:"] {
             assert!(help.contains(expected), "{expected}\n{help}");
         }
+        assert!(help.lines().all(|line| line.len() <= 100), "{help}");
         assert!(version().starts_with("ringwell 0."));
     }
 }
