@@ -71,7 +71,7 @@ impl AccessPolicy {
                 "to restrict it, set unixsocketperm".into(),
             ),
             AcceptRule::Loopback => (
-                "the host itself is always accepted".into(),
+                "loopback addresses are the host itself, which is always accepted".into(),
                 "to restrict it, set requirepass".into(),
             ),
             AcceptRule::AllowFrom(block) => (

@@ -135,15 +135,18 @@ impl Directive {
 
     /// What a value must be, for error messages and the help; empty where the type says it all.
     pub fn limits(&self) -> String {
+        // Bounds that are only those of a machine's integers say nothing to people.
+        const UNBOUNDED: i64 = i32::MAX as i64;
+        let exact = crate::text::memory::exact;
         match self.rule {
-            Rule::Within(min, i64::MAX) => format!("{min} or more"),
+            Rule::Any | Rule::Memory(0, _) => String::new(),
+            Rule::Within(min, UNBOUNDED..) if min < -UNBOUNDED => String::new(),
+            Rule::Within(min, UNBOUNDED..) => format!("{min} or more"),
             Rule::Within(min, max) | Rule::Clamped(min, max) => format!("{min} to {max}"),
-            Rule::Memory(0, _) | Rule::Any => String::new(),
-            Rule::Memory(min, u64::MAX) => format!("{} or more", crate::text::memory::exact(min)),
-            Rule::Memory(min, max) => {
-                let exact = crate::text::memory::exact;
-                format!("{} to {}", exact(min), exact(max))
+            Rule::Memory(min, max) if max > u64::from(u32::MAX) => {
+                format!("{} or more", exact(min))
             }
+            Rule::Memory(min, max) => format!("{} to {}", exact(min), exact(max)),
             Rule::Permissions => "octal, such as 700".into(),
         }
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::directive::{Directive, Effect, Replace, split_words};
 use super::files::Files;
-use super::{Config, DIRECTIVES, Source, find};
+use super::{Config, DIRECTIVES, Source, find, help};
 use crate::text::glob;
 
 /// What is wrong with a configuration: one line, which names the place and the remedy.
@@ -25,6 +25,25 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// What the program shall do.
+#[derive(Debug)]
+pub enum Start {
+    Run(Box<Config>, Source),
+    /// Print this, and end well: help or version.
+    Print(String),
+}
+
+/// Understands what the program was started with, its own name left out.
+pub fn start(arguments: &[OsString], files: &dyn Files) -> Result<Start, ConfigError> {
+    match arguments.first().and_then(|first| first.to_str()) {
+        Some("--help" | "-h") => return Ok(Start::Print(help::help())),
+        Some("--version" | "-v") => return Ok(Start::Print(help::version())),
+        _ => {}
+    }
+    let (config, source) = Config::load(arguments, files)?;
+    Ok(Start::Run(Box::new(config), source))
+}
 
 impl Config {
     /// Reads what the program was started with, its own name left out.
@@ -58,12 +77,17 @@ impl Config {
     /// Reads the text of one file and what it includes, as a server started with that file alone
     /// would; the path is for errors and for finding the included files.
     pub fn parse(path: &Path, text: &str, files: &dyn Files) -> Result<Config, ConfigError> {
-        let mut loader = Loader::new(files);
-        loader.text(path, text, 0).map_err(|error| match error {
-            FileError::Bad(error) => error,
-            FileError::Unreadable(reason) => ConfigError(reason),
-        })?;
-        loader.finish()
+        Loader::new(files).whole_text(path, text)?.finish()
+    }
+
+    /// As [`Config::parse`], for a text that arguments may complete: what only the whole
+    /// configuration tells is not checked.
+    pub(super) fn evaluate(
+        path: &Path,
+        text: &str,
+        files: &dyn Files,
+    ) -> Result<Config, ConfigError> {
+        Ok(Loader::new(files).whole_text(path, text)?.config)
     }
 }
 
@@ -133,6 +157,14 @@ impl<'a> Loader<'a> {
             places: HashMap::new(),
             begun: HashMap::new(),
             files_read: 0,
+        }
+    }
+
+    fn whole_text(mut self, path: &Path, text: &str) -> Result<Self, ConfigError> {
+        match self.text(path, text, 0) {
+            Ok(()) => Ok(self),
+            Err(FileError::Bad(error)) => Err(error),
+            Err(FileError::Unreadable(reason)) => Err(ConfigError(reason)),
         }
     }
 
@@ -263,7 +295,11 @@ impl<'a> Loader<'a> {
         directive
             .read(&mut self.config, values, replace)
             .and_then(|()| self.keep_or_refuse(directive, &place))
-            .map_err(|reason| ConfigError(bad_value(&place, directive, values, &reason)))?;
+            .map_err(|reason| {
+                let reason: String =
+                    reason.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+                ConfigError(bad_value(&place, directive, values, &reason))
+            })?;
         self.places.insert(directive.name, place);
         Ok(())
     }
@@ -428,4 +464,4 @@ fn expand(pattern: &Path, files: &dyn Files) -> Vec<PathBuf> {
 
 #[cfg(test)]
 #[path = "load_tests.rs"]
-mod tests;
+pub(super) mod tests;

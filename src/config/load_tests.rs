@@ -334,3 +334,79 @@ fn a_stock_redis_conf_starts_with_warnings() {
     ];
     assert_eq!(config.warnings, expected);
 }
+
+/// Whatever a file says, the answer is a configuration or one line.
+#[test]
+fn random_bytes_are_answered_in_one_line() {
+    let words: Vec<&str> = DIRECTIVES.iter().map(|d| d.name).collect();
+    let values = [
+        "",
+        "-1",
+        "0",
+        "1",
+        "yes",
+        "18446744073709551616",
+        "9gb",
+        "99999999999gb",
+        "101%",
+        "\"",
+        "'",
+        "\\",
+        "\"\\xff\"",
+        "10.0.0.0/8",
+        "::/0",
+        "0-9999",
+        "5-",
+        "#",
+        "a,b",
+        "normal",
+        "900",
+        "\u{0}",
+        "é",
+        "*",
+        "::*",
+        "-",
+        "KEA",
+        "auto",
+        "1025",
+    ];
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..4000 {
+        let mut line = words[random(words.len())].to_string();
+        for _ in 0..random(3) {
+            line.push_str([" ", "\t", "  ", ""][random(4)]);
+            line.push_str(values[random(values.len())]);
+        }
+        match with_file(&line, &[]) {
+            Ok(_) => good += 1,
+            Err(error) => {
+                bad += 1;
+                assert!(
+                    error.starts_with("ringwell.conf:1: ") || error.contains("listen"),
+                    "{error}"
+                );
+                assert!(!error.contains(['\n', '\r', '\0']), "{error:?}");
+            }
+        }
+    }
+    assert!(good > 200 && bad > 200, "{good} {bad}");
+}
+
+#[test]
+fn help_and_version_are_asked_for_first() {
+    let ask = |argument: &str| start(&[argument.into()], &Memory::new(&[]));
+    for (argument, expected) in [("--help", "Usage:"), ("-h", "Usage:"), ("-v", "ringwell 0.")] {
+        match ask(argument) {
+            Ok(Start::Print(text)) => assert!(text.contains(expected), "{text}"),
+            other => panic!("{argument}: {other:?}"),
+        }
+    }
+    assert!(matches!(ask("--save"), Ok(Start::Run(..))));
+}

@@ -14,7 +14,9 @@ mod change;
 mod cidr;
 mod directive;
 mod files;
+mod help;
 mod load;
+mod rewrite;
 mod table;
 mod types;
 mod value;
@@ -23,7 +25,9 @@ pub use change::SetError;
 pub use cidr::Cidr;
 pub use directive::{Change, Directive, Effect, Rule, Shape};
 pub use files::{Disk, Files};
-pub use load::ConfigError;
+pub use help::sample_config;
+pub use load::{ConfigError, Start, start};
+pub use rewrite::rewrite;
 pub use table::{Config, DIRECTIVES};
 pub use types::{
     AppendFsync, BindAddress, CpuList, EvictionPolicy, KeyspaceEvents, LogLevel, MemoryLimit,

@@ -151,7 +151,9 @@ impl Value for Vec<Cidr> {
     const SHAPE: Shape = Shape::repeatable("block ...");
 
     fn read(words: &[String], _: &Rule, current: &Self, replace: Replace) -> Result<Self, String> {
-        let mut blocks = if replace == Replace::All { Vec::new() } else { current.clone() };
+        // An empty value clears what lines before it, and included files, have listed.
+        let anew = replace == Replace::All || words.iter().all(String::is_empty);
+        let mut blocks = if anew { Vec::new() } else { current.clone() };
         for word in words.iter().filter(|word| !word.is_empty()) {
             let block: Cidr = word.parse()?;
             if !blocks.contains(&block) {
@@ -164,6 +166,7 @@ impl Value for Vec<Cidr> {
     fn show(&self, _: &Rule) -> String {
         join(self)
     }
+
     fn lines(&self, _: &Rule) -> Vec<String> {
         let words: Vec<_> = self.iter().map(ToString::to_string).collect();
         vec![join_quoted(words.iter().map(String::as_str))]
@@ -343,7 +346,7 @@ impl Value for OutputLimits {
     /// Classes that are not mentioned keep what they have, as in Redis.
     fn read(words: &[String], _: &Rule, current: &Self, _: Replace) -> Result<Self, String> {
         let mut limits = *current;
-        if words.len() % 4 != 0 {
+        if !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         }
         for group in words.chunks(4) {

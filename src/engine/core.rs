@@ -37,6 +37,13 @@ pub(super) struct Pause {
 pub(super) struct EngineStats {
     pub commands: u64,
     pub ops_per_sec: u64,
+    pub input_bytes_per_sec: u64,
+    pub output_bytes_per_sec: u64,
+    /// Pieces of input received and of output sent.
+    pub reads: u64,
+    pub writes: u64,
+    /// The most that the shard held at any tick.
+    pub peak_memory: usize,
     /// Error replies, by code.
     pub errors: HashMap<Box<str>, u64>,
     /// By the row's place in the table.
@@ -75,8 +82,8 @@ pub(super) struct Core {
     pub last_tick_us: u64,
     /// A session may be over its soft output limit; looked at in every tick while set.
     pub soft_limits_watched: bool,
-    /// Commands counted at the last sample.
-    sampled_commands: u64,
+    /// Commands, bytes received and bytes sent at the last sample.
+    sampled: [u64; 3],
     sampled_us: u64,
     /// Scratch for the decoder.
     pub spans: Vec<Span>,
@@ -115,7 +122,7 @@ impl Core {
             active_expire: true,
             last_tick_us: 0,
             soft_limits_watched: false,
-            sampled_commands: 0,
+            sampled: [0; 3],
             sampled_us: 0,
             spans: Vec::new(),
         }
@@ -224,18 +231,29 @@ impl Core {
     }
 
     pub fn sampler_wants_tick(&self) -> bool {
-        self.stats.commands != self.sampled_commands || self.stats.ops_per_sec > 0
+        self.stats.commands != self.sampled[0] || self.stats.ops_per_sec > 0
     }
 
-    /// Measures the rate of commands since the last tick.
+    /// Measures the rates of commands and bytes since the last tick.
     pub fn sample(&mut self) {
+        self.stats.peak_memory = self.stats.peak_memory.max(self.shard.allocated_bytes());
         let elapsed_us = self.now.monotonic_us.saturating_sub(self.sampled_us);
         if elapsed_us < TICK_US / 2 {
             return;
         }
-        let commands = self.stats.commands.saturating_sub(self.sampled_commands);
-        self.stats.ops_per_sec = commands.saturating_mul(1_000_000) / elapsed_us;
-        self.sampled_commands = self.stats.commands;
+        let counters = &self.shared.cores[self.shard_id];
+        let counts = [
+            self.stats.commands,
+            counters.net_input_bytes.load(Ordering::Relaxed),
+            counters.net_output_bytes.load(Ordering::Relaxed),
+        ];
+        let rate = |index: usize| {
+            let count: u64 = counts[index].saturating_sub(self.sampled[index]);
+            count.saturating_mul(1_000_000) / elapsed_us
+        };
+        (self.stats.ops_per_sec, self.stats.input_bytes_per_sec) = (rate(0), rate(1));
+        self.stats.output_bytes_per_sec = rate(2);
+        self.sampled = counts;
         self.sampled_us = self.now.monotonic_us;
     }
 
@@ -267,7 +285,7 @@ impl Core {
         self.shard.stats = Default::default();
         let by_command = vec![CommandStats::default(); self.table.by_id().len()];
         self.stats = EngineStats { by_command, ..EngineStats::default() };
-        self.sampled_commands = 0;
+        self.sampled = [0; 3];
         self.peers.passes = 0;
         let counters = &self.shared.cores[self.shard_id];
         for counter in

@@ -99,6 +99,7 @@ impl Engine {
     /// Moves what may be sent into `buffer`, which must be empty; its memory is used again.
     pub fn take_output(&mut self, conn: ConnId, buffer: &mut Vec<u8>) {
         if let Some(session) = self.sessions.get_mut(conn) {
+            self.core.stats.writes += 1;
             session.listed = false;
             session.output.take(buffer);
         }

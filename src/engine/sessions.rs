@@ -64,6 +64,7 @@ impl Sessions {
 
 /// Bytes have come: runs the commands in them, keeps what is left.
 pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbox: &mut Outbox) {
+    core.stats.reads += 1;
     session.client.active_us = core.now.monotonic_us;
     session.client.input_bytes += data.len() as u64;
     if session.is_closing() {

@@ -11,7 +11,7 @@ use super::operations;
 use super::shared::Settings;
 use crate::commands::{ClientFilter, Row};
 use crate::session::Session;
-use crate::store::ShardStats;
+use crate::store::{Db, ScanCursor, ShardStats, UnixMs};
 use crate::txn::{Message, Part, TxnId, Work};
 
 use super::coordinate::{Kind, Transaction};
@@ -27,10 +27,6 @@ pub(super) enum Task {
     ListClients(ClientFilter),
     KillClients(ClientFilter),
     Pause(Option<Pause>),
-    /// Of clients blocked in a command.
-    Unblock {
-        id: u64,
-    },
     SetActiveExpire(bool),
     Report,
 }
@@ -50,17 +46,34 @@ pub(super) enum TaskResult {
 pub(super) struct CoreReport {
     pub shard: ShardId,
     pub clients: usize,
+    /// Bytes that the shard holds, now and at most, and its entries alone.
     pub used_memory: usize,
+    pub peak_memory: usize,
+    pub entry_memory: usize,
+    /// Bytes that the buffers of the clients hold.
+    pub client_memory: usize,
     pub commands: u64,
     pub ops_per_sec: u64,
+    pub input_bytes_per_sec: u64,
+    pub output_bytes_per_sec: u64,
+    pub reads: u64,
+    pub writes: u64,
     pub errors: Vec<(Box<str>, u64)>,
     pub by_command: Vec<CommandStats>,
     pub stats: ShardStats,
-    /// Keys and expiring keys of each database.
-    pub keyspace: Vec<(usize, usize)>,
+    pub keyspace: Vec<DbReport>,
     /// The largest input kept, and the largest output unsent, of any client.
     pub input_bytes_max: usize,
     pub output_bytes_max: usize,
+}
+
+/// What INFO needs to know of a database.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DbReport {
+    pub keys: usize,
+    pub expires: usize,
+    /// Of a sample of the keys that expire; 0 if there are none.
+    pub average_ttl_ms: u128,
 }
 
 /// What becomes of the results, on the core that asked.
@@ -68,15 +81,11 @@ pub(super) struct CoreReport {
 pub(super) enum Finish {
     /// `+OK`.
     Ok,
-    ClientList,
+    /// In the order of these ids, if there are any.
+    ClientList { ids: Vec<u64> },
     /// The count, or for the old form `+OK` or an error. `kill_self`: the asking client is among
     /// those to be closed, after its reply.
-    ClientKill {
-        old_form: bool,
-        kill_self: bool,
-    },
-    /// 1 or 0.
-    Unblocked,
+    ClientKill { old_form: bool, kill_self: bool },
     /// INFO with these sections.
     Info(Vec<Vec<u8>>),
 }
@@ -145,29 +154,52 @@ impl Engine {
                     self.end_pause(outbox);
                 }
             }
-            // No command blocks its client yet, so there is nobody to unblock.
-            Task::Unblock { .. } => return TaskResult::Count(0),
             Task::SetActiveExpire(active) => self.core.active_expire = active,
             Task::Report => return TaskResult::Report(Box::new(self.report())),
         }
         TaskResult::Done
     }
 
-    fn report(&self) -> CoreReport {
-        let core = &self.core;
+    pub(super) fn report(&self) -> CoreReport {
+        let (core, stats) = (&self.core, &self.core.stats);
         let largest = |size: fn(&Session) -> usize| self.sessions.iter().map(size).max();
+        let used_memory = core.shard.allocated_bytes();
         CoreReport {
             shard: core.shard_id,
             clients: self.sessions.len(),
-            used_memory: core.shard.allocated_bytes(),
-            commands: core.stats.commands,
-            ops_per_sec: core.stats.ops_per_sec,
-            errors: core.stats.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
-            by_command: core.stats.by_command.clone(),
+            used_memory,
+            peak_memory: stats.peak_memory.max(used_memory),
+            entry_memory: core.shard.dbs().map(Db::entry_bytes).sum(),
+            client_memory: self.sessions.iter().map(Session::memory).sum(),
+            commands: stats.commands,
+            ops_per_sec: stats.ops_per_sec,
+            input_bytes_per_sec: stats.input_bytes_per_sec,
+            output_bytes_per_sec: stats.output_bytes_per_sec,
+            reads: stats.reads,
+            writes: stats.writes,
+            errors: stats.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
+            by_command: stats.by_command.clone(),
             stats: core.shard.stats,
-            keyspace: core.shard.dbs().map(|db| (db.len(), db.expiring())).collect(),
+            keyspace: core.shard.dbs().map(|db| report_db(db, core.now.unix_ms)).collect(),
             input_bytes_max: largest(|session| session.input.len()).unwrap_or(0),
             output_bytes_max: largest(|session| session.output.unsent_bytes()).unwrap_or(0),
         }
     }
+}
+
+/// Keys that the average time to live of a database is taken from. The order of the table has
+/// nothing to do with expiries, so the first ones are as good as any.
+const TTL_SAMPLE: usize = 256;
+
+fn report_db(db: &Db, now: UnixMs) -> DbReport {
+    let (mut sum, mut count) = (0, 0);
+    if db.expiring() > 0 {
+        db.scan(ScanCursor::default(), TTL_SAMPLE, now, |entry| {
+            if let Some(expiry) = entry.expiry() {
+                sum += u128::from(expiry.saturating_sub(now));
+                count += 1;
+            }
+        });
+    }
+    DbReport { keys: db.len(), expires: db.expiring(), average_ttl_ms: sum / count.max(1) }
 }

@@ -55,6 +55,11 @@ impl Session {
         }
     }
 
+    /// Bytes that the connection holds.
+    pub fn memory(&self) -> usize {
+        size_of::<Session>() + self.input.capacity() + self.output.unsent_bytes()
+    }
+
     pub fn is_closing(&self) -> bool {
         self.stall.contains(Stall::CLOSING)
     }

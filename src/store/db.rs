@@ -70,6 +70,11 @@ impl Db {
         self.entry_bytes + self.table.allocated_bytes()
     }
 
+    /// Bytes that the entries hold, without their table.
+    pub fn entry_bytes(&self) -> usize {
+        self.entry_bytes
+    }
+
     /// The entry at the key, unless it has expired.
     #[inline]
     pub fn get(&self, key: &[u8], now: UnixMs) -> Option<&Entry> {

@@ -5,6 +5,8 @@
 //! is the arithmetic itself: reading, adding and writing, each correctly rounded to nearest, ties
 //! to even, as the x87 unit and the C library do.
 
+use super::natural::Natural;
+
 /// A number that is not NaN. Zero has no sign here, because Redis never writes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LongDouble {
@@ -101,7 +103,7 @@ impl LongDouble {
             Magnitude::Zero => out.push(b'0'),
             Magnitude::Infinite => out.extend(b"inf"),
             Magnitude::Finite { significand, exponent: exponent @ 0.. } => {
-                let mut whole = Big::from(u128::from(significand));
+                let mut whole = Natural::from(u128::from(significand));
                 whole.shift_left(exponent.unsigned_abs());
                 whole.push_decimal(out);
             }
@@ -320,8 +322,8 @@ impl Decimal {
         if self.digits.len() <= 19 && (-19..=0).contains(&self.exponent) {
             return in_range(self.small_to_magnitude());
         }
-        let mut numerator = Big::from_digits(&self.digits);
-        let mut denominator = Big::from(1);
+        let mut numerator = Natural::from_digits(&self.digits);
+        let mut denominator = Natural::from(1);
         let power = if self.exponent >= 0 { &mut numerator } else { &mut denominator };
         power.times_power_of_ten(self.exponent.unsigned_abs());
         // The quotient gets 66 or 67 bits: the significand, a bit to round by, and a spare.
@@ -359,115 +361,6 @@ fn parse_exponent(input: &[u8]) -> Option<i32> {
         byte.is_ascii_digit().then(|| (value * 10 + i32::from(byte - b'0')).min(BOUND))
     })?;
     Some(if negative { -magnitude } else { magnitude })
-}
-
-/// A natural number of any size, lowest limb first, without zeros on top.
-struct Big(Vec<u64>);
-
-impl From<u128> for Big {
-    fn from(value: u128) -> Self {
-        let mut big = Big(vec![value as u64, (value >> 64) as u64]);
-        big.trim();
-        big
-    }
-}
-
-impl Big {
-    fn from_digits(digits: &[u8]) -> Self {
-        let mut big = Big(Vec::with_capacity(digits.len() / 19 + 1));
-        for chunk in digits.chunks(19) {
-            let value = chunk.iter().fold(0_u64, |value, &digit| value * 10 + u64::from(digit));
-            big.times_plus(10_u64.pow(chunk.len() as u32), value);
-        }
-        big
-    }
-
-    fn trim(&mut self) {
-        while self.0.last() == Some(&0) {
-            self.0.pop();
-        }
-    }
-
-    fn bits(&self) -> u32 {
-        self.0.last().map_or(0, |top| self.0.len() as u32 * 64 - top.leading_zeros())
-    }
-
-    fn times_plus(&mut self, factor: u64, addend: u64) {
-        let mut carry = u128::from(addend);
-        for limb in &mut self.0 {
-            let product = u128::from(*limb) * u128::from(factor) + carry;
-            *limb = product as u64;
-            carry = product >> 64;
-        }
-        if carry != 0 {
-            self.0.push(carry as u64);
-        }
-    }
-
-    fn times_power_of_ten(&mut self, mut power: u32) {
-        while power > 0 {
-            let step = power.min(19);
-            self.times_plus(10_u64.pow(step), 0);
-            power -= step;
-        }
-    }
-
-    fn shift_left(&mut self, bits: u32) {
-        self.times_plus(1 << (bits % 64), 0);
-        self.0.splice(0..0, std::iter::repeat_n(0, bits as usize / 64));
-        self.trim();
-    }
-
-    /// The quotient, which must have at most `bits` (below 128) bits, and whether there is a
-    /// remainder. Uses both numbers up.
-    fn divide(mut self, divisor: &mut Big, bits: u32) -> (u128, bool) {
-        divisor.shift_left(bits - 1);
-        let mut quotient = 0;
-        for _ in 0..bits {
-            quotient <<= 1;
-            if self.subtract_if_not_less(divisor) {
-                quotient |= 1;
-            }
-            self.times_plus(2, 0);
-        }
-        (quotient, !self.0.is_empty())
-    }
-
-    fn subtract_if_not_less(&mut self, other: &Big) -> bool {
-        let by_size = self.0.len().cmp(&other.0.len());
-        let order = by_size.then_with(|| self.0.iter().rev().cmp(other.0.iter().rev()));
-        if order.is_lt() {
-            return false;
-        }
-        let mut borrow = false;
-        for (i, limb) in self.0.iter_mut().enumerate() {
-            let (value, first) = limb.overflowing_sub(other.0.get(i).copied().unwrap_or(0));
-            let (value, second) = value.overflowing_sub(u64::from(borrow));
-            *limb = value;
-            borrow = first || second;
-        }
-        self.trim();
-        true
-    }
-
-    fn push_decimal(mut self, out: &mut Vec<u8>) {
-        const CHUNK: u64 = 10_u64.pow(19);
-        let mut chunks = Vec::new();
-        while !self.0.is_empty() {
-            let mut rest = 0_u128;
-            for limb in self.0.iter_mut().rev() {
-                let dividend = rest << 64 | u128::from(*limb);
-                *limb = (dividend / u128::from(CHUNK)) as u64;
-                rest = dividend % u128::from(CHUNK);
-            }
-            self.trim();
-            chunks.push(rest as u64);
-        }
-        super::number::push_u64(out, chunks.pop().unwrap_or(0));
-        for chunk in chunks.iter().rev() {
-            out.extend_from_slice(format!("{chunk:019}").as_bytes());
-        }
-    }
 }
 
 #[cfg(test)]
@@ -568,7 +461,7 @@ mod tests {
             seed ^= seed >> 7;
             seed ^= seed << 17;
             let digits = (seed >> (i % 64)).max(1) % 10_000_000_000_000_000_000;
-            let decimals = (i % 20) as i32;
+            let decimals = i % 20;
             let quick = Decimal::parse(format!("{digits}e-{decimals}").as_bytes());
             // One more digit that changes nothing sends the number through the big integers.
             let small = quick.and_then(|d| d.to_magnitude());

@@ -6,5 +6,6 @@
 pub mod glob;
 pub mod long_double;
 pub mod memory;
+mod natural;
 pub mod number;
 pub mod quote;

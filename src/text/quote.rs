@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn splits_as_redis_does() {
-        let cases: [(&[u8], Option<&[&[u8]]>); 19] = [
+        type Case = (&'static [u8], Option<&'static [&'static [u8]]>);
+        let cases: [Case; 19] = [
             (b"", Some(&[])),
             (b"   \t", Some(&[])),
             (b"get key", Some(&[b"get", b"key"])),

@@ -301,6 +301,7 @@ fn set_pairs(context: &mut Context<'_>, args: Args<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::commands::test_support::Server;
 
     #[test]
@@ -424,6 +425,14 @@ mod tests {
             ("setex k 9223372036854775807 v", "-ERR invalid expire time in 'setex' command"),
             ("setex k abc v", "-ERR value is not an integer or out of range"),
         ]);
+    }
+
+    #[test]
+    fn pairs_are_complete_or_not() {
+        for (arguments, complete) in [(3, true), (4, false), (5, true), (6, false)] {
+            assert_eq!(MSET.keys_are_complete(arguments), complete, "{arguments}");
+        }
+        assert!(SET.keys_are_complete(4));
     }
 
     #[test]

@@ -1,13 +1,157 @@
 //! CLIENT.
 
-use super::super::Engine;
+use std::fmt::Write;
+
+use super::super::core::{Core, Pause};
+use super::super::dispatch::{reply_now, suppress_reply};
 use super::super::event::Outbox;
-use crate::commands::ClientFilter;
+use super::super::task::{Finish, Task, TaskResult};
+use super::super::{Engine, close_now};
+use super::Asked;
+use crate::access::Peer;
+use crate::commands::{ClientAttribute, ClientFilter, ClientKill, ClientType, Outcome, ReplyMode};
+use crate::protocol::resp::{Reply, Version};
+use crate::session::Session;
+
+pub(super) fn id(asked: &mut Asked<'_>) -> Outcome {
+    let id = asked.session.client.id as i64;
+    reply_now(asked.session, |reply| reply.integer(id));
+    Ok(())
+}
+
+pub(super) fn get_name(asked: &mut Asked<'_>) -> Outcome {
+    let name = asked.session.client.name.clone();
+    reply_now(asked.session, |reply| match name.as_slice() {
+        [] => reply.null(),
+        name => reply.bulk(name),
+    });
+    Ok(())
+}
+
+pub(super) fn set_name(asked: &mut Asked<'_>, name: &[u8]) -> Outcome {
+    asked.session.client.name = name.to_vec();
+    reply_now(asked.session, |reply| reply.ok());
+    Ok(())
+}
+
+pub(super) fn set_info(asked: &mut Asked<'_>, attribute: ClientAttribute, value: &[u8]) -> Outcome {
+    let client = &mut asked.session.client;
+    match attribute {
+        ClientAttribute::LibName => client.lib_name = value.to_vec(),
+        ClientAttribute::LibVer => client.lib_ver = value.to_vec(),
+    }
+    reply_now(asked.session, |reply| reply.ok());
+    Ok(())
+}
+
+pub(super) fn info(asked: &mut Asked<'_>) -> Outcome {
+    let line = line(asked.core, asked.session);
+    reply_now(asked.session, |reply| reply.verbatim(&line));
+    Ok(())
+}
+
+pub(super) fn list(asked: &mut Asked<'_>, filter: ClientFilter) -> Outcome {
+    let finish = Finish::ClientList { ids: filter.ids.clone() };
+    asked.every_core(&Task::ListClients(filter), finish);
+    Ok(())
+}
 
 /// CLIENT LIST's lines for this core's clients, by client id.
 pub(in super::super) fn list_clients(engine: &Engine, filter: &ClientFilter) -> Vec<(u64, String)> {
-    let _ = (engine, filter);
-    Vec::new()
+    let chosen = engine.sessions.iter().filter(|session| matches(filter, session));
+    chosen.map(|session| (session.client.id, line(&engine.core, session))).collect()
+}
+
+/// By age, or in the order in which ids were asked for.
+pub(super) fn finish_list(results: Vec<TaskResult>, ids: &[u64], reply: &mut Reply<'_>) {
+    let lists = results.into_iter().filter_map(|result| match result {
+        TaskResult::Clients(lines) => Some(lines),
+        _ => None,
+    });
+    let mut lines: Vec<(u64, String)> = lists.flatten().collect();
+    lines.sort_unstable_by_key(|(id, _)| *id);
+    let mut text = String::new();
+    if ids.is_empty() {
+        text.extend(lines.iter().map(|(_, line)| line.as_str()));
+    }
+    for id in ids {
+        if let Ok(at) = lines.binary_search_by_key(id, |(id, _)| *id) {
+            text.push_str(&lines[at].1);
+        }
+    }
+    reply.verbatim(&text);
+}
+
+/// The fields of Redis 7.2; those of features that are not here have the values of their absence.
+fn line(core: &Core, session: &Session) -> String {
+    let client = &session.client;
+    let seconds = |since_us: u64| core.now.monotonic_us.saturating_sub(since_us) / 1_000_000;
+    let unsent = session.output.unsent_bytes();
+    let input = session.input.capacity();
+    let mut line = String::new();
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        line,
+        "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} \
+         flags={flags} db={db} sub=0 psub=0 ssub=0 multi=-1 qbuf={qbuf} qbuf-free={qbuf_free} \
+         argv-mem=0 multi-mem=0 rbs={unsent} rbp={unsent} obl={unsent} oll=0 omem=0 \
+         tot-mem={tot_mem} events={events} cmd={cmd} user=default redir=-1 resp={resp} \
+         lib-name={lib_name} lib-ver={lib_ver}",
+        id = client.id,
+        addr = client.addr,
+        laddr = client.laddr,
+        fd = client.fd,
+        name = String::from_utf8_lossy(&client.name),
+        age = seconds(client.created_us),
+        idle = seconds(client.active_us),
+        flags = flags(session),
+        db = client.db,
+        qbuf = session.input.len(),
+        qbuf_free = input - session.input.len(),
+        tot_mem = session.memory(),
+        events = if unsent > 0 { "rw" } else { "r" },
+        cmd = client.last_command.map_or("NULL", |row| row.full_name.as_str()),
+        resp = match client.version {
+            Version::Resp2 => 2,
+            Version::Resp3 => 3,
+        },
+        lib_name = String::from_utf8_lossy(&client.lib_name),
+        lib_ver = String::from_utf8_lossy(&client.lib_ver),
+    );
+    line
+}
+
+fn flags(session: &Session) -> String {
+    let all = [
+        (session.is_closing(), 'c'),
+        (session.client.peer == Peer::Unix, 'U'),
+        (session.client.no_evict, 'e'),
+        (session.client.no_touch, 'T'),
+    ];
+    let set: String = all.iter().filter(|(is_set, _)| *is_set).map(|(_, letter)| *letter).collect();
+    if set.is_empty() { "N".to_owned() } else { set }
+}
+
+fn matches(filter: &ClientFilter, session: &Session) -> bool {
+    let client = &session.client;
+    let same = |wanted: &Option<Vec<u8>>, value: &str| {
+        wanted.as_deref().is_none_or(|wanted| wanted == value.as_bytes())
+    };
+    filter.except != Some(client.id)
+        && (filter.ids.is_empty() || filter.ids.contains(&client.id))
+        && filter.kind.is_none_or(|kind| kind == ClientType::Normal)
+        && same(&filter.addr, &client.addr)
+        && same(&filter.laddr, &client.laddr)
+        && same(&filter.user, "default")
+}
+
+pub(super) fn kill(asked: &mut Asked<'_>, kill: ClientKill) -> Outcome {
+    let ClientKill { mut filter, skip_me, old_form } = kill;
+    // The asking client must read its answer: it is closed at the end, if at all.
+    let kill_self = !skip_me && matches(&filter, asked.session);
+    filter.except = Some(asked.session.client.id);
+    asked.every_core(&Task::KillClients(filter), Finish::ClientKill { old_form, kill_self });
+    Ok(())
 }
 
 /// Closes this core's clients that the filter names; says how many.
@@ -16,6 +160,100 @@ pub(in super::super) fn kill_clients(
     filter: &ClientFilter,
     outbox: &mut Outbox,
 ) -> usize {
-    let _ = (engine, filter, outbox);
-    0
+    let mut killed = 0;
+    for session in engine.sessions.iter_mut() {
+        if matches(filter, session) && !session.is_closing() {
+            close_now(session, outbox);
+            killed += 1;
+        }
+    }
+    killed
+}
+
+pub(super) fn finish_kill(
+    results: Vec<TaskResult>,
+    old_form: bool,
+    kill_self: bool,
+    reply: &mut Reply<'_>,
+) {
+    let counts = results.into_iter().map(|result| match result {
+        TaskResult::Count(count) => count,
+        _ => 0,
+    });
+    let killed = counts.sum::<usize>() + usize::from(kill_self);
+    match (old_form, killed) {
+        (false, killed) => reply.integer(killed as i64),
+        (true, 0) => reply.error("ERR No such client"),
+        (true, _) => reply.ok(),
+    }
+}
+
+pub(super) fn set_no_evict(asked: &mut Asked<'_>, on: bool) -> Outcome {
+    asked.session.client.no_evict = on;
+    reply_now(asked.session, |reply| reply.ok());
+    Ok(())
+}
+
+pub(super) fn set_no_touch(asked: &mut Asked<'_>, on: bool) -> Outcome {
+    asked.session.client.no_touch = on;
+    reply_now(asked.session, |reply| reply.ok());
+    Ok(())
+}
+
+/// Only ON is answered.
+pub(super) fn reply(asked: &mut Asked<'_>, mode: ReplyMode) -> Outcome {
+    let session = &mut *asked.session;
+    if mode == ReplyMode::On {
+        session.client.reply_mode = ReplyMode::On;
+        session.client.skip_reply = false;
+        reply_now(session, |reply| reply.ok());
+        return Ok(());
+    }
+    let was_off = session.client.reply_mode == ReplyMode::Off;
+    // A SKIP before this one concerned this one.
+    suppress_reply(session);
+    match mode {
+        ReplyMode::Skip => session.client.skip_reply = !was_off,
+        _ => session.client.reply_mode = ReplyMode::Off,
+    }
+    Ok(())
+}
+
+/// A later pause may be of another kind, but never ends an earlier one sooner.
+pub(super) fn pause(asked: &mut Asked<'_>, millis: u64, writes_only: bool) -> Outcome {
+    let until_us = asked.core.now.monotonic_us.saturating_add(millis.saturating_mul(1000));
+    let until_us = asked.core.pause.map_or(until_us, |pause| pause.until_us.max(until_us));
+    asked.every_core(&Task::Pause(Some(Pause { until_us, writes_only })), Finish::Ok);
+    Ok(())
+}
+
+pub(super) fn unpause(asked: &mut Asked<'_>) -> Outcome {
+    asked.every_core(&Task::Pause(None), Finish::Ok);
+    Ok(())
+}
+
+/// No command blocks its client yet, so there is nobody to unblock.
+pub(super) fn unblock(asked: &mut Asked<'_>) -> Outcome {
+    reply_now(asked.session, |reply| reply.integer(0));
+    Ok(())
+}
+
+/// There is no tracking: off, redirected to nobody, no prefixes.
+pub(super) fn tracking_info(asked: &mut Asked<'_>) -> Outcome {
+    reply_now(asked.session, |reply| {
+        reply.map(3);
+        reply.bulk(b"flags");
+        reply.set(1);
+        reply.bulk(b"off");
+        reply.bulk(b"redirect");
+        reply.integer(-1);
+        reply.bulk(b"prefixes");
+        reply.array(0);
+    });
+    Ok(())
+}
+
+pub(super) fn get_redir(asked: &mut Asked<'_>) -> Outcome {
+    reply_now(asked.session, |reply| reply.integer(-1));
+    Ok(())
 }

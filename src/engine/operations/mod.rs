@@ -1,20 +1,54 @@
 //! Commands that concern a connection or the whole process.
+//!
+//! | file | commands |
+//! |---|---|
+//! | `session` | AUTH, HELLO, QUIT, RESET, SELECT |
+//! | `client` | CLIENT |
+//! | `config` | CONFIG |
+//! | `info` | INFO |
+//! | `access` | ACCESS |
+//! | `process` | SHUTDOWN, DEBUG, and the ends of effects |
 
+mod access;
 mod client;
+mod config;
+mod info;
+mod process;
 mod session;
 
-use std::borrow::Cow;
-
+use super::Engine;
 use super::core::{ConnReply, Core};
-use super::dispatch::{fail, reply_now};
-use super::event::Outbox;
+use super::dispatch::{fail, reply_later};
+use super::event::{Effect, Outbox, Ticket};
 use super::task::{Finish, Task, TaskResult};
-use super::{Engine, Ticket};
-use crate::commands::{CommandError, Operation, Row};
+use crate::commands::{Operation, Row};
 use crate::protocol::resp::{Reply, Version};
-use crate::session::Session;
+use crate::session::{Session, Stall};
 
 pub(super) use client::{kill_clients, list_clients};
+pub(super) use process::debug_is_allowed;
+
+/// What an operation works on.
+struct Asked<'a> {
+    core: &'a mut Core,
+    session: &'a mut Session,
+    row: &'static Row,
+    outbox: &'a mut Outbox,
+}
+
+impl Asked<'_> {
+    /// Asks every core, this one included; the client is answered when all have done it.
+    fn every_core(&mut self, task: &Task, finish: Finish) {
+        self.core.ask_every_core(self.session, self.row, task, finish, self.outbox);
+    }
+
+    /// Has the runtime do something; the client is answered, and goes on, when it is done.
+    fn start_effect(&mut self, effect: impl FnOnce(Ticket) -> Effect) {
+        self.session.stall.insert(Stall::TRANSACTION);
+        let reply = reply_later(self.session);
+        self.core.start_effect(reply, effect, self.outbox);
+    }
+}
 
 /// Carries out an operation: answers at once, or stalls the session until it can be.
 pub(super) fn carry_out(
@@ -24,22 +58,39 @@ pub(super) fn carry_out(
     operation: Operation<'_>,
     outbox: &mut Outbox,
 ) {
+    let asked = &mut Asked { core, session, row, outbox };
     let result = match operation {
-        Operation::Auth { user, password } => session::auth(core, session, user, password),
-        Operation::Hello(hello) => session::hello(core, session, hello),
-        Operation::Quit => session::quit(session, outbox),
-        Operation::Reset => session::reset(core, session),
-        Operation::Select(index) => session::select(session, index),
-        Operation::ClientId => {
-            let id = session.client.id as i64;
-            reply_now(session, |reply| reply.integer(id));
-            Ok(())
-        }
-        Operation::ConfigResetStat => {
-            core.ask_every_core(session, row, &Task::ResetStat, Finish::Ok, outbox);
-            Ok(())
-        }
-        _ => Err(CommandError::Text(Cow::Borrowed("ERR (being written)"))),
+        Operation::Auth { user, password } => session::auth(asked, user, password),
+        Operation::Hello(hello) => session::hello(asked, hello),
+        Operation::Quit => session::quit(asked),
+        Operation::Reset => session::reset(asked),
+        Operation::Select(index) => session::select(asked, index),
+        Operation::ClientId => client::id(asked),
+        Operation::ClientGetName => client::get_name(asked),
+        Operation::ClientSetName(name) => client::set_name(asked, name),
+        Operation::ClientSetInfo { attribute, value } => client::set_info(asked, attribute, value),
+        Operation::ClientInfo => client::info(asked),
+        Operation::ClientList(filter) => client::list(asked, filter),
+        Operation::ClientKill(kill) => client::kill(asked, kill),
+        Operation::ClientNoEvict(on) => client::set_no_evict(asked, on),
+        Operation::ClientNoTouch(on) => client::set_no_touch(asked, on),
+        Operation::ClientReply(mode) => client::reply(asked, mode),
+        Operation::ClientPause { millis, writes_only } => client::pause(asked, millis, writes_only),
+        Operation::ClientUnpause => client::unpause(asked),
+        Operation::ClientUnblock { .. } => client::unblock(asked),
+        Operation::ClientTrackingInfo => client::tracking_info(asked),
+        Operation::ClientGetRedir => client::get_redir(asked),
+        Operation::ConfigGet(patterns) => config::get(asked, patterns),
+        Operation::ConfigSet(pairs) => config::set(asked, pairs),
+        Operation::ConfigRewrite => config::rewrite(asked),
+        Operation::ConfigResetStat => config::reset_stat(asked),
+        Operation::DebugSleep { micros } => process::sleep(asked, micros),
+        Operation::DebugSetActiveExpire(active) => process::set_active_expire(asked, active),
+        Operation::Info(sections) => info::info(asked, sections),
+        Operation::Shutdown(shutdown) => process::shutdown(asked, shutdown),
+        Operation::AccessExplain(address) => access::explain(asked, address),
+        Operation::AccessLog { count } => access::log(asked, count),
+        Operation::AccessLogReset => access::reset_log(asked),
     };
     if let Err(error) = result {
         fail(core, session, row, &error);
@@ -55,37 +106,18 @@ pub(super) fn finish(
     to: ConnReply,
     outbox: &mut Outbox,
 ) -> Vec<u8> {
-    let _ = (engine, to, outbox, results);
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, version);
     match finish {
         Finish::Ok => reply.ok(),
-        _ => reply.error("ERR (being written)"),
+        Finish::ClientList { ids } => client::finish_list(results, &ids, &mut reply),
+        Finish::ClientKill { old_form, kill_self } => {
+            client::finish_kill(results, old_form, kill_self, &mut reply);
+            if kill_self && let Some(session) = engine.sessions.get_mut(to.conn) {
+                super::close_after_output(session, outbox);
+            }
+        }
+        Finish::Info(sections) => info::finish(&engine.core, &results, &sections, &mut reply),
     }
     out
-}
-
-/// Whether `enable-debug-command` lets this client use DEBUG.
-pub(super) fn debug_is_allowed(core: &Core, session: &Session) -> bool {
-    let _ = (core, session);
-    false
-}
-
-impl Engine {
-    /// A piece of blocking work has ended: its command is answered.
-    pub(super) fn effect_done(
-        &mut self,
-        ticket: Ticket,
-        result: Result<(), String>,
-        outbox: &mut Outbox,
-    ) {
-        let Some(to) = self.core.effects.remove(&ticket.0) else { return };
-        let mut out = Vec::new();
-        let mut reply = Reply::new(&mut out, Version::Resp2);
-        match result {
-            Ok(()) => reply.ok(),
-            Err(text) => reply.error(&format!("ERR {text}")),
-        }
-        self.complete(to, &out, outbox);
-    }
 }

@@ -1,36 +1,29 @@
 //! AUTH, HELLO, QUIT, RESET, SELECT.
 
 use super::super::close_after_output;
-use super::super::core::Core;
 use super::super::dispatch::reply_now;
-use super::super::event::Outbox;
+use super::Asked;
 use crate::commands::{CommandError, Hello, Outcome};
 use crate::protocol::resp::Version;
-use crate::session::Session;
-use crate::store::DATABASES;
 
 /// The version of Redis whose behaviour clients may count on.
 pub(super) const REDIS_VERSION: &str = "7.2.4";
 
-pub(super) fn auth(
-    core: &mut Core,
-    session: &mut Session,
-    user: Option<&[u8]>,
-    password: &[u8],
-) -> Outcome {
-    if user.is_none() && !core.requires_password() {
+pub(super) fn auth(asked: &mut Asked<'_>, user: Option<&[u8]>, password: &[u8]) -> Outcome {
+    if user.is_none() && !asked.core.requires_password() {
         return Err(CommandError::text(
             "ERR AUTH <password> called without any password configured for the default user. \
              Are you sure your configuration is correct?",
         ));
     }
-    authenticate(core, session, user.unwrap_or(b"default"), password)?;
-    reply_now(session, |reply| reply.ok());
+    authenticate(asked, user.unwrap_or(b"default"), password)?;
+    reply_now(asked.session, |reply| reply.ok());
     Ok(())
 }
 
 /// The only user is `default`; without a password any is right for it, as in Redis.
-fn authenticate(core: &mut Core, session: &mut Session, user: &[u8], password: &[u8]) -> Outcome {
+fn authenticate(asked: &mut Asked<'_>, user: &[u8], password: &[u8]) -> Outcome {
+    let (core, session) = (&*asked.core, &mut *asked.session);
     let right = core.password().is_none_or(|expected| expected.matches(password));
     if user != b"default" || !right {
         core.shared.access.auth_failed();
@@ -43,10 +36,11 @@ fn authenticate(core: &mut Core, session: &mut Session, user: &[u8], password: &
     Ok(())
 }
 
-pub(super) fn hello(core: &mut Core, session: &mut Session, hello: Hello<'_>) -> Outcome {
+pub(super) fn hello(asked: &mut Asked<'_>, hello: Hello<'_>) -> Outcome {
     if let Some((user, password)) = hello.auth {
-        authenticate(core, session, user, password)?;
+        authenticate(asked, user, password)?;
     }
+    let session = &mut *asked.session;
     if !session.client.authenticated {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
@@ -82,23 +76,24 @@ pub(super) fn hello(core: &mut Core, session: &mut Session, hello: Hello<'_>) ->
     Ok(())
 }
 
-pub(super) fn quit(session: &mut Session, outbox: &mut Outbox) -> Outcome {
-    reply_now(session, |reply| reply.ok());
-    close_after_output(session, outbox);
+pub(super) fn quit(asked: &mut Asked<'_>) -> Outcome {
+    reply_now(asked.session, |reply| reply.ok());
+    close_after_output(asked.session, asked.outbox);
     Ok(())
 }
 
-pub(super) fn reset(core: &mut Core, session: &mut Session) -> Outcome {
-    session.client.reset(!core.requires_password());
-    reply_now(session, |reply| reply.simple("RESET"));
+pub(super) fn reset(asked: &mut Asked<'_>) -> Outcome {
+    asked.session.client.reset(!asked.core.requires_password());
+    reply_now(asked.session, |reply| reply.simple("RESET"));
     Ok(())
 }
 
-pub(super) fn select(session: &mut Session, index: usize) -> Outcome {
-    if index >= DATABASES {
+/// `databases` may allow fewer than there are.
+pub(super) fn select(asked: &mut Asked<'_>, index: usize) -> Outcome {
+    if index >= asked.core.settings.config.databases as usize {
         return Err(CommandError::text("ERR DB index is out of range"));
     }
-    session.client.db = index;
-    reply_now(session, |reply| reply.ok());
+    asked.session.client.db = index;
+    reply_now(asked.session, |reply| reply.ok());
     Ok(())
 }

@@ -1,0 +1,58 @@
+//! CONFIG.
+
+use std::sync::Arc;
+
+use super::super::dispatch::reply_now;
+use super::super::event::Effect;
+use super::super::shared::Settings;
+use super::super::task::{Finish, Task};
+use super::Asked;
+use crate::commands::{CommandError, Outcome};
+use crate::protocol::Args;
+
+pub(super) fn get(asked: &mut Asked<'_>, patterns: Args<'_>) -> Outcome {
+    let patterns: Vec<&[u8]> = patterns.iter().collect();
+    let found = asked.core.settings.config.get(&patterns);
+    reply_now(asked.session, |reply| {
+        reply.map(found.len());
+        for (name, value) in &found {
+            reply.bulk(name.as_bytes());
+            reply.bulk(value.as_bytes());
+        }
+    });
+    Ok(())
+}
+
+/// All of the changes or none; in force on every core before the client is told.
+pub(super) fn set(asked: &mut Asked<'_>, pairs: Args<'_>) -> Outcome {
+    let words: Vec<&[u8]> = pairs.iter().collect();
+    let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    let local = asked.session.client.peer.is_local();
+    let settings = {
+        let shared = Arc::clone(&asked.core.shared);
+        let mut newest = shared.settings();
+        let config = newest.config.with_changes(&pairs, local);
+        let config = config.map_err(|error| CommandError::text(format!("ERR {error}")))?;
+        *newest = Arc::new(Settings::new(newest.version + 1, Arc::new(config)));
+        Arc::clone(&newest)
+    };
+    asked.every_core(&Task::ApplySettings(settings), Finish::Ok);
+    Ok(())
+}
+
+pub(super) fn rewrite(asked: &mut Asked<'_>) -> Outcome {
+    if asked.core.shared.host.facts().config_file.is_empty() {
+        let text = "ERR The server is running without a config file";
+        return Err(CommandError::text(text));
+    }
+    let config = Arc::clone(&asked.core.shared.settings().config);
+    let effect = |ticket| Effect::RewriteConfig { ticket, config };
+    asked.start_effect(effect);
+    Ok(())
+}
+
+pub(super) fn reset_stat(asked: &mut Asked<'_>) -> Outcome {
+    asked.core.shared.access.reset();
+    asked.every_core(&Task::ResetStat, Finish::Ok);
+    Ok(())
+}

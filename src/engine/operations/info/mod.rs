@@ -1,0 +1,224 @@
+//! INFO: Redis's sections and field names, and a section of ours on the shards.
+
+mod sections;
+
+use std::fmt::{Display, Write};
+
+use super::super::core::Core;
+use super::super::shared::HostFacts;
+use super::super::task::{CoreReport, Finish, Task, TaskResult};
+use super::Asked;
+use crate::commands::Outcome;
+use crate::protocol::Args;
+use crate::protocol::resp::Reply;
+
+pub(super) fn info(asked: &mut Asked<'_>, sections: Args<'_>) -> Outcome {
+    let wanted = sections.iter().map(<[u8]>::to_ascii_lowercase).collect();
+    asked.every_core(&Task::Report, Finish::Info(wanted));
+    Ok(())
+}
+
+/// The text, once every core has reported.
+pub(super) fn finish(
+    core: &Core,
+    results: &[TaskResult],
+    wanted: &[Vec<u8>],
+    reply: &mut Reply<'_>,
+) {
+    let reports = results.iter().filter_map(|result| match result {
+        TaskResult::Report(report) => Some(&**report),
+        _ => None,
+    });
+    let mut reports: Vec<&CoreReport> = reports.collect();
+    reports.sort_unstable_by_key(|report| report.shard);
+    let facts = Facts { core, reports, host: core.shared.host.facts() };
+    reply.verbatim(&text(&facts, wanted));
+}
+
+/// What the sections are made from.
+struct Facts<'a> {
+    core: &'a Core,
+    /// By shard.
+    reports: Vec<&'a CoreReport>,
+    host: HostFacts,
+}
+
+impl Facts<'_> {
+    fn sum(&self, of: impl Fn(&CoreReport) -> u64) -> u64 {
+        self.reports.iter().map(|report| of(report)).sum()
+    }
+
+    fn max(&self, of: impl Fn(&CoreReport) -> usize) -> usize {
+        self.reports.iter().map(|report| of(report)).max().unwrap_or(0)
+    }
+}
+
+/// Which general words include a section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// `default`, `all` and `everything`; no word at all means `default`.
+    Default,
+    /// `all` and `everything`.
+    All,
+}
+
+struct Section {
+    /// As its heading; asked for in any case.
+    name: &'static str,
+    shown: Shown,
+    write: fn(&Facts<'_>, &mut Fields),
+}
+
+/// In Redis's order.
+const SECTIONS: &[Section] = &[
+    Section { name: "Server", shown: Shown::Default, write: sections::server },
+    Section { name: "Clients", shown: Shown::Default, write: sections::clients },
+    Section { name: "Memory", shown: Shown::Default, write: sections::memory },
+    Section { name: "Persistence", shown: Shown::Default, write: sections::persistence },
+    Section { name: "Stats", shown: Shown::Default, write: sections::stats },
+    Section { name: "Replication", shown: Shown::Default, write: sections::replication },
+    Section { name: "CPU", shown: Shown::Default, write: sections::cpu },
+    Section { name: "Modules", shown: Shown::Default, write: |_, _| {} },
+    Section { name: "Commandstats", shown: Shown::All, write: sections::commandstats },
+    Section { name: "Errorstats", shown: Shown::Default, write: sections::errorstats },
+    // Nothing reads a clock around a command, so there are no latencies to show.
+    Section { name: "Latencystats", shown: Shown::All, write: |_, _| {} },
+    Section { name: "Cluster", shown: Shown::Default, write: sections::cluster },
+    Section { name: "Shards", shown: Shown::Default, write: sections::shards },
+    Section { name: "Keyspace", shown: Shown::Default, write: sections::keyspace },
+];
+
+/// The sections that one of the words names, with an empty line between them. Words that name
+/// nothing add nothing.
+fn text(facts: &Facts<'_>, wanted: &[Vec<u8>]) -> String {
+    let is_wanted = |section: &Section| {
+        let named = |word: &Vec<u8>| match word.as_slice() {
+            b"default" => section.shown == Shown::Default,
+            b"all" | b"everything" => true,
+            word => section.name.as_bytes().eq_ignore_ascii_case(word),
+        };
+        wanted.is_empty() && section.shown == Shown::Default || wanted.iter().any(named)
+    };
+    let mut fields = Fields::default();
+    for section in SECTIONS.iter().filter(|section| is_wanted(section)) {
+        if !fields.text.is_empty() {
+            fields.text.push_str("\r\n");
+        }
+        let _ = write!(fields.text, "# {}\r\n", section.name);
+        (section.write)(facts, &mut fields);
+    }
+    fields.text
+}
+
+/// Lines `name:value`. Writing to a string does not fail.
+#[derive(Default)]
+struct Fields {
+    text: String,
+}
+
+impl Fields {
+    fn add(&mut self, name: impl Display, value: impl Display) {
+        let _ = write!(self.text, "{name}:{value}\r\n");
+    }
+
+    /// Fields whose value never changes here, because what they count does not exist.
+    fn constants<T: Display>(&mut self, names: &[&str], value: T) {
+        for name in names {
+            self.add(name, &value);
+        }
+    }
+
+    /// An amount of memory, for programs and for people.
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.add(name, bytes);
+        self.add(format_args!("{name}_human"), crate::text::memory::human(bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use super::super::super::event::Now;
+    use super::super::super::shared::{Host, Shared};
+    use super::super::super::{Engine, EngineSetup};
+    use crate::config::Config;
+
+    struct FixedHost;
+
+    impl Host for FixedHost {
+        fn facts(&self) -> HostFacts {
+            HostFacts { pid: 7, rss_bytes: 3 << 20, ..HostFacts::default() }
+        }
+    }
+
+    fn engine() -> Engine {
+        let config = Arc::new(Config::default());
+        let run_id = "0123456789".repeat(4);
+        let shared = Arc::new(Shared::new(1, config, Box::new(FixedHost), 1000, run_id));
+        let mut engine = Engine::new(EngineSetup { shard: 0, shards: 1, shared, seed: 1 });
+        engine.core.now = Now { unix_ms: 91_000, monotonic_us: 1 };
+        engine
+    }
+
+    fn info(engine: &Engine, wanted: &[&str]) -> String {
+        let report = engine.report();
+        let wanted: Vec<Vec<u8>> = wanted.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let facts = Facts { core: &engine.core, reports: vec![&report], host: FixedHost.facts() };
+        text(&facts, &wanted)
+    }
+
+    fn headings(text: &str) -> Vec<&str> {
+        text.lines().filter_map(|line| line.strip_prefix("# ")).collect()
+    }
+
+    #[test]
+    fn words_choose_the_sections() {
+        let engine = engine();
+        let default = info(&engine, &[]);
+        assert_eq!(default, info(&engine, &["default"]));
+        assert_eq!(headings(&default).len(), SECTIONS.len() - 2);
+        assert_eq!(headings(&info(&engine, &["all"])).len(), SECTIONS.len());
+        assert_eq!(headings(&info(&engine, &["keyspace", "cpu"])), ["CPU", "Keyspace"]);
+        let both = info(&engine, &["default", "commandstats"]);
+        assert!(headings(&both).contains(&"Commandstats"));
+        assert_eq!(info(&engine, &["nosuch"]), "");
+        assert_eq!(info(&engine, &["modules"]), "# Modules\r\n");
+    }
+
+    #[test]
+    fn every_line_is_a_heading_or_a_field() {
+        let text = info(&engine(), &["everything"]);
+        let mut names = Vec::new();
+        for line in text.split_terminator("\r\n").filter(|line| !line.is_empty()) {
+            if let Some((name, _)) = line.split_once(':') {
+                names.push(name);
+            } else {
+                assert!(line.starts_with("# "), "{line}");
+            }
+        }
+        assert!(names.len() > 150, "{}", names.len());
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "a field stands twice");
+        assert!(text.contains("process_id:7\r\n") && text.contains("uptime_in_seconds:90\r\n"));
+        assert!(text.contains("used_memory_rss_human:3.00M\r\n"), "{text}");
+    }
+
+    #[test]
+    fn keyspace_counts_keys_and_averages_what_they_have_left() {
+        let mut engine = engine();
+        let now = engine.core.now.unix_ms;
+        for (key, expiry) in [("a", None), ("b", Some(now + 1000)), ("c", Some(now + 3000))] {
+            let encoding = crate::store::Encoding::Raw;
+            let db = engine.core.shard.db_mut(3);
+            db.set_string(key.as_bytes(), b"v", encoding, expiry);
+        }
+        let text = info(&engine, &["keyspace"]);
+        assert_eq!(text, "# Keyspace\r\ndb3:keys=3,expires=2,avg_ttl=2000\r\n");
+        let shards = info(&engine, &["shards"]);
+        assert!(shards.contains("\r\nshard0:cpu=0,connections=0,keys=3,expires=2,"), "{shards}");
+    }
+}

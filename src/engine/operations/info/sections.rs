@@ -1,0 +1,360 @@
+//! The fields of each section, in Redis 7.2's order. A constant stands where Redis counts something
+//! that does not exist here: persistence, replication, scripts, tracking.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::super::super::core::CommandStats;
+use super::super::super::shared::CoreCounters;
+use super::super::session::REDIS_VERSION;
+use super::{Facts, Fields};
+use crate::access::Reason;
+
+const SECONDS_PER_DAY: u64 = 86_400;
+/// Redis keeps 24 bits of the seconds.
+const LRU_CLOCK_MAX: u64 = (1 << 24) - 1;
+
+pub(super) fn server(facts: &Facts<'_>, fields: &mut Fields) {
+    let (core, host, config) = (facts.core, &facts.host, &facts.core.settings.config);
+    let uptime = core.now.unix_ms.saturating_sub(core.shared.started_unix_ms) / 1000;
+    fields.add("redis_version", REDIS_VERSION);
+    fields.add("ringwell_version", env!("CARGO_PKG_VERSION"));
+    fields.add("redis_git_sha1", "00000000");
+    fields.add("redis_git_dirty", 0);
+    fields.add("redis_build_id", "0000000000000000");
+    fields.add("redis_mode", "standalone");
+    fields.add("os", &host.os);
+    fields.add("arch_bits", usize::BITS);
+    fields.add("monotonic_clock", "POSIX clock_gettime");
+    fields.add("multiplexing_api", "io_uring");
+    fields.add("atomicvar_api", "rust-std");
+    fields.add("gcc_version", "0.0.0");
+    fields.add("process_id", host.pid);
+    fields.add("process_supervised", "no");
+    fields.add("run_id", &core.shared.run_id);
+    fields.add("tcp_port", config.port);
+    fields.add("server_time_usec", core.now.unix_ms.saturating_mul(1000));
+    fields.add("uptime_in_seconds", uptime);
+    fields.add("uptime_in_days", uptime / SECONDS_PER_DAY);
+    fields.add("hz", config.hz);
+    fields.add("configured_hz", config.hz);
+    fields.add("lru_clock", (core.now.unix_ms / 1000) & LRU_CLOCK_MAX);
+    fields.add("executable", &host.executable);
+    fields.add("config_file", &host.config_file);
+    fields.add("io_threads_active", 0);
+}
+
+pub(super) fn clients(facts: &Facts<'_>, fields: &mut Fields) {
+    fields.add("connected_clients", facts.sum(|core| core.clients as u64));
+    fields.add("cluster_connections", 0);
+    fields.add("maxclients", facts.core.settings.config.maxclients);
+    fields.add("client_recent_max_input_buffer", facts.max(|core| core.input_bytes_max));
+    fields.add("client_recent_max_output_buffer", facts.max(|core| core.output_bytes_max));
+    fields.constants(
+        &[
+            "blocked_clients",
+            "tracking_clients",
+            "clients_in_timeout_table",
+            "total_blocking_keys",
+            "total_blocking_keys_on_nokey",
+        ],
+        0,
+    );
+}
+
+pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
+    let (core, host, config) = (facts.core, &facts.host, &facts.core.settings.config);
+    let used = facts.sum(|core| core.used_memory as u64);
+    let peak = facts.sum(|core| core.peak_memory as u64).max(used);
+    let entries = facts.sum(|core| core.entry_memory as u64);
+    let max = config.maxmemory.bytes(core.shared.total_memory_bytes);
+    let rss = host.rss_bytes;
+    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+    let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+
+    fields.bytes("used_memory", used);
+    fields.bytes("used_memory_rss", rss);
+    fields.bytes("used_memory_peak", peak);
+    fields.add("used_memory_peak_perc", format_args!("{:.2}%", percent(used, peak)));
+    fields.add("used_memory_overhead", used.saturating_sub(entries));
+    fields.add("used_memory_startup", 0);
+    fields.add("used_memory_dataset", entries);
+    fields.add("used_memory_dataset_perc", format_args!("{:.2}%", percent(entries, used)));
+    fields.add("allocator_allocated", used);
+    fields.add("allocator_active", rss);
+    fields.add("allocator_resident", rss);
+    fields.bytes("total_system_memory", host.total_system_memory_bytes);
+    fields.bytes("used_memory_lua", 0);
+    fields.constants(
+        &[
+            "used_memory_vm_eval",
+            "used_memory_scripts_eval",
+            "number_of_cached_scripts",
+            "number_of_functions",
+            "number_of_libraries",
+            "used_memory_vm_functions",
+        ],
+        0,
+    );
+    fields.bytes("used_memory_vm_total", 0);
+    fields.add("used_memory_functions", 0);
+    fields.bytes("used_memory_scripts", 0);
+    fields.bytes("maxmemory", max);
+    let policy = crate::config::find("maxmemory-policy");
+    fields.add("maxmemory_policy", policy.map(|policy| policy.show(config)).unwrap_or_default());
+    fields.add("allocator_frag_ratio", format_args!("{:.2}", ratio(rss, used)));
+    fields.add("allocator_frag_bytes", rss.saturating_sub(used));
+    fields.add("allocator_rss_ratio", "1.00");
+    fields.add("allocator_rss_bytes", 0);
+    fields.add("rss_overhead_ratio", "1.00");
+    fields.add("rss_overhead_bytes", 0);
+    fields.add("mem_fragmentation_ratio", format_args!("{:.2}", ratio(rss, used)));
+    fields.add("mem_fragmentation_bytes", rss.saturating_sub(used));
+    fields.constants(
+        &[
+            "mem_not_counted_for_evict",
+            "mem_replication_backlog",
+            "mem_total_replication_buffers",
+            "mem_clients_slaves",
+        ],
+        0,
+    );
+    fields.add("mem_clients_normal", facts.sum(|core| core.client_memory as u64));
+    fields.constants(&["mem_cluster_links", "mem_aof_buffer"], 0);
+    fields.add("mem_allocator", "mimalloc");
+    fields
+        .constants(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"], 0);
+}
+
+pub(super) fn persistence(facts: &Facts<'_>, fields: &mut Fields) {
+    fields.constants(
+        &[
+            "loading",
+            "async_loading",
+            "current_cow_peak",
+            "current_cow_size",
+            "current_cow_size_age",
+        ],
+        0,
+    );
+    fields.add("current_fork_perc", "0.00");
+    fields.constants(
+        &[
+            "current_save_keys_processed",
+            "current_save_keys_total",
+            "rdb_changes_since_last_save",
+            "rdb_bgsave_in_progress",
+        ],
+        0,
+    );
+    fields.add("rdb_last_save_time", facts.core.shared.started_unix_ms / 1000);
+    fields.add("rdb_last_bgsave_status", "ok");
+    fields.constants(&["rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec"], -1);
+    fields.constants(
+        &[
+            "rdb_saves",
+            "rdb_last_cow_size",
+            "rdb_last_load_keys_expired",
+            "rdb_last_load_keys_loaded",
+            "aof_enabled",
+            "aof_rewrite_in_progress",
+            "aof_rewrite_scheduled",
+        ],
+        0,
+    );
+    fields.constants(&["aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"], -1);
+    fields.add("aof_last_bgrewrite_status", "ok");
+    fields.constants(&["aof_rewrites", "aof_rewrites_consecutive_failures"], 0);
+    fields.add("aof_last_write_status", "ok");
+    fields.constants(
+        &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"],
+        0,
+    );
+}
+
+pub(super) fn stats(facts: &Facts<'_>, fields: &mut Fields) {
+    let cores = &facts.core.shared.cores;
+    let all = |counter: fn(&CoreCounters) -> &AtomicU64| -> u64 {
+        cores.iter().map(|core| counter(core).load(Ordering::Relaxed)).sum()
+    };
+    let kbps = |bytes_per_sec: u64| format!("{:.2}", bytes_per_sec as f64 / 1024.0);
+    let access = &facts.core.shared.access;
+    let refused = |reason| access.refusals(reason).load(Ordering::Relaxed);
+    let auth_failures = access.auth_failures.load(Ordering::Relaxed);
+
+    fields.add("total_connections_received", all(|core| &core.connections_received));
+    fields.add("total_commands_processed", facts.sum(|core| core.commands));
+    fields.add("instantaneous_ops_per_sec", facts.sum(|core| core.ops_per_sec));
+    fields.add("total_net_input_bytes", all(|core| &core.net_input_bytes));
+    fields.add("total_net_output_bytes", all(|core| &core.net_output_bytes));
+    fields.constants(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"], 0);
+    fields.add("instantaneous_input_kbps", kbps(facts.sum(|core| core.input_bytes_per_sec)));
+    fields.add("instantaneous_output_kbps", kbps(facts.sum(|core| core.output_bytes_per_sec)));
+    fields.constants(&["instantaneous_input_repl_kbps", "instantaneous_output_repl_kbps"], "0.00");
+    fields.add("rejected_connections", refused(Reason::MaxClients));
+    fields.add("access_accepted", access.accepted.load(Ordering::Relaxed));
+    fields.add("access_refused_protected_mode", refused(Reason::ProtectedMode));
+    fields.add("access_refused_allow_from", refused(Reason::AllowFrom));
+    fields.add("auth_failures", auth_failures);
+    fields.constants(&["sync_full", "sync_partial_ok", "sync_partial_err"], 0);
+    fields.add("expired_keys", facts.sum(|core| core.stats.expired_keys));
+    fields.add("expired_stale_perc", "0.00");
+    fields.constants(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"], 0);
+    fields.add("evicted_keys", facts.sum(|core| core.stats.evicted_keys));
+    fields.constants(
+        &["evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"],
+        0,
+    );
+    fields.add("keyspace_hits", facts.sum(|core| core.stats.keyspace_hits));
+    fields.add("keyspace_misses", facts.sum(|core| core.stats.keyspace_misses));
+    fields.constants(
+        &[
+            "pubsub_channels",
+            "pubsub_patterns",
+            "pubsubshard_channels",
+            "latest_fork_usec",
+            "total_forks",
+            "migrate_cached_sockets",
+            "slave_expires_tracked_keys",
+            "active_defrag_hits",
+            "active_defrag_misses",
+            "active_defrag_key_hits",
+            "active_defrag_key_misses",
+            "total_active_defrag_time",
+            "current_active_defrag_time",
+            "tracking_total_keys",
+            "tracking_total_items",
+            "tracking_total_prefixes",
+            "unexpected_error_replies",
+        ],
+        0,
+    );
+    fields.add("total_error_replies", facts.sum(|core| core.errors.iter().map(|(_, n)| n).sum()));
+    fields.add("dump_payload_sanitizations", 0);
+    fields.add("total_reads_processed", facts.sum(|core| core.reads));
+    fields.add("total_writes_processed", facts.sum(|core| core.writes));
+    fields.constants(
+        &[
+            "io_threaded_reads_processed",
+            "io_threaded_writes_processed",
+            "reply_buffer_shrinks",
+            "reply_buffer_expands",
+        ],
+        0,
+    );
+    fields.add("acl_access_denied_auth", auth_failures);
+    fields.constants(
+        &["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"],
+        0,
+    );
+}
+
+pub(super) fn replication(facts: &Facts<'_>, fields: &mut Fields) {
+    fields.add("role", "master");
+    fields.add("connected_slaves", 0);
+    fields.add("master_failover_state", "no-failover");
+    fields.add("master_replid", &facts.core.shared.run_id);
+    fields.add("master_replid2", "0".repeat(40));
+    fields.add("master_repl_offset", 0);
+    fields.add("second_repl_offset", -1);
+    fields.add("repl_backlog_active", 0);
+    fields.add("repl_backlog_size", 0);
+    fields.constants(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"], 0);
+}
+
+pub(super) fn cpu(facts: &Facts<'_>, fields: &mut Fields) {
+    let host = &facts.host;
+    for (name, micros) in [
+        ("used_cpu_sys", host.cpu_sys_us),
+        ("used_cpu_user", host.cpu_user_us),
+        ("used_cpu_sys_children", host.cpu_sys_children_us),
+        ("used_cpu_user_children", host.cpu_user_children_us),
+    ] {
+        fields.add(name, format_args!("{}.{:06}", micros / 1_000_000, micros % 1_000_000));
+    }
+}
+
+/// Commands that were called or refused. Times are not measured.
+pub(super) fn commandstats(facts: &Facts<'_>, fields: &mut Fields) {
+    for row in facts.core.table.by_id() {
+        let mut total = CommandStats::default();
+        for stats in facts.reports.iter().filter_map(|core| core.by_command.get(row.id)) {
+            total.calls += stats.calls;
+            total.rejected += stats.rejected;
+            total.failed += stats.failed;
+        }
+        let CommandStats { calls, rejected, failed } = total;
+        if calls + rejected + failed > 0 {
+            fields.add(
+                format_args!("cmdstat_{}", row.full_name),
+                format_args!(
+                    "calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},\
+                     failed_calls={failed}"
+                ),
+            );
+        }
+    }
+}
+
+pub(super) fn errorstats(facts: &Facts<'_>, fields: &mut Fields) {
+    let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
+    for (code, count) in facts.reports.iter().flat_map(|core| &core.errors) {
+        *errors.entry(code).or_default() += count;
+    }
+    for (code, count) in errors {
+        fields.add(format_args!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+pub(super) fn cluster(_: &Facts<'_>, fields: &mut Fields) {
+    fields.add("cluster_enabled", 0);
+}
+
+/// One line per shard.
+pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
+    fields.add("shards", facts.core.shard_count);
+    for core in &facts.reports {
+        let Some(counters) = facts.core.shared.cores.get(core.shard) else { continue };
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (keys, expires) =
+            core.keyspace.iter().fold((0, 0), |sum, db| (sum.0 + db.keys, sum.1 + db.expires));
+        fields.add(
+            format_args!("shard{}", core.shard),
+            format_args!(
+                "cpu={cpu},connections={connections},keys={keys},expires={expires},\
+                 used_memory={memory},ops={ops},commands={commands},passes={passes},parks={parks},\
+                 doorbells={doorbells},handed_over={handed_over}",
+                cpu = counters.cpu.load(Ordering::Relaxed),
+                connections = core.clients,
+                memory = core.used_memory,
+                ops = core.ops_per_sec,
+                commands = core.commands,
+                passes = read(&counters.passes),
+                parks = read(&counters.parks),
+                doorbells = read(&counters.doorbells_rung),
+                handed_over = read(&counters.connections_handed_over),
+            ),
+        );
+    }
+}
+
+/// Databases that hold keys; the average of the time left is over those that expire, in
+/// milliseconds, from a sample.
+pub(super) fn keyspace(facts: &Facts<'_>, fields: &mut Fields) {
+    let databases = facts.reports.first().map_or(0, |core| core.keyspace.len());
+    for index in 0..databases {
+        let (mut keys, mut expires, mut ttl_sum) = (0, 0, 0);
+        for db in facts.reports.iter().filter_map(|core| core.keyspace.get(index)) {
+            keys += db.keys;
+            expires += db.expires;
+            ttl_sum += db.average_ttl_ms * db.expires as u128;
+        }
+        if keys > 0 {
+            let average = ttl_sum / (expires as u128).max(1);
+            fields.add(
+                format_args!("db{index}"),
+                format_args!("keys={keys},expires={expires},avg_ttl={average}"),
+            );
+        }
+    }
+}
