@@ -197,7 +197,11 @@ impl Core {
                     shards.len() - 1
                 });
                 for db in row.databases(args, db) {
-                    keys.push(GatheredKey { part, db: db as u8, key: key.into(), written });
+                    let db = db as u8;
+                    match keys.iter_mut().find(|known| known.db == db && *known.key == *key) {
+                        Some(known) => known.written |= written,
+                        None => keys.push(GatheredKey { part, db, key: key.into(), written }),
+                    }
                 }
             }
         }

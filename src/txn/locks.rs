@@ -4,13 +4,15 @@
 //! - A key has a lock record only while somebody holds or awaits it, so a shard with no multi-shard
 //!   command in sight pays one comparison per command.
 //! - A waiter is granted only when everything before it in the key's queue has been.
+//! - A command with several keys that has to wait waits at all of them, so nothing that comes later
+//!   for one of its keys runs before it.
 //! - While a whole-shard lock is held or awaited, all later arrivals wait behind it.
 
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::message::{OwnedRequest, Part, TxnId};
+use super::message::{LockKey, OwnedRequest, Part, TxnId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
@@ -18,31 +20,38 @@ pub enum LockMode {
     Exclusive,
 }
 
-/// What may run now.
+/// What may run now, in the order of the grants.
 #[derive(Debug)]
 pub enum Grant {
-    /// All locks of the part are held.
+    /// All locks of the part are held, until its release.
     Part(Box<Part>),
     /// Nothing stands against the command any more. It holds no lock: it runs at once.
     Request(Box<OwnedRequest>),
 }
 
-#[derive(Debug)]
-enum Waiter {
-    Part(TxnId, LockMode),
-    Request(Box<OwnedRequest>),
+/// Who holds or awaits locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Holder {
+    Part(TxnId),
+    /// A waiting single-shard command, by its number.
+    Request(u64),
 }
 
 #[derive(Debug, Default)]
 struct KeyLock {
     shared: usize,
     exclusive: bool,
-    queue: VecDeque<Waiter>,
+    queue: VecDeque<(Holder, LockMode)>,
 }
 
 impl KeyLock {
     fn compatible(&self, mode: LockMode) -> bool {
         !self.exclusive && (mode == LockMode::Shared || self.shared == 0)
+    }
+
+    /// Whether a newcomer may have the lock at once.
+    fn is_free_for(&self, mode: LockMode) -> bool {
+        self.queue.is_empty() && self.compatible(mode)
     }
 
     fn hold(&mut self, mode: LockMode) {
@@ -51,187 +60,180 @@ impl KeyLock {
             LockMode::Exclusive => self.exclusive = true,
         }
     }
+
+    fn let_go(&mut self, mode: LockMode) {
+        match mode {
+            LockMode::Shared => self.shared -= 1,
+            LockMode::Exclusive => self.exclusive = false,
+        }
+    }
+
+    fn is_unused(&self) -> bool {
+        self.shared == 0 && !self.exclusive && self.queue.is_empty()
+    }
 }
 
-/// A part that has arrived and not been released.
+/// Somebody who has arrived and is not done.
 #[derive(Debug)]
 struct Arrived {
-    keys: Vec<(Box<[u8]>, LockMode)>,
-    whole_shard: bool,
+    keys: Vec<LockKey>,
+    /// Locks not granted yet; for a whole shard, 1 until it is.
     missing: usize,
-    /// Taken when it is granted.
-    part: Option<Box<Part>>,
-}
-
-#[derive(Debug)]
-enum HeldBack {
-    Part(Box<Part>),
-    Request(Box<OwnedRequest>),
+    whole_shard: bool,
+    /// Taken when everything is granted.
+    work: Option<Grant>,
 }
 
 #[derive(Debug, Default)]
 pub struct Locks {
     keys: HashMap<Box<[u8]>, KeyLock>,
-    parts: HashMap<TxnId, Arrived>,
+    arrived: HashMap<Holder, Arrived>,
+    next_request: u64,
     /// The whole-shard part that is held or awaited.
-    barrier: Option<TxnId>,
+    barrier: Option<Holder>,
     /// What arrived behind the barrier.
-    behind: VecDeque<HeldBack>,
+    behind: VecDeque<Grant>,
 }
 
 impl Locks {
     /// True if nothing is locked or awaited: every command may run.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.parts.is_empty()
+        self.arrived.is_empty()
     }
 
     /// Whether a command on these keys must wait; if so, hand it to [`Locks::wait`].
-    pub fn must_wait<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
-        if self.is_idle() {
-            return false;
-        }
-        self.barrier.is_some()
-            || keys.any(|key| {
-                let lock = self.keys.get(key);
-                lock.is_some_and(|lock| !lock.queue.is_empty() || !lock.compatible(mode))
-            })
+    #[inline]
+    pub fn must_wait<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
+        !self.is_idle() && self.is_in_the_way(keys, mode)
     }
 
-    /// Queues a command that [`Locks::must_wait`]. With several keys it waits at the first that
-    /// stands against it and tries again from there.
+    fn is_in_the_way<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
+        self.barrier.is_some()
+            || keys.any(|key| self.keys.get(key).is_some_and(|lock| !lock.is_free_for(mode)))
+    }
+
+    /// Queues a command that [`Locks::must_wait`] at all of its keys.
     pub fn wait(&mut self, request: Box<OwnedRequest>) {
         if self.barrier.is_some() {
-            self.behind.push_back(HeldBack::Request(request));
+            self.behind.push_back(Grant::Request(request));
             return;
         }
-        let mode = mode_of(&request);
-        let blocking = request_keys(&request)
-            .find(|key| {
-                let lock = self.keys.get(*key);
-                lock.is_some_and(|lock| !lock.queue.is_empty() || !lock.compatible(mode))
-            })
-            .map(<[u8]>::to_vec);
-        if let Some(lock) = blocking.and_then(|key| self.keys.get_mut(&key[..])) {
-            lock.queue.push_back(Waiter::Request(request));
-        }
+        let holder = Holder::Request(self.next_request);
+        self.next_request += 1;
+        let keys = request_locks(&request);
+        let granted = self.queue_up(holder, keys, Grant::Request(request));
+        debug_assert!(granted.is_none(), "a command waited that did not have to");
     }
 
     /// A part has arrived. If all of its locks are granted at once it comes back to be run.
     pub fn arrive(&mut self, part: Box<Part>) -> Option<Box<Part>> {
         if self.barrier.is_some() {
-            self.behind.push_back(HeldBack::Part(part));
+            self.behind.push_back(Grant::Part(part));
             return None;
         }
-        let txn = part.txn;
-        if part.whole_shard {
-            self.barrier = Some(txn);
-            let granted = self.parts.is_empty();
-            let missing = usize::from(!granted);
-            let kept = if granted { None } else { Some(part) };
-            let mut arrived = Arrived { keys: Vec::new(), whole_shard: true, missing, part: kept };
-            let result = if granted { arrived.part.take() } else { None };
-            self.parts.insert(txn, arrived);
-            return result;
+        let holder = Holder::Part(part.txn);
+        let granted = if part.whole_shard {
+            self.barrier = Some(holder);
+            let idle = self.arrived.is_empty();
+            let (granted, work) = if idle {
+                (Some(Grant::Part(part)), None)
+            } else {
+                (None, Some(Grant::Part(part)))
+            };
+            let missing = usize::from(!idle);
+            let arrived = Arrived { keys: Vec::new(), missing, whole_shard: true, work };
+            self.arrived.insert(holder, arrived);
+            granted
+        } else {
+            let keys = part.locks.clone();
+            self.queue_up(holder, keys, Grant::Part(part))
+        };
+        match granted {
+            Some(Grant::Part(part)) => Some(part),
+            _ => None,
         }
-        self.arrive_at_keys(part)
     }
 
-    fn arrive_at_keys(&mut self, part: Box<Part>) -> Option<Box<Part>> {
-        let txn = part.txn;
+    /// Takes the locks that are free and queues for the others. If all were free, the work comes
+    /// back and the locks are held.
+    fn queue_up(&mut self, holder: Holder, keys: Vec<LockKey>, work: Grant) -> Option<Grant> {
         let mut missing = 0;
-        let mut keys = Vec::with_capacity(part.locks.len());
-        for wanted in &part.locks {
+        for wanted in &keys {
             let lock = self.keys.entry(wanted.key.clone()).or_default();
-            if lock.queue.is_empty() && lock.compatible(wanted.mode) {
+            if lock.is_free_for(wanted.mode) {
                 lock.hold(wanted.mode);
             } else {
-                lock.queue.push_back(Waiter::Part(txn, wanted.mode));
+                lock.queue.push_back((holder, wanted.mode));
                 missing += 1;
             }
-            keys.push((wanted.key.clone(), wanted.mode));
         }
-        let mut part = Some(part);
-        let granted = if missing == 0 { part.take() } else { None };
-        self.parts.insert(txn, Arrived { keys, whole_shard: false, missing, part });
+        let mut work = Some(work);
+        let granted = if missing == 0 { work.take() } else { None };
+        self.arrived.insert(holder, Arrived { keys, missing, whole_shard: false, work });
         granted
     }
 
     /// The multi-shard command is over: its locks go, and what waited for them may run, in the
     /// order given.
     pub fn release(&mut self, txn: TxnId, granted: &mut Vec<Grant>) {
-        let Some(done) = self.parts.remove(&txn) else { return };
-        debug_assert_eq!(done.missing, 0, "released before it was granted");
-        for (key, mode) in done.keys {
-            if let Some(lock) = self.keys.get_mut(&key) {
-                match mode {
-                    LockMode::Shared => lock.shared -= 1,
-                    LockMode::Exclusive => lock.exclusive = false,
-                }
-                self.pump(&key, granted);
-            }
-        }
-        if done.whole_shard {
-            self.barrier = None;
-            self.let_in(granted);
-        }
+        self.done(Holder::Part(txn), granted);
         self.grant_barrier(granted);
     }
 
-    /// Grants from the front of one key's queue what can be granted.
-    fn pump(&mut self, key: &[u8], granted: &mut Vec<Grant>) {
-        while let Some(lock) = self.keys.get_mut(key) {
-            let Some(front) = lock.queue.pop_front() else {
-                if lock.shared == 0 && !lock.exclusive {
-                    self.keys.remove(key);
+    /// Lets go of everything that somebody held, and of what was only waiting for that.
+    fn done(&mut self, holder: Holder, granted: &mut Vec<Grant>) {
+        let mut finished = vec![holder];
+        while let Some(holder) = finished.pop() {
+            let Some(done) = self.arrived.remove(&holder) else { continue };
+            debug_assert_eq!(done.missing, 0, "released before it was granted");
+            for held in &done.keys {
+                if let Some(lock) = self.keys.get_mut(&held.key[..]) {
+                    lock.let_go(held.mode);
                 }
-                return;
-            };
-            match front {
-                Waiter::Part(txn, mode) if lock.compatible(mode) => {
-                    lock.hold(mode);
-                    if let Some(part) = self.one_less_missing(txn) {
-                        granted.push(Grant::Part(part));
-                    }
-                }
-                Waiter::Request(request) if lock.compatible(mode_of(&request)) => {
-                    self.try_request(request, granted);
-                }
-                blocked => {
-                    lock.queue.push_front(blocked);
-                    return;
-                }
+            }
+            for held in &done.keys {
+                self.pump(&held.key, granted, &mut finished);
+            }
+            if done.whole_shard {
+                self.barrier = None;
+                self.let_in(granted);
             }
         }
     }
 
-    /// A command got past one key's queue; it runs unless another of its keys stands against it.
-    fn try_request(&mut self, request: Box<OwnedRequest>, granted: &mut Vec<Grant>) {
-        let mode = mode_of(&request);
-        let blocked_at = request_keys(&request)
-            .find(|key| self.keys.get(*key).is_some_and(|lock| !lock.compatible(mode)))
-            .map(<[u8]>::to_vec);
-        match blocked_at.and_then(|key| self.keys.get_mut(&key[..])) {
-            Some(lock) => lock.queue.push_back(Waiter::Request(request)),
-            None => granted.push(Grant::Request(request)),
+    /// Grants from the front of one key's queue what can be granted. Commands that may now run
+    /// are `finished` at once: they hold nothing.
+    fn pump(&mut self, key: &[u8], granted: &mut Vec<Grant>, finished: &mut Vec<Holder>) {
+        let Some(lock) = self.keys.get_mut(key) else { return };
+        while let Some(&(holder, mode)) = lock.queue.front() {
+            if !lock.compatible(mode) {
+                return;
+            }
+            lock.queue.pop_front();
+            lock.hold(mode);
+            let Some(arrived) = self.arrived.get_mut(&holder) else { continue };
+            arrived.missing -= 1;
+            if arrived.missing == 0 {
+                granted.extend(arrived.work.take());
+                if let Holder::Request(_) = holder {
+                    finished.push(holder);
+                }
+            }
+        }
+        if lock.is_unused() {
+            self.keys.remove(key);
         }
     }
 
-    fn one_less_missing(&mut self, txn: TxnId) -> Option<Box<Part>> {
-        let arrived = self.parts.get_mut(&txn)?;
-        arrived.missing -= 1;
-        if arrived.missing == 0 { arrived.part.take() } else { None }
-    }
-
-    /// The barrier is granted when everything that came before it has been released.
+    /// The barrier is granted when everything that came before it is done.
     fn grant_barrier(&mut self, granted: &mut Vec<Grant>) {
-        let Some(txn) = self.barrier else { return };
-        if self.parts.len() == 1
-            && let Some(arrived) = self.parts.get_mut(&txn)
-            && let Some(part) = arrived.part.take()
+        let Some(holder) = self.barrier else { return };
+        if self.arrived.len() == 1
+            && let Some(arrived) = self.arrived.get_mut(&holder)
         {
             arrived.missing = 0;
-            granted.push(Grant::Part(part));
+            granted.extend(arrived.work.take());
         }
     }
 
@@ -240,11 +242,11 @@ impl Locks {
         while self.barrier.is_none() {
             match self.behind.pop_front() {
                 None => return,
-                Some(HeldBack::Part(part)) => {
-                    granted.extend(self.arrive(part).map(Grant::Part));
-                }
-                Some(HeldBack::Request(request)) => {
-                    if self.must_wait(request_keys(&request), mode_of(&request)) {
+                Some(Grant::Part(part)) => granted.extend(self.arrive(part).map(Grant::Part)),
+                Some(Grant::Request(request)) => {
+                    let keys = request_locks(&request);
+                    let mode = mode_of(&request);
+                    if self.must_wait(keys.iter().map(|lock| &lock.key[..]), mode) {
                         self.wait(request);
                     } else {
                         granted.push(Grant::Request(request));
@@ -259,7 +261,121 @@ fn mode_of(request: &OwnedRequest) -> LockMode {
     if request.request.row.writes() { LockMode::Exclusive } else { LockMode::Shared }
 }
 
-fn request_keys(request: &OwnedRequest) -> impl Iterator<Item = &[u8]> {
+/// The keys of a command, each once.
+fn request_locks(request: &OwnedRequest) -> Vec<LockKey> {
     let args = request.args.as_args();
-    request.request.row.key_positions(args.len()).map(move |index| args.at(index))
+    let mode = mode_of(request);
+    let positions = request.request.row.key_positions(args.len());
+    let mut keys: Vec<LockKey> =
+        positions.map(|index| LockKey { key: args.at(index).into(), mode }).collect();
+    keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    keys.dedup();
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::table;
+    use crate::protocol::args::OwnedArgs;
+    use crate::protocol::resp::Version;
+    use crate::txn::{ConnId, Request, Work};
+
+    fn txn(number: u64) -> TxnId {
+        TxnId { coordinator: 0, number }
+    }
+
+    fn part(number: u64, keys: &[&str], mode: LockMode) -> Box<Part> {
+        let locks = keys.iter().map(|key| LockKey { key: key.as_bytes().into(), mode });
+        let work = Work::Fetch { keys: Vec::new() };
+        Box::new(Part { txn: txn(number), locks: locks.collect(), whole_shard: false, work })
+    }
+
+    fn whole(number: u64) -> Box<Part> {
+        let work = Work::Fetch { keys: Vec::new() };
+        Box::new(Part { txn: txn(number), locks: Vec::new(), whole_shard: true, work })
+    }
+
+    fn request(words: &[&str]) -> Box<OwnedRequest> {
+        let row = table().get(words[0].as_bytes()).expect("a command");
+        let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
+        let conn = ConnId { index: 0, generation: 0 };
+        let request = Request {
+            row,
+            conn,
+            sequence: 0,
+            db: 0,
+            version: Version::Resp2,
+            first_span: 0,
+            span_count: 0,
+        };
+        Box::new(OwnedRequest { from: 0, request, args })
+    }
+
+    fn released(locks: &mut Locks, number: u64) -> Vec<String> {
+        let mut granted = Vec::new();
+        locks.release(txn(number), &mut granted);
+        let names = granted.iter().map(|grant| match grant {
+            Grant::Part(part) => format!("part {}", part.txn.number),
+            Grant::Request(request) => format!("{:?}", request.args.as_args()),
+        });
+        names.collect()
+    }
+
+    fn must_wait(locks: &Locks, key: &str, mode: LockMode) -> bool {
+        locks.must_wait([key.as_bytes()].into_iter(), mode)
+    }
+
+    #[test]
+    fn locks_are_granted_in_the_order_of_arrival() {
+        let mut locks = Locks::default();
+        assert!(locks.arrive(part(1, &["a", "b"], LockMode::Exclusive)).is_some());
+        assert!(locks.arrive(part(2, &["b", "c"], LockMode::Shared)).is_none());
+        assert!(locks.arrive(part(3, &["c"], LockMode::Shared)).is_some());
+        assert!(locks.arrive(part(4, &["c"], LockMode::Exclusive)).is_none());
+        assert!(must_wait(&locks, "c", LockMode::Shared), "nobody overtakes the writer");
+        assert!(!must_wait(&locks, "d", LockMode::Exclusive));
+        assert_eq!(released(&mut locks, 1), ["part 2"]);
+        assert!(released(&mut locks, 3).is_empty());
+        assert_eq!(released(&mut locks, 2), ["part 4"]);
+        assert!(released(&mut locks, 4).is_empty());
+        assert!(locks.is_idle() && locks.keys.is_empty());
+    }
+
+    #[test]
+    fn a_waiting_command_holds_its_place_at_all_of_its_keys() {
+        let mut locks = Locks::default();
+        assert!(locks.arrive(part(1, &["a"], LockMode::Exclusive)).is_some());
+        locks.wait(request(&["MGET", "a", "b", "a"]));
+        assert!(must_wait(&locks, "b", LockMode::Exclusive), "APPEND b must not run before MGET");
+        assert!(!must_wait(&locks, "b", LockMode::Shared));
+        locks.wait(request(&["APPEND", "b", "x"]));
+        locks.wait(request(&["GET", "a"]));
+        assert!(locks.arrive(part(2, &["b"], LockMode::Exclusive)).is_none());
+        let order = [r#"["MGET", "a", "b", "a"]"#, r#"["GET", "a"]"#, r#"["APPEND", "b", "x"]"#];
+        let granted = released(&mut locks, 1);
+        assert_eq!(granted[..3], order, "{granted:?}");
+        assert_eq!(granted[3..], ["part 2"]);
+        assert!(released(&mut locks, 2).is_empty());
+        assert!(locks.is_idle() && locks.keys.is_empty());
+    }
+
+    #[test]
+    fn a_whole_shard_waits_for_what_came_before_and_holds_back_the_rest() {
+        let mut locks = Locks::default();
+        assert!(locks.arrive(part(1, &["a"], LockMode::Shared)).is_some());
+        assert!(locks.arrive(whole(2)).is_none());
+        assert!(must_wait(&locks, "b", LockMode::Shared));
+        locks.wait(request(&["GET", "b"]));
+        assert!(locks.arrive(part(3, &["c"], LockMode::Shared)).is_none());
+        assert!(locks.arrive(whole(4)).is_none());
+        assert!(locks.arrive(part(5, &["c"], LockMode::Shared)).is_none());
+        assert_eq!(released(&mut locks, 1), ["part 2"]);
+        assert_eq!(released(&mut locks, 2), [r#"["GET", "b"]"#, "part 3"]);
+        assert_eq!(released(&mut locks, 3), ["part 4"]);
+        assert_eq!(released(&mut locks, 4), ["part 5"]);
+        assert!(released(&mut locks, 5).is_empty());
+        assert!(locks.is_idle());
+        assert!(locks.arrive(whole(6)).is_some(), "an idle shard is granted at once");
+    }
 }

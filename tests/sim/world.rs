@@ -191,6 +191,7 @@ impl World {
             self.clients[conn.index as usize].received.extend_from_slice(&bytes);
             engine.handle(self.now, Event::Sent { conn, bytes: bytes.len() }, &mut resend);
         }
+        self.cores[core].engine.end_pass(self.now, &mut resend);
         if !resend.is_empty() {
             self.absorb(core, resend);
         }
