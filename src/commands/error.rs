@@ -28,6 +28,15 @@ impl CommandError {
         CommandError::Text(text.into())
     }
 
+    /// A text with a client's bytes in it. As C's formatting does in Redis, they end at the first
+    /// NUL; line breaks at the very end are left out.
+    pub fn quoting(before: &str, bytes: &[u8], after: &str) -> Self {
+        let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+        let mut text = [before.as_bytes(), bytes, after.as_bytes()].concat();
+        while text.pop_if(|last| matches!(last, b'\r' | b'\n')).is_some() {}
+        CommandError::Bytes(text)
+    }
+
     /// The whole text, its code first.
     pub fn message(&self) -> Cow<'_, [u8]> {
         let text = match self {

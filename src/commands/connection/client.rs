@@ -1,6 +1,5 @@
 //! CLIENT and its subcommands.
 
-use super::quoting;
 use crate::commands::help::reply_help;
 use crate::commands::{
     Categories, ClientAttribute, ClientFilter, ClientKill, ClientType, Command, CommandError,
@@ -206,7 +205,7 @@ fn kill(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
             b"laddr" => filter.laddr = Some(value.to_vec()),
             // There is one user.
             b"user" if value == b"default" => filter.user = Some(value.to_vec()),
-            b"user" => return Err(quoting("ERR No such user '", value, "'")),
+            b"user" => return Err(CommandError::quoting("ERR No such user '", value, "'")),
             b"skipme" => skip_me = yes_or_no(value)?,
             _ => return Err(CommandError::Syntax),
         }
@@ -220,7 +219,7 @@ fn client_type(name: &[u8]) -> Result<ClientType, CommandError> {
         b"master" => Ok(ClientType::Master),
         b"slave" | b"replica" => Ok(ClientType::Replica),
         b"pubsub" => Ok(ClientType::PubSub),
-        _ => Err(quoting("ERR Unknown client type '", name, "'")),
+        _ => Err(CommandError::quoting("ERR Unknown client type '", name, "'")),
     }
 }
 
@@ -390,11 +389,11 @@ fn set_info(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
     } else if name.eq_ignore_ascii_case(b"LIB-VER") {
         ClientAttribute::LibVer
     } else {
-        return Err(quoting("ERR Unrecognized option '", name, "'"));
+        return Err(CommandError::quoting("ERR Unrecognized option '", name, "'"));
     };
     if !is_plain(value) {
         let text = " cannot contain spaces, newlines or special characters.";
-        return Err(quoting("ERR ", name, text));
+        return Err(CommandError::quoting("ERR ", name, text));
     }
     Ok(Operation::ClientSetInfo { attribute, value })
 }
@@ -490,7 +489,7 @@ const UNPAUSE: Command = Command {
 /// What Redis says where a subcommand's arity allows more arguments than it takes.
 fn unknown_or_arity(args: Args<'_>) -> CommandError {
     let text = "ERR unknown subcommand or wrong number of arguments for '";
-    quoting(text, args.at(1), "'. Try CLIENT HELP.")
+    CommandError::quoting(text, args.at(1), "'. Try CLIENT HELP.")
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ fn hello(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
             hello.name = Some(name);
             at += 2;
         } else {
-            return Err(quoting("ERR Syntax error in HELLO option '", option, "'"));
+            return Err(CommandError::quoting("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
     Ok(Operation::Hello(hello))
@@ -216,11 +216,6 @@ fn select(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
         Ok(index) if index < DATABASES => Ok(Operation::Select(index)),
         _ => Err(CommandError::text("ERR DB index is out of range")),
     }
-}
-
-/// An error text with a client's bytes in it.
-fn quoting(before: &str, bytes: &[u8], after: &str) -> CommandError {
-    CommandError::Bytes([before.as_bytes(), bytes, after.as_bytes()].concat())
 }
 
 #[cfg(test)]

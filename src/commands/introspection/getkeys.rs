@@ -38,12 +38,28 @@ fn keys_of(line: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     }
     let keys = row.keys.iter();
     let keys: Vec<_> = keys
-        .flat_map(|spec| spec.positions(line.len()).map(|position| (position, spec.flags)))
+        .flat_map(|spec| {
+            let flags = flags_in(line, spec.flags);
+            spec.positions(line.len()).map(move |position| (position, flags))
+        })
         .collect();
     if keys.is_empty() && !row.flags.contains(Flags::NO_MANDATORY_KEYS) {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
     Ok(keys)
+}
+
+/// Where the table leaves it open, the line decides what is done with the key: SET only overwrites
+/// it, unless the old value is asked for. As in Redis, any argument that reads GET asks for it.
+fn flags_in(line: Args<'_>, flags: KeyFlags) -> KeyFlags {
+    if !flags.contains(KeyFlags::VARIABLE_FLAGS) {
+        return flags;
+    }
+    if line.from(3).iter().any(|option| option.eq_ignore_ascii_case(b"GET")) {
+        KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
+    } else {
+        KeyFlags::OW | KeyFlags::UPDATE
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +75,15 @@ mod tests {
             reply(getkeys_and_flags, &["command", "getkeysandflags", "GET", "a"], Resp3),
             "*1\r\n*2\r\n$1\r\na\r\n~2\r\n+RO\r\n+access\r\n"
         );
+        for (options, flags) in
+            [(&[][..], "~2\r\n+OW\r\n+update"), (&["get"], "~3\r\n+RW\r\n+access\r\n+update")]
+        {
+            let line = [&["command", "getkeysandflags", "set", "a", "v"], options].concat();
+            assert_eq!(
+                reply(getkeys_and_flags, &line, Resp3),
+                format!("*1\r\n*2\r\n$1\r\na\r\n{flags}\r\n")
+            );
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     for name in args.from(2).iter() {
         match find(name) {
             Some(row) => reply_row(&mut context.reply, row),
-            None => context.reply.null_array(),
+            None => context.reply.null(),
         }
     }
     Ok(())
@@ -152,7 +152,7 @@ mod tests {
             "*1\r\n*10\r\n$9\r\nclient|id\r\n:2\r\n*3\r\n+noscript\r\n+loading\r\n+stale\r\n\
              :0\r\n:0\r\n:0\r\n*2\r\n+@slow\r\n+@connection\r\n*0\r\n*0\r\n*0\r\n"
         );
-        assert_eq!(reply(info, &["command", "info", "nosuch"], Resp2), "*1\r\n*-1\r\n");
+        assert_eq!(reply(info, &["command", "info", "nosuch"], Resp2), "*1\r\n$-1\r\n");
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn parse_condition(args: Args<'_>) -> Result<ExpiryCondition, CommandError> {
         } else if option.eq_ignore_ascii_case(b"LT") {
             condition.only_earlier = true;
         } else {
-            return Err(CommandError::Bytes([b"ERR Unsupported option ", option].concat()));
+            return Err(CommandError::quoting("ERR Unsupported option ", option, ""));
         }
     }
     let ExpiryCondition { only_without, only_with, only_later, only_earlier } = condition;
@@ -369,6 +369,7 @@ mod tests {
             ("expire k 10 foo", "-ERR Unsupported option foo"),
             ("expire none 10 nx foo", "-ERR Unsupported option foo"),
             ("expire k 10 \"a\\r\\nb\"", "-ERR Unsupported option a  b"),
+            ("expire k 10 \"a\\r\\n\\x00b\"", "-ERR Unsupported option a"),
             ("expire k 10 xx", ":0"),
             ("expire k 10 xx gt", ":0"),
             ("expire k 100 gt", ":0"),

@@ -6,7 +6,7 @@ mod generator;
 mod shrink;
 mod step;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
@@ -151,15 +151,12 @@ impl Arena {
         explained: &mut explained::Tally,
     ) -> Option<Difference> {
         match step {
-            Step::Pipeline(cmds) => self.pipeline(connection, cmds, explained),
-            Step::Expiring { first, then } => {
-                self.pipeline(connection, first, explained).or_else(|| {
-                    std::thread::sleep(Duration::from_millis(4));
-                    self.pipeline(connection, then, explained)
-                })
-            }
+            Step::Pipeline(cmds) => cmds
+                .split_inclusive(|cmd| cmd.waits)
+                .find_map(|cmds| self.pipeline(connection, cmds, explained)),
             Step::Scan(options) => self.scan(connection, options),
             Step::RandomKey => self.random_key(connection),
+            Step::DbSize => self.db_size(connection),
         }
     }
 
@@ -187,6 +184,9 @@ impl Arena {
                 return Some(Difference { cmd: cmd.clone(), ours, theirs });
             }
         }
+        if cmds.last().is_some_and(|cmd| cmd.waits) {
+            std::thread::sleep(Duration::from_millis(4));
+        }
         None
     }
 
@@ -213,6 +213,31 @@ impl Arena {
         let theirs = look(&mut self.theirs[connection]);
         let cmd = step::cmd(["RANDOMKEY"]);
         (ours != theirs).then_some(Difference { cmd, ours, theirs })
+    }
+}
+
+impl Arena {
+    fn db_size(&mut self, connection: usize) -> Option<Difference> {
+        const SOON: Duration = Duration::from_secs(3);
+        let start = Instant::now();
+        loop {
+            let size = |client: &mut Client| {
+                // Looking at a key drops it in Redis, if its time has come.
+                client.command(generator::everything().args());
+                client.run("DBSIZE")
+            };
+            let ours = size(&mut self.ours[connection]);
+            let theirs = size(&mut self.theirs[connection]);
+            if ours == theirs {
+                return None;
+            }
+            if start.elapsed() > SOON {
+                let cmd = step::cmd(["DBSIZE"]);
+                let (ours, theirs) = (format!("{ours:?}"), format!("{theirs:?}"));
+                return Some(Difference { cmd, ours, theirs });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

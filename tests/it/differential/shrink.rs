@@ -13,8 +13,7 @@ pub fn flatten(history: &[(usize, Step)], failing: &Cmd, length_max: usize) -> V
     for (n, (connection, step)) in history.iter().enumerate() {
         let mut cmds: Vec<Cmd> = match step {
             Step::Pipeline(cmds) => cmds.clone(),
-            Step::Expiring { first, then } => first.iter().chain(then).cloned().collect(),
-            Step::Scan(_) | Step::RandomKey => Vec::new(),
+            Step::Scan(_) | Step::RandomKey | Step::DbSize => Vec::new(),
         };
         if n + 1 == history.len() {
             let last = cmds.iter().position(|cmd| cmd.args() == failing.args());

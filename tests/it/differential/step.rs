@@ -9,20 +9,22 @@ use crate::support::{Value, shown};
 pub struct Cmd {
     args: Vec<Vec<u8>>,
     pub answered: bool,
+    /// Whether to wait behind it, until what it made expire is gone.
+    pub waits: bool,
     pub compare: Compare,
 }
 
 /// What a run does next; each step runs on one connection, the next one perhaps on another.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Sent in one write.
+    /// Sent in one write, unless some of them wait.
     Pipeline(Vec<Cmd>),
-    /// Commands that make keys expire at once, a short wait, and what shall see them gone.
-    Expiring { first: Vec<Cmd>, then: Vec<Cmd> },
     /// A whole iteration with these options; its keys are compared as a set.
     Scan(Vec<String>),
     /// Whatever key comes must exist.
     RandomKey,
+    /// Both count keys that have expired until they have dropped them, which they do soon.
+    DbSize,
 }
 
 impl Step {
@@ -30,8 +32,7 @@ impl Step {
     pub fn commands(&self) -> usize {
         match self {
             Step::Pipeline(cmds) => cmds.len(),
-            Step::Expiring { first, then } => first.len() + then.len(),
-            Step::Scan(_) | Step::RandomKey => 1,
+            Step::Scan(_) | Step::RandomKey | Step::DbSize => 1,
         }
     }
 }
@@ -55,7 +56,7 @@ pub enum Compare {
 
 pub fn cmd<'a>(args: impl IntoIterator<Item = &'a str>) -> Cmd {
     let args = args.into_iter().map(|a| a.as_bytes().to_vec()).collect();
-    Cmd { args, answered: true, compare: Compare::Exact }
+    Cmd { args, answered: true, waits: false, compare: Compare::Exact }
 }
 
 impl Cmd {
@@ -82,6 +83,11 @@ impl Cmd {
 
     pub fn answered(mut self) -> Cmd {
         self.answered = true;
+        self
+    }
+
+    pub fn waits(mut self) -> Cmd {
+        self.waits = true;
         self
     }
 
