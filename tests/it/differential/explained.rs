@@ -26,6 +26,12 @@ const EXPLANATIONS: &[Explanation] = &[
         command: &["CLIENT", "SETINFO"],
         holds: |_, _, theirs| is_unknown_subcommand(theirs),
     },
+    Explanation {
+        reason: "Redis shares small integers, but not with copies; Ringwell shares nothing and \
+                 answers by the value",
+        command: &["OBJECT", "REFCOUNT"],
+        holds: |_, ours, theirs| *ours == Value::Int(2147483647) && *theirs == Value::Int(1),
+    },
 ];
 
 fn is_unknown_subcommand(theirs: &Value) -> bool {

@@ -61,7 +61,19 @@ const INTEGERS: [&str; 34] = [
     "99999999999999999999",
 ];
 
-const FLOATS: [&str; 30] = [
+const FLOATS: [&str; 42] = [
+    "1e308",
+    "-1e308",
+    "1e309",
+    "1e4931",
+    "1e4933",
+    "1e-400",
+    "5e-324",
+    "0x1p3",
+    "0xg",
+    "1.7976931348623157e308",
+    "infinity",
+    "9007199254740993",
     "0",
     "1",
     "-1",
@@ -317,7 +329,7 @@ impl Generator {
         let key = self.key();
         match self.rng.below(6) {
             0 => cmd(["OBJECT", "REFCOUNT", &key]),
-            1 => cmd(["OBJECT", "IDLETIME", &key]).compared(Compare::Seconds),
+            1 => cmd(["OBJECT", "IDLETIME", &key]).compared(Compare::Shape),
             2 => cmd(["OBJECT", "FREQ", &key]),
             _ => cmd(["OBJECT", "ENCODING", &key]),
         }
@@ -367,7 +379,21 @@ impl Generator {
     }
 
     fn server(&mut self) -> Cmd {
-        match self.rng.below(12) {
+        match self.rng.below(16) {
+            12 => {
+                let container = self.rng.pick(&["OBJECT", "CONFIG", "COMMAND", "DEBUG", "CLIENT"]);
+                cmd([container, "HELP"]).compared(Compare::Shape)
+            }
+            13 => {
+                let filter = self.rng.pick(&["MODULE", "ACLCAT", "PATTERN", "x"]);
+                let of = self.rng.pick(&["nosuch", "", "@x"]);
+                cmd(["COMMAND", "LIST", "FILTERBY", filter, of])
+            }
+            14 => {
+                let name = self.rng.pick(&["get", "MSET", "mget", "del", "nosuch", "append"]);
+                cmd(["COMMAND", "INFO", name, "strlen"])
+            }
+            15 => cmd(["COMMAND", "DOCS", "nosuch"]),
             0 => cmd(["TIME"]).compared(Compare::Shape),
             1 => cmd(["COMMAND", "COUNT"]).compared(Compare::Shape),
             2 => cmd(["COMMAND", "LIST"]).compared(Compare::Shape),
@@ -557,7 +583,10 @@ impl Generator {
     fn offset(&mut self) -> String {
         match self.rng.below(12) {
             0 => self.integer(),
-            1 => self.rng.pick(&["1048576", "1048577", "536870911", "536870912"]).to_string(),
+            1 => {
+                let far = ["1048000", "1048576", "1048577", "536870911", "536870912"];
+                self.rng.pick(&far).to_string()
+            }
             2 => self.rng.below(3000).to_string(),
             _ => self.rng.below(60).to_string(),
         }
