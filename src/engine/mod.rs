@@ -161,16 +161,15 @@ impl Engine {
 
 /// Ends a connection at once; what it had not been sent is lost.
 fn close_now(session: &mut Session, outbox: &mut Outbox) {
-    if !session.stall.contains(Stall::CLOSING) {
-        session.stall.insert(Stall::CLOSING);
+    session.stall.insert(Stall::CLOSING);
+    if !session.close_told {
+        session.close_told = true;
         outbox.control.push((session.conn, ConnControl::CloseNow));
     }
 }
 
-/// Ends a connection when its output has been sent.
-fn close_after_output(session: &mut Session, outbox: &mut Outbox) {
-    if !session.stall.contains(Stall::CLOSING) {
-        session.stall.insert(Stall::CLOSING);
-        outbox.control.push((session.conn, ConnControl::CloseAfterOutput));
-    }
+/// Ends a connection when its output has been sent: everything up to here is answered first,
+/// by other shards too, then [`sessions::settle`] tells the runtime.
+fn close_after_output(session: &mut Session) {
+    session.stall.insert(Stall::CLOSING);
 }
