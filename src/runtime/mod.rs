@@ -1,1 +1,3 @@
-//! (being written)
+//! The only place that knows glommio, io_uring, sockets, threads and clocks.
+
+pub mod ring;
