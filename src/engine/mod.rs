@@ -105,6 +105,11 @@ impl Engine {
         }
     }
 
+    /// Whether replies are still to come for what this connection has sent.
+    pub fn awaits_replies(&mut self, conn: ConnId) -> bool {
+        self.sessions.get_mut(conn).is_some_and(|session| session.output.awaited() > 0)
+    }
+
     /// Microseconds until a tick is wanted; `None` if nothing is to be done until something
     /// happens.
     pub fn tick_in_us(&self, now: Now) -> Option<u64> {

@@ -23,8 +23,10 @@ impl Settings {
     }
 }
 
-/// Counters of one core, written by its runtime and read by INFO on any core.
+/// Counters of one core, written by its runtime and read by INFO on any core. Aligned so that the
+/// cores, which all write theirs in every pass, share no cache line.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct CoreCounters {
     /// Connections this core serves now.
     pub connections: AtomicUsize,
@@ -61,6 +63,10 @@ pub struct HostFacts {
 /// The runtime's side of [`HostFacts`]; the simulator has one of its own.
 pub trait Host: Send + Sync {
     fn facts(&self) -> HostFacts;
+
+    /// Makes the process follow a configuration that is in force from now on: what is logged, and
+    /// how long silent peers are kept.
+    fn apply(&self, _config: &Config) {}
 }
 
 /// One per process, behind an [`Arc`] in every engine.

@@ -1,0 +1,91 @@
+//! Limits of the process.
+
+use std::io;
+
+use crate::config::Config;
+
+/// Descriptors that are no clients': files, rings, listening sockets. Redis reserves 32; our
+/// executors and rings need some for every core.
+const RESERVED: u64 = 32;
+const RESERVED_PER_CORE: u64 = 32;
+
+/// Raises the limit on open files to what `maxclients` needs, or lowers `maxclients` to what the
+/// limit allows, and says so.
+pub fn fit_open_files(config: &mut Config, cores: usize) {
+    let reserved = RESERVED + RESERVED_PER_CORE * cores as u64;
+    let wanted = u64::from(config.maxclients) + reserved;
+    let Ok((soft, hard)) = open_files() else { return };
+    if soft >= wanted {
+        return;
+    }
+    if set_open_files(wanted, hard.max(wanted)).is_ok() {
+        tracing::info!("Raised the limit on open files to {wanted} (it was {soft})");
+        return;
+    }
+    // Only a privileged process may raise the hard limit.
+    if soft < hard && set_open_files(hard, hard).is_err() {
+        tracing::warn!("Cannot raise the limit on open files above {soft}");
+    }
+    let limit = open_files().map_or(soft, |(soft, _)| soft);
+    let possible = clients_within(limit, reserved);
+    tracing::warn!(
+        "maxclients {} needs {wanted} open files, but the limit is {limit}: maxclients is now \
+         {possible}. Raise the limit with ulimit -n, or LimitNOFILE= in the service",
+        config.maxclients
+    );
+    config.maxclients = possible;
+}
+
+fn clients_within(limit: u64, reserved: u64) -> u32 {
+    u32::try_from(limit.saturating_sub(reserved)).unwrap_or(u32::MAX).max(1)
+}
+
+/// The soft and the hard limit.
+fn open_files() -> io::Result<(u64, u64)> {
+    limit(libc::RLIMIT_NOFILE)
+}
+
+/// The soft limit on locked memory, in bytes.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn locked_memory() -> io::Result<u64> {
+    limit(libc::RLIMIT_MEMLOCK).map(|(soft, _)| soft)
+}
+
+fn limit(resource: libc::__rlimit_resource_t) -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel fills a structure that lives during the call.
+    match unsafe { libc::getrlimit(resource, &raw mut limit) } {
+        0 => Ok((limit.rlim_cur, limit.rlim_max)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn set_open_files(soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the kernel reads a structure that lives during the call.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_what_is_left() {
+        assert_eq!(clients_within(1024, 64), 960);
+        assert_eq!(clients_within(10, 64), 1);
+        assert_eq!(clients_within(u64::MAX, 64), u32::MAX);
+    }
+
+    #[test]
+    fn limits_can_be_read() {
+        let (soft, hard) = open_files().unwrap();
+        assert!(soft > 0 && soft <= hard);
+        assert!(locked_memory().is_ok());
+    }
+}

@@ -1,0 +1,93 @@
+//! Sending: tried at once, and waited for only if the socket has no room. See [`super`].
+
+use std::io;
+
+use super::connections::SendState;
+use super::token::{Operation, Token};
+use super::{Completion, Key, Ring};
+
+impl Ring {
+    /// Whether [`Ring::send`] would be accepted: open, and no earlier output on its way.
+    pub fn can_send(&self, key: Key) -> bool {
+        self.slots.open(key).is_some_and(|slot| slot.send == SendState::Idle)
+    }
+
+    /// Sends all of `output`, then reports [`Completion::Sent`] with its length. The ring keeps
+    /// the buffer until then, and recycles it. Nothing is sent if [`Ring::can_send`] is false.
+    pub fn send(&mut self, key: Key, output: Vec<u8>) {
+        debug_assert!(self.can_send(key) && !output.is_empty());
+        match self.slots.open_mut(key) {
+            Some(slot) if slot.send == SendState::Idle && !output.is_empty() => {
+                slot.output = output;
+                slot.sent = 0;
+                slot.send = SendState::Trying;
+                self.queue.try_send(
+                    slot.fd,
+                    &slot.output,
+                    Token { operation: Operation::Send, key },
+                );
+                self.started.push(key);
+            }
+            _ => self.recycle(output),
+        }
+    }
+
+    /// The completion of a send: of one that did not succeed at once, or of one that waited.
+    pub(super) fn complete_send(&mut self, key: Key, result: i32) -> Option<Completion> {
+        let slot = self.slots.get_mut(key)?;
+        if slot.send == SendState::Trying {
+            slot.trial = Some(result);
+            return None;
+        }
+        slot.send = SendState::Idle;
+        self.sent_part(key, result)
+    }
+
+    /// Decides a send that was tried, after every completion of its pass has been seen.
+    pub(super) fn settle(&mut self, key: Key) -> Option<Completion> {
+        let slot = self.slots.get_mut(key)?;
+        debug_assert_eq!(slot.send, SendState::Trying);
+        slot.send = SendState::Idle;
+        match slot.trial.take() {
+            None if !slot.closing => {
+                let bytes = slot.output.len();
+                let output = std::mem::take(&mut slot.output);
+                self.recycle(output);
+                Some(Completion::Sent { key, bytes })
+            }
+            None => {
+                self.free_if_idle(key);
+                None
+            }
+            Some(result) => self.sent_part(key, result),
+        }
+    }
+
+    /// The kernel has taken `result` bytes, or none for the reason `-result`.
+    fn sent_part(&mut self, key: Key, result: i32) -> Option<Completion> {
+        let slot = self.slots.get_mut(key)?;
+        if slot.closing {
+            self.free_if_idle(key);
+            return None;
+        }
+        slot.sent += usize::try_from(result).unwrap_or(0);
+        let bytes = slot.output.len();
+        let retry = matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOBUFS | libc::ENOMEM);
+        if slot.sent < bytes && (result > 0 || retry) {
+            slot.send = SendState::Waiting;
+            let token = Token { operation: Operation::Send, key };
+            self.queue.wait_send(slot.fd, &slot.output[slot.sent..], token);
+            return None;
+        }
+        let delivered = slot.sent >= bytes;
+        let output = std::mem::take(&mut slot.output);
+        self.recycle(output);
+        Some(if delivered {
+            Completion::Sent { key, bytes }
+        } else {
+            // A send of at least one byte never takes none without a reason.
+            let code = if result < 0 { -result } else { libc::EPIPE };
+            Completion::SendFailed { key, error: io::Error::from_raw_os_error(code) }
+        })
+    }
+}

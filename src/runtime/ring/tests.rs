@@ -1,0 +1,521 @@
+//! The rare paths, forced with tiny rings, few buffers and small socket buffers.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const SMALL: Options =
+    Options { entries: 8, completions: 16, buffers: 4, buffers_circulating: 1, buffer_bytes: 64 };
+
+/// A connected pair over loopback: ours for the ring, theirs as the peer.
+fn pair() -> (OwnedFd, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (listener.accept().unwrap().0.into(), theirs)
+}
+
+/// Runs passes until `done`; every completion goes to `see`, received bytes included.
+fn run(
+    ring: &mut Ring,
+    mut see: impl FnMut(&mut Ring, Completion, &[u8]),
+    mut done: impl FnMut(&mut Ring) -> bool,
+) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done(ring) {
+        assert!(Instant::now() < deadline, "the ring made no progress");
+        ring.enter(false).unwrap();
+        while let Some(completion) = ring.next() {
+            let bytes = match &completion {
+                Completion::Received { chunk, .. } => ring.data(chunk).to_vec(),
+                _ => Vec::new(),
+            };
+            see(ring, completion, &bytes);
+        }
+        ring.end_pass();
+    }
+}
+
+/// Collects what arrives, giving every buffer back.
+fn collect(into: &mut Vec<u8>) -> impl FnMut(&mut Ring, Completion, &[u8]) + '_ {
+    |ring, completion, bytes| {
+        if let Completion::Received { chunk, .. } = completion {
+            into.extend_from_slice(bytes);
+            ring.give_back(chunk);
+        }
+    }
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) {
+    // SAFETY: the option's value is an int that lives during the call.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUF,
+            (&raw const bytes).cast(),
+            size_of::<i32>() as u32,
+        )
+    };
+    assert_eq!(set, 0);
+}
+
+/// Runs passes until a send of this connection is waiting in the kernel.
+fn until_waiting(ring: &mut Ring, key: Key) {
+    run(
+        ring,
+        |_, completion, _| panic!("nothing should complete: {completion:?}"),
+        |ring| ring.slots.open(key).unwrap().send == SendState::Waiting && !ring.has_queued(),
+    );
+}
+
+#[test]
+fn bytes_in_and_bytes_out() {
+    let mut ring = Ring::new(Options::default()).unwrap();
+    let (ours, mut theirs) = pair();
+    let key = ring.insert(ours).unwrap();
+    ring.receive(key);
+    theirs.write_all(b"ping").unwrap();
+    let (mut received, mut sent) = (Vec::new(), 0);
+    run(
+        &mut ring,
+        |ring, completion, bytes| match completion {
+            Completion::Received { key, chunk } => {
+                received.extend_from_slice(bytes);
+                ring.give_back(chunk);
+                ring.send(key, b"pong!".to_vec());
+                assert!(!ring.can_send(key), "one send at a time");
+            }
+            Completion::Sent { bytes, .. } => sent += bytes,
+            other => panic!("{other:?}"),
+        },
+        |ring| {
+            ring.can_send(key) && ring.slots.open(key).unwrap().sent == 0 && {
+                theirs.set_nonblocking(true).unwrap();
+                let mut answer = [0; 8];
+                theirs.read(&mut answer).is_ok_and(|length| &answer[..length] == b"pong!")
+            }
+        },
+    );
+    assert_eq!((&received[..], sent), (&b"ping"[..], 5));
+}
+
+#[test]
+fn receives_go_on_when_buffers_run_out() {
+    let mut ring = Ring::new(SMALL).unwrap();
+    let sent = pattern(100_000);
+    let mut keys = Vec::new();
+    let mut writers = Vec::new();
+    for _ in 0..3 {
+        let (ours, mut theirs) = pair();
+        let key = ring.insert(ours).unwrap();
+        ring.receive(key);
+        keys.push((key, Vec::new()));
+        let sent = sent.clone();
+        writers.push(std::thread::spawn(move || theirs.write_all(&sent).unwrap()));
+    }
+    let (mut ended, mut starved) = (0, false);
+    let ring = &mut ring;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while ended < keys.len() {
+        assert!(Instant::now() < deadline);
+        ring.enter(false).unwrap();
+        // Buffers are held until the end of the pass, so that they do run out.
+        let mut held = Vec::new();
+        while let Some(completion) = ring.next() {
+            match completion {
+                Completion::Received { key, chunk } => {
+                    let (_, received) = keys.iter_mut().find(|(k, _)| *k == key).unwrap();
+                    received.extend_from_slice(ring.data(&chunk));
+                    held.push(chunk);
+                }
+                Completion::Ended { error: None, .. } => ended += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        starved |= !ring.starved.is_empty();
+        held.into_iter().for_each(|chunk| ring.give_back(chunk));
+        ring.end_pass();
+    }
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    assert!(starved, "the test did not reach what it tests");
+    assert!(keys.iter().all(|(_, received)| *received == sent));
+}
+
+#[test]
+fn completions_beyond_the_queue_are_not_lost() {
+    let options = Options { entries: 4, completions: 8, buffers: 64, ..SMALL };
+    let mut ring = Ring::new(Options { buffers_circulating: 64, ..options }).unwrap();
+    let mut peers = Vec::new();
+    // More connections than submission entries, too: the rest waits in the backlog.
+    for _ in 0..40 {
+        let (ours, theirs) = pair();
+        let key = ring.insert(ours).unwrap();
+        ring.receive(key);
+        peers.push((key, theirs));
+    }
+    run(&mut ring, |_, completion, _| panic!("{completion:?}"), |ring| !ring.has_queued());
+    peers.iter_mut().for_each(|(_, theirs)| theirs.write_all(b"x").unwrap());
+    // Everything that has arrived is completed in one call, which is more than fits.
+    let (mut received, mut overflowed) = (0, false);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while received < peers.len() && Instant::now() < deadline {
+        ring.enter(false).unwrap();
+        overflowed |= ring.queue.overflowed();
+        while let Some(completion) = ring.next() {
+            match completion {
+                Completion::Received { chunk, .. } => ring.give_back(chunk),
+                other => panic!("{other:?}"),
+            }
+            received += 1;
+        }
+        ring.end_pass();
+    }
+    assert!(overflowed, "the test did not reach what it tests");
+    assert_eq!(received, peers.len());
+}
+
+#[test]
+fn failed_sends_behind_a_full_completion_queue_are_not_taken_for_sent() {
+    let options = Options { entries: 64, completions: 64, ..SMALL };
+    let mut ring = Ring::new(options).unwrap();
+    let output = pattern(1 << 20);
+    let mut peers = Vec::new();
+    // Each of these sends stays short, which posts a completion: more than the queue holds.
+    for _ in 0..100 {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        set_send_buffer(&ours, 4096);
+        let key = ring.insert(ours.into()).unwrap();
+        ring.send(key, output.clone());
+        peers.push((key, theirs));
+    }
+    // One call that submits everything needs room for all of it.
+    let mut overflowed = false;
+    ring.enter(false).unwrap();
+    overflowed |= ring.queue.overflowed();
+    run(
+        &mut ring,
+        |_, completion, _| panic!("taken for sent: {completion:?}"),
+        |ring| {
+            peers.iter().all(|(key, _)| ring.slots.open(*key).unwrap().send == SendState::Waiting)
+                && !ring.has_queued()
+        },
+    );
+    assert!(overflowed, "the test did not reach what it tests");
+    drop(peers);
+}
+
+#[test]
+fn a_send_that_blocks_goes_on_when_the_peer_reads() {
+    let mut ring = Ring::new(SMALL).unwrap();
+    let (ours, mut theirs) = pair();
+    set_send_buffer(&ours, 4096);
+    let key = ring.insert(ours).unwrap();
+    let output = pattern(2 << 20);
+    ring.send(key, output.clone());
+    until_waiting(&mut ring, key);
+
+    // Others are served meanwhile.
+    let (other, mut other_theirs) = pair();
+    let other = ring.insert(other).unwrap();
+    ring.send(other, b"hello".to_vec());
+    let mut sent = None;
+    run(
+        &mut ring,
+        |_, completion, _| match completion {
+            Completion::Sent { key, bytes } if key == other => sent = Some(bytes),
+            other => panic!("{other:?}"),
+        },
+        |ring| ring.can_send(other),
+    );
+    assert_eq!(sent, Some(5));
+    let mut hello = [0; 5];
+    other_theirs.read_exact(&mut hello).unwrap();
+
+    let reader = std::thread::spawn(move || {
+        let mut received = vec![0; 2 << 20];
+        theirs.read_exact(&mut received).unwrap();
+        (received, theirs)
+    });
+    let mut sent = None;
+    run(
+        &mut ring,
+        |_, completion, _| match completion {
+            Completion::Sent { bytes, .. } => sent = Some(bytes),
+            other => panic!("{other:?}"),
+        },
+        |ring| ring.can_send(key),
+    );
+    assert_eq!(sent, Some(output.len()));
+    assert!(reader.join().unwrap().0 == output);
+}
+
+#[test]
+fn a_peer_that_resets_while_it_is_sent_to() {
+    let mut ring = Ring::new(SMALL).unwrap();
+    let (ours, theirs) = pair();
+    set_send_buffer(&ours, 4096);
+    let key = ring.insert(ours).unwrap();
+    ring.receive(key);
+    ring.send(key, pattern(2 << 20));
+    until_waiting(&mut ring, key);
+    // Closing with unread bytes sends a reset.
+    drop(theirs);
+    let (mut failed, mut ended) = (false, false);
+    run(
+        &mut ring,
+        |_, completion, _| match completion {
+            Completion::SendFailed { error, .. } => {
+                failed = true;
+                assert!(
+                    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset),
+                    "{error}"
+                );
+            }
+            Completion::Ended { .. } => ended = true,
+            other => panic!("{other:?}"),
+        },
+        |ring| ring.can_send(key) && ring.slots.open(key).unwrap().receive == Receive::Off,
+    );
+    assert!(failed && ended);
+    // Sending on such a connection is an error, not a signal.
+    ring.send(key, b"more".to_vec());
+    let mut failed = false;
+    run(
+        &mut ring,
+        |_, completion, _| failed |= matches!(completion, Completion::SendFailed { .. }),
+        |ring| ring.can_send(key),
+    );
+    assert!(failed);
+    ring.close(key);
+    assert_eq!(ring.connections(), 0);
+}
+
+#[test]
+fn a_slot_is_reused_only_when_the_kernel_has_let_go() {
+    let mut ring = Ring::new(SMALL).unwrap();
+    let (ours, theirs) = pair();
+    set_send_buffer(&ours, 4096);
+    let old = ring.insert(ours).unwrap();
+    ring.receive(old);
+    ring.send(old, pattern(2 << 20));
+    until_waiting(&mut ring, old);
+    let output = ring.slots.open(old).unwrap().output.as_ptr();
+
+    ring.close(old);
+    assert!(!ring.is_open(old) && !ring.can_send(old));
+    // Still in the kernel: the buffer stays where it is, and a new connection gets another slot.
+    let slot = ring.slots.get_mut(old).expect("kept");
+    assert_eq!((slot.output.as_ptr(), slot.send), (output, SendState::Waiting));
+    let (ours, _theirs) = pair();
+    let second = ring.insert(ours).unwrap();
+    assert_ne!(second.index, old.index);
+
+    let never = |_: &mut Ring, completion, _: &[u8]| panic!("about a closed key: {completion:?}");
+    run(&mut ring, never, |ring| ring.slots.get_mut(old).is_none());
+    let (ours, _theirs) = pair();
+    let third = ring.insert(ours).unwrap();
+    assert_eq!(third.index, old.index);
+    assert_ne!(third.generation, old.generation);
+    // Nothing that is done with the old key reaches the new owner of the slot.
+    ring.close(old);
+    ring.pause(old);
+    ring.receive(old);
+    assert!(ring.is_open(third));
+    assert_eq!(ring.slots.open(third).unwrap().receive, Receive::Off);
+    drop(theirs);
+}
+
+#[test]
+fn closing_in_the_pass_of_a_send_keeps_its_buffer() {
+    let mut ring = Ring::new(SMALL).unwrap();
+    let (ours, mut theirs) = pair();
+    let key = ring.insert(ours).unwrap();
+    ring.send(key, b"last words".to_vec());
+    ring.close(key);
+    assert_eq!(ring.connections(), 1, "the send has not even been submitted");
+    run(
+        &mut ring,
+        |_, completion, _| panic!("{completion:?}"),
+        |ring| ring.connections() == 0 && !ring.has_queued(),
+    );
+    let mut words = String::new();
+    theirs.read_to_string(&mut words).unwrap();
+    assert_eq!(words, "last words");
+}
+
+#[test]
+fn pausing_stops_and_resuming_goes_on() {
+    let mut ring = Ring::new(SMALL).unwrap();
+    let (ours, mut theirs) = pair();
+    let key = ring.insert(ours).unwrap();
+    ring.receive(key);
+    theirs.write_all(b"one").unwrap();
+    let mut received = Vec::new();
+    let mut count = 0;
+    run(&mut ring, collect(&mut received), |_| {
+        count += 1;
+        count > 20
+    });
+    assert_eq!(received, b"one");
+
+    ring.pause(key);
+    run(&mut ring, collect(&mut received), |ring| {
+        ring.slots.open(key).unwrap().receive == Receive::Off
+    });
+    theirs.write_all(b"two").unwrap();
+    let mut count = 0;
+    run(&mut ring, collect(&mut received), |_| {
+        count += 1;
+        count > 20
+    });
+    assert_eq!(received, b"one", "paused");
+
+    ring.receive(key);
+    // Paused and resumed again before the kernel knows.
+    ring.pause(key);
+    ring.receive(key);
+    let mut count = 0;
+    run(&mut ring, collect(&mut received), |_| {
+        count += 1;
+        count > 50
+    });
+    assert_eq!(received, b"onetwo");
+    theirs.shutdown(Shutdown::Write).unwrap();
+    let mut ended = false;
+    run(
+        &mut ring,
+        |_, completion, _| ended |= matches!(completion, Completion::Ended { error: None, .. }),
+        |ring| ring.slots.open(key).unwrap().receive == Receive::Off,
+    );
+    assert!(ended);
+}
+
+#[test]
+fn accepting_goes_on_until_it_is_stopped() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut ring = Ring::new(SMALL).unwrap();
+    let number = ring.add_listener(&listener);
+    ring.accept(number);
+    let _clients: Vec<_> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut accepted = 0;
+    let mut count = 0;
+    let see = |_: &mut Ring, completion, _: &[u8]| match completion {
+        Completion::Accepted { listener, .. } if listener == number => accepted += 1,
+        other => panic!("{other:?}"),
+    };
+    run(&mut ring, see, |_| {
+        count += 1;
+        count > 50
+    });
+    assert_eq!(accepted, 5);
+    ring.stop_accepting(number);
+    let mut count = 0;
+    let nothing = |_: &mut Ring, completion, _: &[u8]| panic!("{completion:?}");
+    run(&mut ring, nothing, |_| {
+        count += 1;
+        count > 10
+    });
+    let _late = TcpStream::connect(address).unwrap();
+    let mut count = 0;
+    run(&mut ring, nothing, |_| {
+        count += 1;
+        count > 50
+    });
+}
+
+#[test]
+fn an_accept_that_fails_is_reported_and_can_be_started_again() {
+    let (not_listening, _theirs) = pair();
+    let mut ring = Ring::new(SMALL).unwrap();
+    let number = ring.add_listener(&not_listening);
+    for _ in 0..2 {
+        ring.accept(number);
+        let mut failed = false;
+        let mut count = 0;
+        run(
+            &mut ring,
+            |_, completion, _| match completion {
+                Completion::AcceptFailed { listener, error } => {
+                    assert_eq!(listener, number);
+                    assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+                    failed = true;
+                }
+                other => panic!("{other:?}"),
+            },
+            |_| {
+                count += 1;
+                count > 10
+            },
+        );
+        assert!(failed);
+    }
+}
+
+#[test]
+fn a_doorbell_and_a_timer_end_the_sleep() {
+    let mut ring = Ring::new(SMALL).unwrap();
+    // SAFETY: a new eventfd that nobody else owns.
+    let bell = unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, libc::EFD_NONBLOCK)) };
+    ring.watch(&bell);
+    let ringer = bell.try_clone().unwrap();
+    for _ in 0..3 {
+        let ringer = ringer.try_clone().unwrap();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            std::fs::File::from(ringer).write_all(&1u64.to_ne_bytes()).unwrap();
+        });
+        let mut rung = false;
+        while !rung {
+            ring.enter(true).unwrap();
+            while let Some(completion) = ring.next() {
+                assert!(matches!(completion, Completion::Doorbell), "{completion:?}");
+                rung = true;
+            }
+        }
+        thread.join().unwrap();
+    }
+    let before = Instant::now();
+    ring.wake_in(Duration::from_secs(60));
+    ring.enter(false).unwrap();
+    ring.wake_in(Duration::from_millis(30));
+    loop {
+        ring.enter(true).unwrap();
+        if let Some(completion) = ring.next() {
+            assert!(matches!(completion, Completion::Timer), "{completion:?}");
+            break;
+        }
+    }
+    let waited = before.elapsed();
+    assert!((30..5_000).contains(&waited.as_millis()), "{waited:?}");
+}
+
+#[test]
+fn dropping_a_ring_takes_its_operations_back() {
+    let (ours, mut theirs) = pair();
+    set_send_buffer(&ours, 4096);
+    let mut ring = Ring::new(SMALL).unwrap();
+    let key = ring.insert(ours).unwrap();
+    ring.receive(key);
+    ring.send(key, pattern(2 << 20));
+    until_waiting(&mut ring, key);
+    let started = Instant::now();
+    drop(ring);
+    assert!(started.elapsed() < Duration::from_secs(1));
+    // The socket is closed: the peer sees an end or a reset after what had been sent.
+    theirs.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut rest = Vec::new();
+    match theirs.read_to_end(&mut rest) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+    assert!(rest.len() < 2 << 20);
+}

@@ -1,0 +1,250 @@
+//! The order in which things start and end.
+//!
+//! Nothing starts half-way: what can fail is tried first, then every address is listened on, then
+//! every core is built; only when all of them are ready does any of them accept.
+
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::time::Instant;
+
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+
+use super::clock::{self, Clock};
+use super::control::{self, Control, Ending, Request, Subject};
+use super::driver::{Driver, Process};
+use super::host::Machine;
+use super::inbox::{Inbox, Parcel, Post};
+use super::listener::{self, Listener, Listeners};
+use super::ring::Options;
+use super::startup::{StartupError, kernel};
+use super::{cpus, limits, logging, notify};
+use crate::config::{Config, Source};
+use crate::engine::{Engine, EngineSetup, Shared};
+
+/// The least that an executor of glommio takes for storage that we do not do.
+const EXECUTOR_IO_MEMORY_BYTES: usize = 64 * 1024;
+const EXECUTOR_RING_DEPTH: usize = 8;
+
+/// Runs the server until it is told to end.
+pub fn run(config: Config, source: Source) -> ExitCode {
+    match start(config, source) {
+        Ok(running) => running.serve(),
+        Err(error) => {
+            eprintln!("ringwell: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything is ready; nothing is accepted yet.
+struct Running {
+    control: Control,
+    subject: Subject,
+    cores: Vec<ExecutorJoinHandle<()>>,
+    listeners: Listeners,
+}
+
+fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
+    logging::start(config.loglevel, config.logfile.as_deref())?;
+    prepare_process()?;
+    kernel::check()?;
+    let cpus = cpus::place(&config)?;
+    limits::fit_open_files(&mut config, cpus.len());
+    tracing::info!(
+        "Ringwell {} (compatible with Redis 7.2), pid {}, port {}, {} shards",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id(),
+        config.port,
+        cpus.len()
+    );
+    if source.file.is_none() {
+        tracing::info!("No configuration file; ringwell FILE starts with one");
+    }
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    warn_of_short_backlog(&config);
+    let mut listeners = listener::listen(&config, cpus.len())?;
+
+    let failed = |what: &str, error: std::io::Error| StartupError::new(format!("{what}: {error}"));
+    let machine = Machine::new(&source, std::mem::take(&mut listeners.tcp));
+    let run_id = random_hex().map_err(|error| failed("cannot read /dev/urandom", error))?;
+    let started_unix_ms = clock::unix_us() / 1000;
+    let shared =
+        Shared::new(cpus.len(), Arc::new(config), Box::new(machine), started_unix_ms, run_id);
+    let shared = Arc::new(shared);
+    let (post, inboxes) =
+        Post::new(cpus.len()).map_err(|error| failed("cannot create doorbells", error))?;
+    let (control, handle) =
+        Control::new().map_err(|error| failed("cannot create a doorbell", error))?;
+    let process = Arc::new(Process::new(Arc::clone(&shared), Arc::clone(&post), handle));
+    let started = Instant::now();
+    let by_core = std::mem::take(&mut listeners.by_core);
+    let plans = inboxes.into_iter().zip(by_core).zip(&cpus).enumerate();
+    let plans = plans.map(|(shard, ((inbox, listeners), &cpu))| Plan {
+        shard,
+        cpu,
+        started,
+        inbox,
+        listeners,
+        process: Arc::clone(&process),
+    });
+    let cores = start_cores(plans.collect())?;
+    let subject = Subject { post, shared, config_file: source.file, started };
+    Ok(Running { control, subject, cores, listeners })
+}
+
+/// What a core is made from.
+struct Plan {
+    shard: usize,
+    cpu: usize,
+    started: Instant,
+    inbox: Inbox,
+    listeners: Vec<Listener>,
+    process: Arc<Process>,
+}
+
+/// Starts a thread for each core and waits until all of them are ready.
+fn start_cores(plans: Vec<Plan>) -> Result<Vec<ExecutorJoinHandle<()>>, StartupError> {
+    let mut cores = Vec::with_capacity(plans.len());
+    for plan in plans {
+        let (ready, report) = mpsc::channel();
+        let (shard, cpu) = (plan.shard, plan.cpu);
+        plan.process.shared.cores[shard].cpu.store(cpu, std::sync::atomic::Ordering::Relaxed);
+        let failed = |reason: String| {
+            StartupError::new(format!("cannot start shard {shard} on core {cpu}: {reason}"))
+        };
+        let core = LocalExecutorBuilder::new(Placement::Fixed(cpu))
+            .name("shard")
+            .io_memory(EXECUTOR_IO_MEMORY_BYTES)
+            .ring_depth(EXECUTOR_RING_DEPTH)
+            .spawn(move || async move { plan.run(&ready) })
+            .map_err(|error| failed(error.to_string()))?;
+        match report.recv() {
+            Ok(Ok(())) => cores.push(core),
+            Ok(Err(reason)) => return Err(failed(reason)),
+            // The executor has ended before its task began.
+            Err(mpsc::RecvError) => {
+                let reason = core.join().err().map(|error| error.to_string());
+                return Err(failed(reason.unwrap_or_else(|| "its executor ended".into())));
+            }
+        }
+    }
+    Ok(cores)
+}
+
+impl Plan {
+    /// The only task of the core's executor; it never waits for anything else there.
+    fn run(self, ready: &Sender<Result<(), String>>) {
+        let Plan { shard, started, inbox, listeners, process, .. } = self;
+        let built = random_u64().and_then(|seed| {
+            let setup = EngineSetup {
+                shard,
+                shards: process.post.cores(),
+                shared: Arc::clone(&process.shared),
+                seed,
+            };
+            let (engine, clock) = (Engine::new(setup), Clock::new(started));
+            let process = Arc::clone(&process);
+            Driver::new(shard, engine, inbox, listeners, clock, process, Options::default())
+        });
+        let driver = match built {
+            Ok(driver) => driver,
+            Err(error) => {
+                let _ = ready.send(Err(error.to_string()));
+                return;
+            }
+        };
+        let _ = ready.send(Ok(()));
+        let result = driver.run().map_err(|error| error.to_string());
+        process.control.ask(Request::CoreEnded { shard, result });
+    }
+}
+
+impl Running {
+    fn serve(self) -> ExitCode {
+        let Running { control, subject, cores, listeners } = self;
+        let executor = LocalExecutorBuilder::new(Placement::Unbound)
+            .name("control")
+            .io_memory(EXECUTOR_IO_MEMORY_BYTES)
+            .ring_depth(EXECUTOR_RING_DEPTH)
+            .make();
+        let executor = match executor {
+            Ok(executor) => executor,
+            Err(error) => {
+                eprintln!("ringwell: cannot start the control executor: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        for core in 0..subject.post.cores() {
+            subject.post.deliver(core, Parcel::Start);
+        }
+        for address in &listeners.addresses {
+            tracing::debug!("Listening on {address}");
+        }
+        tracing::info!("Ready to accept connections");
+        notify::tell(notify::READY);
+        let ending = executor.run(control.run(subject));
+        // Removes the unix socket's file, however the process ends.
+        drop(listeners);
+        match ending {
+            Ok(Ending::Orderly) => {
+                // A core that is stuck would keep us waiting; those that ended are done.
+                drop(cores);
+                tracing::warn!("Ringwell is now ready to exit, bye bye...");
+                std::process::exit(0);
+            }
+            Ok(Ending::AtOnce) => std::process::exit(1),
+            Err(error) => {
+                tracing::error!("the control executor cannot go on: {error}");
+                std::process::exit(1);
+            }
+        }
+    }
+}
+
+/// What every thread inherits, set while there is only one.
+fn prepare_process() -> Result<(), StartupError> {
+    glommio::early_init();
+    glommio::signal::block(&control::SIGNALS)
+        .map_err(|error| StartupError::new(format!("cannot block signals: {error}")))?;
+    for signal in [libc::SIGPIPE, libc::SIGHUP] {
+        // SAFETY: ignoring a signal installs no code.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    // A thread that panics would leave its clients and its peers waiting for ever.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+    Ok(())
+}
+
+fn warn_of_short_backlog(config: &Config) {
+    let path = "/proc/sys/net/core/somaxconn";
+    let somaxconn = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(somaxconn) = somaxconn
+        && config.tcp_backlog > somaxconn
+    {
+        tracing::warn!(
+            "The tcp-backlog of {} cannot be enforced because {path} is {somaxconn}",
+            config.tcp_backlog
+        );
+    }
+}
+
+fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn random_u64() -> std::io::Result<u64> {
+    random().map(u64::from_ne_bytes)
+}
+
+/// 40 hexadecimal digits.
+fn random_hex() -> std::io::Result<String> {
+    Ok(random::<20>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
