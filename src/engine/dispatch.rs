@@ -37,7 +37,7 @@ pub(super) fn execute(
     }
     if let Some(pause) = core.pause
         && (!pause.writes_only || row.writes())
-        && row.name != "client"
+        && row.full_name != "client|unpause"
     {
         session.stall.insert(Stall::PAUSED);
         return ControlFlow::Break(());

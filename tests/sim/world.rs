@@ -107,6 +107,10 @@ impl World {
         });
     }
 
+    pub fn is_open(&self, client: usize) -> bool {
+        self.clients[client].open
+    }
+
     pub fn send(&mut self, client: usize, bytes: &[u8]) {
         self.clients[client].outgoing.extend(bytes);
     }
