@@ -48,15 +48,14 @@ fn keys_of(line: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::commands::test_lines::reply;
+    use crate::commands::test_support::reply;
     use crate::protocol::resp::Version::{Resp2, Resp3};
 
     #[test]
     fn finds_keys_and_what_is_done_with_them() {
-        assert_eq!(reply(getkeys, &["command", "getkeys", "get", "a"], Resp2), "*1\r\n$1\r\na\r\n");
+        assert_eq!(reply(&["command", "getkeys", "get", "a"], Resp2), "*1\r\n$1\r\na\r\n");
         assert_eq!(
-            reply(getkeys_and_flags, &["command", "getkeysandflags", "GET", "a"], Resp3),
+            reply(&["command", "getkeysandflags", "GET", "a"], Resp3),
             "*1\r\n*2\r\n$1\r\na\r\n~2\r\n+RO\r\n+access\r\n"
         );
     }
@@ -72,7 +71,7 @@ mod tests {
             (&["get"], "Invalid number of arguments specified for command"),
         ] {
             let line = [&["command", "getkeys"], line].concat();
-            assert_eq!(reply(getkeys, &line, Resp2), format!("-ERR {text}\r\n"));
+            assert_eq!(reply(&line, Resp2), format!("-ERR {text}\r\n"));
         }
     }
 }
