@@ -347,7 +347,7 @@ impl Engine {
                 let finish = finish.clone();
                 let results = task_results(&mut transaction.results);
                 let version = transaction.version;
-                operations::finish(self, finish, results, version, transaction.reply, outbox)
+                operations::finish(self, finish, results, version, transaction.reply)
             }
         };
         let txn = TxnId { coordinator: self.core.shard_id, number };

@@ -172,10 +172,11 @@ fn close_now(session: &mut Session, outbox: &mut Outbox) {
     }
 }
 
-/// Ends a connection when its output has been sent.
-fn close_after_output(session: &mut Session, outbox: &mut Outbox) {
+/// Ends a connection when its output has been sent, replies of other shards included: `settle`
+/// tells the runtime once all are there.
+fn close_after_output(session: &mut Session) {
     if !session.stall.contains(Stall::CLOSING) {
         session.stall.insert(Stall::CLOSING);
-        outbox.control.push((session.conn, ConnControl::CloseAfterOutput));
+        session.close_when_answered = true;
     }
 }

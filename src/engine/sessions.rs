@@ -91,6 +91,10 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
     }
     if session.is_closing() {
         session.input = Vec::new();
+        if session.close_when_answered && session.output.awaited() == 0 {
+            session.close_when_answered = false;
+            outbox.control.push((session.conn, ConnControl::CloseAfterOutput));
+        }
     } else {
         check_limits(core, session, outbox);
         let pause = !session.stall.is_empty() && !session.input.is_empty();
@@ -144,7 +148,7 @@ fn run(core: &mut Core, session: &mut Session, input: &[u8], outbox: &mut Outbox
             Ok(Decoded::Nothing { consumed }) => at += consumed,
             Ok(Decoded::Incomplete) => break,
             Err(error) => {
-                protocol_error(session, error, outbox);
+                protocol_error(session, error);
                 break;
             }
         }
@@ -156,14 +160,14 @@ fn run(core: &mut Core, session: &mut Session, input: &[u8], outbox: &mut Outbox
     at
 }
 
-fn protocol_error(session: &mut Session, error: ProtocolError, outbox: &mut Outbox) {
+fn protocol_error(session: &mut Session, error: ProtocolError) {
     let before = session.output.buffer().len();
     let version = session.client.version;
     let mut reply = Reply::new(session.output.buffer(), version);
     reply.error(&format!("ERR Protocol error: {error}"));
     session.output.wrote(before);
     tracing::debug!(client = session.client.id, %error, "protocol error");
-    close_after_output(session, outbox);
+    close_after_output(session);
 }
 
 #[inline]

@@ -37,6 +37,8 @@ pub struct Session {
     pub stall: Stall,
     /// Receiving has been stopped.
     pub reading_paused: bool,
+    /// The connection is to be closed as soon as no reply is awaited and all output is sent.
+    pub close_when_answered: bool,
     /// Already in this pass's list of connections with output.
     pub listed: bool,
 }
@@ -51,6 +53,7 @@ impl Session {
             output: Output::default(),
             stall: Stall::empty(),
             reading_paused: false,
+            close_when_answered: false,
             listed: false,
         }
     }

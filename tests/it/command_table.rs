@@ -156,6 +156,7 @@ fn compare_getkeys() {
         "MSET a 1 b 2",
         "MSET a 1 b",
         "DEL a b c",
+        "SET a 1 EX 10",
         "SET a 1 EX 10 GET",
         "COPY a b DB 3",
         "RENAME a b",

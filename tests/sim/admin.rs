@@ -127,7 +127,6 @@ fn info_adds_up_the_cores() {
         "cmdstat_set:calls=20,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0",
         "cmdstat_incrby:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=1",
         "db0:keys=20,expires=20,avg_ttl=100000",
-        "shards:4",
     ] {
         assert!(info.contains(&format!("\r\n{line}\r\n")), "{line} is not in:\n{info}");
     }
@@ -186,4 +185,30 @@ fn clients_are_told_about_themselves_and_the_policy() {
     let refused = ask(&mut world, client, "ACCESS EXPLAIN 192.0.2.7");
     assert!(refused.contains("refused") && refused.contains("protected-mode"), "{refused}");
     assert!(ask(&mut world, client, "DEBUG SLEEP 0").starts_with("-ERR DEBUG command not allowed"));
+}
+
+/// What was asked for before is answered, other shards' replies included, before the end.
+#[test]
+fn quit_waits_for_the_replies_of_other_shards() {
+    for seed in 0..50 {
+        let (mut world, clients) = world(seed);
+        let client = clients[seed as usize % SHARDS];
+        let mut pipeline = Vec::new();
+        for key in ["a", "b", "c", "d", "e"] {
+            pipeline.extend(command(&["SET", key, "v"]));
+        }
+        pipeline.extend(command(&["MGET", "a", "b", "c"]));
+        pipeline.extend(command(&["GET", "d"]));
+        pipeline.extend(command(&["QUIT"]));
+        world.send(client, &pipeline);
+        world.run_until_idle();
+        let expected = format!(
+            "{}*3\r\n{}{}+OK\r\n",
+            "+OK\r\n".repeat(5),
+            "$1\r\nv\r\n".repeat(3),
+            "$1\r\nv\r\n"
+        );
+        assert_eq!(String::from_utf8_lossy(&world.received(client)), expected, "seed {seed}");
+        assert!(!world.is_open(client));
+    }
 }

@@ -38,12 +38,28 @@ fn keys_of(line: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     }
     let keys = row.keys.iter();
     let keys: Vec<_> = keys
-        .flat_map(|spec| spec.positions(line.len()).map(|position| (position, spec.flags)))
+        .flat_map(|spec| {
+            let flags = flags_in_line(spec.flags, line);
+            spec.positions(line.len()).map(move |position| (position, flags))
+        })
         .collect();
     if keys.is_empty() && !row.flags.contains(Flags::NO_MANDATORY_KEYS) {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
     Ok(keys)
+}
+
+/// What this line does with a key where it depends on the options. SET is the one such command: it
+/// reads the key only with GET.
+fn flags_in_line(flags: KeyFlags, line: Args<'_>) -> KeyFlags {
+    if !flags.contains(KeyFlags::VARIABLE_FLAGS) {
+        return flags;
+    }
+    if line.from(3).iter().any(|option| option.eq_ignore_ascii_case(b"GET")) {
+        KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
+    } else {
+        KeyFlags::OW | KeyFlags::UPDATE
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +74,16 @@ mod tests {
             reply(&["command", "getkeysandflags", "GET", "a"], Resp3),
             "*1\r\n*2\r\n$1\r\na\r\n~2\r\n+RO\r\n+access\r\n"
         );
+    }
+
+    #[test]
+    fn set_reads_its_key_only_with_get() {
+        let set = |options: &[&str]| {
+            reply(&[&["command", "getkeysandflags", "set", "a", "1"], options].concat(), Resp2)
+        };
+        assert_eq!(set(&["ex", "9"]), "*1\r\n*2\r\n$1\r\na\r\n*2\r\n+OW\r\n+update\r\n");
+        let with_get = "*1\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+update\r\n";
+        assert_eq!(set(&["ex", "9", "Get"]), with_get);
     }
 
     #[test]

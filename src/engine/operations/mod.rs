@@ -104,7 +104,6 @@ pub(super) fn finish(
     results: Vec<TaskResult>,
     version: Version,
     to: ConnReply,
-    outbox: &mut Outbox,
 ) -> Vec<u8> {
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, version);
@@ -114,7 +113,7 @@ pub(super) fn finish(
         Finish::ClientKill { old_form, kill_self } => {
             client::finish_kill(results, old_form, kill_self, &mut reply);
             if kill_self && let Some(session) = engine.sessions.get_mut(to.conn) {
-                super::close_after_output(session, outbox);
+                super::close_after_output(session);
             }
         }
         Finish::Info(sections) => info::finish(&engine.core, &results, &sections, &mut reply),

@@ -78,7 +78,7 @@ pub(super) fn hello(asked: &mut Asked<'_>, hello: Hello<'_>) -> Outcome {
 
 pub(super) fn quit(asked: &mut Asked<'_>) -> Outcome {
     reply_now(asked.session, |reply| reply.ok());
-    close_after_output(asked.session, asked.outbox);
+    close_after_output(asked.session);
     Ok(())
 }
 
