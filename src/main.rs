@@ -1,30 +1,21 @@
-//! `ringwell [FILE] [--directive value ...]`, as redis-server.
+//! `ringwell [FILE] [--directive value ...]`, as redis-server; see `--help`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use ringwell::config::{self, Config, Disk};
+use ringwell::config::{self, Disk, Start};
 use ringwell::runtime;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if let [only] = arguments.as_slice() {
-        match only.to_str() {
-            Some("--help" | "-h") => {
-                print!("{}", config::help());
-                return ExitCode::SUCCESS;
-            }
-            Some("--version" | "-v") => {
-                print!("{}", config::version());
-                return ExitCode::SUCCESS;
-            }
-            _ => {}
+    match config::start(&arguments, &Disk) {
+        Ok(Start::Run(config, source)) => runtime::run(*config, source),
+        Ok(Start::Print(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
         }
-    }
-    match Config::load(&arguments, &Disk) {
-        Ok((config, source)) => runtime::run(config, source),
         Err(error) => {
-            eprintln!("ringwell: {error}");
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }

@@ -114,7 +114,7 @@ fn log(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_lines::{parse_error, words};
+    use crate::commands::test_support::{parse_error, words};
 
     #[test]
     fn explain_takes_an_address() {

@@ -9,8 +9,6 @@ mod help;
 mod operation;
 mod row;
 mod table;
-#[cfg(test)]
-mod test_lines;
 
 pub mod access;
 pub mod connection;

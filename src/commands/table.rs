@@ -9,7 +9,6 @@ use crate::protocol::Args;
 
 /// Slots of the name index; a power of two several times the number of commands.
 const INDEX_SLOTS: usize = 1024;
-const EMPTY: u16 = u16::MAX;
 
 /// A command as the table holds it.
 #[derive(Debug)]
@@ -21,6 +20,7 @@ pub struct Row {
     pub full_name: String,
     /// The argument of the first key; 0 if it has none.
     pub first_key: usize,
+    has_exact_key: bool,
     pub subcommands: Vec<&'static Row>,
 }
 
@@ -56,7 +56,7 @@ pub struct CommandTable {
     rows: Vec<&'static Row>,
     /// Rows and subcommands, by [`Row::id`].
     by_id: Vec<&'static Row>,
-    index: Box<[u16; INDEX_SLOTS]>,
+    index: Box<[Option<(NameKey, &'static Row)>; INDEX_SLOTS]>,
 }
 
 /// What a command line names.
@@ -88,15 +88,16 @@ impl CommandTable {
         let mut table = CommandTable {
             rows: Vec::new(),
             by_id: Vec::new(),
-            index: Box::new([EMPTY; INDEX_SLOTS]),
+            index: Box::new([None; INDEX_SLOTS]),
         };
         for command in families.iter().copied().flatten() {
             let row = table.add(command, None);
-            let mut slot = name_hash(row.name.as_bytes());
-            while table.index[slot] != EMPTY {
+            let key = NameKey::new(row.name.as_bytes());
+            let mut slot = key.slot();
+            while table.index[slot].is_some() {
                 slot = (slot + 1) % INDEX_SLOTS;
             }
-            table.index[slot] = table.rows.len() as u16;
+            table.index[slot] = Some((key, row));
             table.rows.push(row);
         }
         assert!(table.rows.len() * 2 < INDEX_SLOTS, "the name index is too small");
@@ -116,6 +117,7 @@ impl CommandTable {
             id: self.by_id.len(),
             full_name,
             first_key: command.keys.first().map_or(0, |spec| spec.first),
+            has_exact_key: NameKey::is_exact(command.name.as_bytes()),
             subcommands,
         }));
         self.by_id.push(row);
@@ -134,10 +136,13 @@ impl CommandTable {
 
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&'static Row> {
-        let mut slot = name_hash(name);
+        let key = NameKey::new(name);
+        let mut slot = key.slot();
         loop {
-            let row = *self.rows.get(usize::from(self.index[slot]))?;
-            if row.name.as_bytes().eq_ignore_ascii_case(name) {
+            let (candidate, row) = self.index[slot]?;
+            if candidate == key
+                && (row.has_exact_key || row.name.as_bytes().eq_ignore_ascii_case(name))
+            {
                 return Some(row);
             }
             slot = (slot + 1) % INDEX_SLOTS;
@@ -162,14 +167,46 @@ impl CommandTable {
     }
 }
 
-/// A slot from the length and the first eight letters; clearing bit 5 ignores their case.
-#[inline]
-fn name_hash(name: &[u8]) -> usize {
-    let mut word = name.len() as u64;
-    for &byte in name.iter().take(8) {
-        word = (word << 7) ^ u64::from(byte & 0xDF);
+/// A name in any case as two numbers, so that comparing it is two comparisons. Setting bit 5 of a
+/// byte lets the two cases of a letter coincide, and nothing else with a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NameKey {
+    /// The first and the last eight bytes; they overlap in names shorter than sixteen.
+    ends: [u64; 2],
+    len: usize,
+}
+
+impl NameKey {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+
+    #[inline]
+    fn new(name: &[u8]) -> Self {
+        let ends = match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => [u64::from_le_bytes(*first), u64::from_le_bytes(*last)],
+            _ => [short_word(name), 0],
+        };
+        NameKey { ends: ends.map(|word| word | Self::CASE), len: name.len() }
     }
-    (word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - INDEX_SLOTS.ilog2())) as usize
+
+    #[inline]
+    fn slot(&self) -> usize {
+        let mixed = self.ends[0] ^ self.ends[1].rotate_left(29) ^ self.len as u64;
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - INDEX_SLOTS.ilog2())) as usize
+    }
+
+    /// Whether equal keys mean equal names: nothing but letters, none of them outside the key.
+    fn is_exact(name: &[u8]) -> bool {
+        name.len() <= 16 && name.iter().all(u8::is_ascii_alphabetic)
+    }
+}
+
+/// Up to seven bytes, distinct for names of the same length.
+#[inline]
+fn short_word(name: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+    }
+    name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 #[cfg(test)]

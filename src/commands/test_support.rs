@@ -1,7 +1,8 @@
 //! One shard to try commands on, without sessions and sockets.
 
-use super::{Context, Handler, Lookup, table};
+use super::{CommandError, Context, Handler, Lookup, Operation, table};
 use crate::config::Config;
+use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::{Reply, Version};
 use crate::store::{Shard, ShardStats, UnixMs};
@@ -42,11 +43,14 @@ impl Server {
     pub fn run_bytes(&mut self, line: &[u8]) -> Vec<u8> {
         let words = quote::split_args(line).expect("the test's quotes are balanced");
         let args: OwnedArgs = words.iter().map(Vec::as_slice).collect();
-        let args = args.as_args();
+        self.run_args(args.as_args())
+    }
+
+    fn run_args(&mut self, args: Args<'_>) -> Vec<u8> {
         let Lookup::Found(row) = table().lookup(args.at(0), args.get(1)) else {
-            panic!("no such command: {}", line.escape_ascii());
+            panic!("no such command: {args:?}");
         };
-        assert!(row.arity_allows(args.len()), "arity of {}", line.escape_ascii());
+        assert!(row.arity_allows(args.len()), "arity of {args:?}");
         let mut out = Vec::new();
         let mut context = Context {
             shard: &mut self.shard,
@@ -94,5 +98,27 @@ impl Server {
         for (line, expected) in cases {
             assert_eq!(&self.run(line), expected, "reply to {line}");
         }
+    }
+}
+
+pub fn words(line: &[&str]) -> OwnedArgs {
+    line.iter().map(|word| word.as_bytes()).collect()
+}
+
+/// What a command answers on an empty shard, byte for byte.
+pub fn reply(line: &[&str], version: Version) -> String {
+    let bytes = Server { version, ..Server::new() }.run_args(words(line).as_args());
+    String::from_utf8(bytes).expect("the replies of these tests are text")
+}
+
+/// The error that a parsing function answers a line with.
+pub fn parse_error(
+    parse: for<'a> fn(Args<'a>) -> Result<Operation<'a>, CommandError>,
+    line: &[&str],
+) -> String {
+    let args = words(line);
+    match parse(args.as_args()) {
+        Ok(operation) => panic!("{line:?} was taken for {operation:?}"),
+        Err(error) => String::from_utf8_lossy(&error.message()).into_owned(),
     }
 }

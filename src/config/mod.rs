@@ -25,7 +25,7 @@ pub use change::SetError;
 pub use cidr::Cidr;
 pub use directive::{Change, Directive, Effect, Rule, Shape};
 pub use files::{Disk, Files};
-pub use help::{help, sample_config, version};
+pub use help::sample_config;
 pub use load::{ConfigError, Start, start};
 pub use rewrite::rewrite;
 pub use table::{Config, DIRECTIVES};

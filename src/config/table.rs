@@ -237,33 +237,33 @@ directives! {
         /// Largest list that OBJECT ENCODING calls a listpack: entries, or with -1 to -5, 4 to
         /// 64 kB.
         "list-max-listpack-size" ["list-max-ziplist-size"] list_max_listpack_size: i64 = "-2",
-        Rule::Within(i32::MIN as i64, INT_MAX), Anytime, Here;
+        Rule::Within(i32::MIN as i64, INT_MAX), Anytime, None;
         /// Compress the inner nodes of lists.
         "list-compress-depth" list_compress_depth: i64 = "0", INT, Anytime, None;
         /// Most fields of a hash that is a listpack.
         "hash-max-listpack-entries" ["hash-max-ziplist-entries"] hash_max_listpack_entries: i64 =
-            "512", COUNT, Anytime, Here;
+            "512", COUNT, Anytime, None;
         /// Longest field or value of a hash that is a listpack.
         "hash-max-listpack-value" ["hash-max-ziplist-value"] hash_max_listpack_value: u64 = "64",
-        SIZE, Anytime, Here;
+        SIZE, Anytime, None;
         /// Most members of a set of integers that is an intset.
-        "set-max-intset-entries" set_max_intset_entries: i64 = "512", COUNT, Anytime, Here;
+        "set-max-intset-entries" set_max_intset_entries: i64 = "512", COUNT, Anytime, None;
         /// Most members of a set that is a listpack.
-        "set-max-listpack-entries" set_max_listpack_entries: i64 = "128", COUNT, Anytime, Here;
+        "set-max-listpack-entries" set_max_listpack_entries: i64 = "128", COUNT, Anytime, None;
         /// Longest member of a set that is a listpack.
-        "set-max-listpack-value" set_max_listpack_value: u64 = "64", SIZE, Anytime, Here;
+        "set-max-listpack-value" set_max_listpack_value: u64 = "64", SIZE, Anytime, None;
         /// Most members of a sorted set that is a listpack.
         "zset-max-listpack-entries" ["zset-max-ziplist-entries"] zset_max_listpack_entries: i64 =
-            "128", COUNT, Anytime, Here;
+            "128", COUNT, Anytime, None;
         /// Longest member of a sorted set that is a listpack.
         "zset-max-listpack-value" ["zset-max-ziplist-value"] zset_max_listpack_value: u64 = "64",
-        SIZE, Anytime, Here;
+        SIZE, Anytime, None;
         /// Most bytes of a HyperLogLog in its sparse form.
-        "hll-sparse-max-bytes" hll_sparse_max_bytes: u64 = "3000", SIZE, Anytime, Here;
+        "hll-sparse-max-bytes" hll_sparse_max_bytes: u64 = "3000", SIZE, Anytime, None;
         /// Most bytes of a node of a stream. 0: no limit.
-        "stream-node-max-bytes" stream_node_max_bytes: u64 = "4kb", SIZE, Anytime, Here;
+        "stream-node-max-bytes" stream_node_max_bytes: u64 = "4kb", SIZE, Anytime, None;
         /// Most entries of a node of a stream. 0: no limit.
-        "stream-node-max-entries" stream_node_max_entries: i64 = "100", COUNT, Anytime, Here;
+        "stream-node-max-entries" stream_node_max_entries: i64 = "100", COUNT, Anytime, None;
     }
     "Persistence (a cache has none)" {
         /// When to write snapshots. Nothing is written: lines in a file are ignored with a warning,

@@ -10,7 +10,7 @@ use crate::commands::{CommandError, Flags, Handler, Lookup, ReplyMode, Row, Spre
 use crate::protocol::Args;
 use crate::protocol::resp::Reply;
 use crate::session::{Session, Stall};
-use crate::txn::{ShardId, shard_of_key};
+use crate::txn::{Request, ShardId, shard_of_key};
 
 /// How much of unknown commands and their arguments an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
@@ -37,7 +37,7 @@ pub(super) fn execute(
     }
     if let Some(pause) = core.pause
         && (!pause.writes_only || row.writes())
-        && row.name != "client"
+        && row.full_name != "client|unpause"
     {
         session.stall.insert(Stall::PAUSED);
         return ControlFlow::Break(());
@@ -141,11 +141,12 @@ fn run_on_shard(
     }
     let suppressed = suppress_reply(session);
     let sequence = session.output.reserve(suppressed);
-    let (conn, db, version) = (session.conn, session.client.db, session.client.version);
+    let (db, version) = (session.client.db, session.client.version);
+    let request = Request::new(row, session.conn, sequence, db, version);
     if here {
-        core.wait_for_locks(row, args, conn, sequence, db, version);
+        core.wait_for_locks(request, args);
     } else {
-        core.send_request(shard, row, args, conn, sequence, db, version);
+        core.send_request(shard, request, args);
     }
 }
 

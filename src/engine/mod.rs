@@ -166,15 +166,17 @@ impl Engine {
 
 /// Ends a connection at once; what it had not been sent is lost.
 fn close_now(session: &mut Session, outbox: &mut Outbox) {
-    session.stall.insert(Stall::CLOSING);
-    if !session.close_told {
-        session.close_told = true;
+    if !session.stall.contains(Stall::CLOSING) {
+        session.stall.insert(Stall::CLOSING);
         outbox.control.push((session.conn, ConnControl::CloseNow));
     }
 }
 
-/// Ends a connection when its output has been sent: everything up to here is answered first,
-/// by other shards too, then [`sessions::settle`] tells the runtime.
+/// Ends a connection when its output has been sent, replies of other shards included: `settle`
+/// tells the runtime once all are there.
 fn close_after_output(session: &mut Session) {
-    session.stall.insert(Stall::CLOSING);
+    if !session.stall.contains(Stall::CLOSING) {
+        session.stall.insert(Stall::CLOSING);
+        session.close_when_answered = true;
+    }
 }

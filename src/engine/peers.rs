@@ -3,7 +3,7 @@
 
 use super::Engine;
 use super::core::Core;
-use super::event::{ConnId, Outbox, ShardId};
+use super::event::{Outbox, ShardId};
 use super::sessions::settle;
 use crate::commands::{Context, Handler, Row};
 use crate::protocol::Args;
@@ -15,6 +15,7 @@ use crate::txn::{Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, R
 const SPARES_MAX: usize = 4;
 
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "batches travel in their boxes")]
 struct Link {
     requests: Box<Batch>,
     replies: Box<Replies>,
@@ -39,31 +40,12 @@ impl Peers {
 impl Core {
     /// Sends a command to the shard that owns its keys, at the end of this pass.
     #[inline]
-    pub fn send_request(
-        &mut self,
-        shard: ShardId,
-        row: &'static Row,
-        args: Args<'_>,
-        conn: ConnId,
-        sequence: u32,
-        db: usize,
-        version: Version,
-    ) {
-        let request = new_request(row, conn, sequence, db, version);
+    pub fn send_request(&mut self, shard: ShardId, request: Request, args: Args<'_>) {
         self.peers.links[shard].requests.push(args, request);
     }
 
     /// Keeps a command of this core's own connection until the locks on its keys are gone.
-    pub fn wait_for_locks(
-        &mut self,
-        row: &'static Row,
-        args: Args<'_>,
-        conn: ConnId,
-        sequence: u32,
-        db: usize,
-        version: Version,
-    ) {
-        let request = new_request(row, conn, sequence, db, version);
+    pub fn wait_for_locks(&mut self, request: Request, args: Args<'_>) {
         let owned = OwnedRequest { from: self.shard_id, request, args: OwnedArgs::from(args) };
         self.locks.wait(Box::new(owned));
     }
@@ -191,16 +173,6 @@ impl Engine {
 
 pub(super) fn lock_mode(row: &Row) -> LockMode {
     if row.writes() { LockMode::Exclusive } else { LockMode::Shared }
-}
-
-fn new_request(
-    row: &'static Row,
-    conn: ConnId,
-    sequence: u32,
-    db: usize,
-    version: Version,
-) -> Request {
-    Request { row, conn, sequence, db: db as u8, version, first_span: 0, span_count: 0 }
 }
 
 /// Keeps a buffer for later unless there are enough, or it has become too large to keep.

@@ -91,8 +91,8 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
     }
     if session.is_closing() {
         session.input = Vec::new();
-        if session.output.awaited() == 0 && !session.close_told {
-            session.close_told = true;
+        if session.close_when_answered && session.output.awaited() == 0 {
+            session.close_when_answered = false;
             outbox.control.push((session.conn, ConnControl::CloseAfterOutput));
         }
     } else {

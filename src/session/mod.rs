@@ -21,7 +21,7 @@ bitflags! {
         const OUTPUT = 1 << 1;
         /// CLIENT PAUSE.
         const PAUSED = 1 << 2;
-        /// The connection ends, at once or after its output.
+        /// The connection ends after its output.
         const CLOSING = 1 << 3;
     }
 }
@@ -37,8 +37,8 @@ pub struct Session {
     pub stall: Stall,
     /// Receiving has been stopped.
     pub reading_paused: bool,
-    /// The runtime has been told to close; before that, replies of other shards may still come.
-    pub close_told: bool,
+    /// The connection is to be closed as soon as no reply is awaited and all output is sent.
+    pub close_when_answered: bool,
     /// Already in this pass's list of connections with output.
     pub listed: bool,
 }
@@ -53,7 +53,7 @@ impl Session {
             output: Output::default(),
             stall: Stall::empty(),
             reading_paused: false,
-            close_told: false,
+            close_when_answered: false,
             listed: false,
         }
     }

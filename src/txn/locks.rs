@@ -300,15 +300,7 @@ mod tests {
         let row = table().get(words[0].as_bytes()).expect("a command");
         let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
         let conn = ConnId { index: 0, generation: 0 };
-        let request = Request {
-            row,
-            conn,
-            sequence: 0,
-            db: 0,
-            version: Version::Resp2,
-            first_span: 0,
-            span_count: 0,
-        };
+        let request = Request::new(row, conn, 0, 0, Version::Resp2);
         Box::new(OwnedRequest { from: 0, request, args })
     }
 

@@ -60,6 +60,19 @@ pub struct Request {
     pub span_count: u32,
 }
 
+impl Request {
+    /// A request whose arguments are still to be added to a batch.
+    pub fn new(
+        row: &'static Row,
+        conn: ConnId,
+        sequence: u32,
+        db: usize,
+        version: Version,
+    ) -> Self {
+        Request { row, conn, sequence, db: db as u8, version, first_span: 0, span_count: 0 }
+    }
+}
+
 impl Batch {
     /// Appends a command; its bytes are copied once.
     pub fn push(&mut self, args: Args<'_>, mut request: Request) {

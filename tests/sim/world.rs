@@ -107,6 +107,10 @@ impl World {
         });
     }
 
+    pub fn is_open(&self, client: usize) -> bool {
+        self.clients[client].open
+    }
+
     pub fn send(&mut self, client: usize, bytes: &[u8]) {
         self.clients[client].outgoing.extend(bytes);
     }
@@ -175,6 +179,18 @@ impl World {
         for (to, message) in outbox.messages.drain(..).chain(outbox.ordered.drain(..)) {
             self.cores[to].inbox.push_back((core, message));
         }
+        let mut resend = Outbox::default();
+        for conn in outbox.output.drain(..) {
+            let mut bytes = Vec::new();
+            let engine = &mut self.cores[core].engine;
+            engine.take_output(conn, &mut bytes);
+            let client = &mut self.clients[conn.index as usize];
+            if client.open {
+                client.received.extend_from_slice(&bytes);
+            }
+            engine.handle(self.now, Event::Sent { conn, bytes: bytes.len() }, &mut resend);
+        }
+        self.cores[core].engine.end_pass(self.now, &mut resend);
         for (conn, control) in outbox.control.drain(..) {
             let client = &mut self.clients[conn.index as usize];
             match control {
@@ -183,15 +199,6 @@ impl World {
                 ConnControl::CloseNow | ConnControl::CloseAfterOutput => client.open = false,
             }
         }
-        let mut resend = Outbox::default();
-        for conn in outbox.output.drain(..) {
-            let mut bytes = Vec::new();
-            let engine = &mut self.cores[core].engine;
-            engine.take_output(conn, &mut bytes);
-            self.clients[conn.index as usize].received.extend_from_slice(&bytes);
-            engine.handle(self.now, Event::Sent { conn, bytes: bytes.len() }, &mut resend);
-        }
-        self.cores[core].engine.end_pass(self.now, &mut resend);
         if !resend.is_empty() {
             self.absorb(core, resend);
         }

@@ -495,7 +495,7 @@ fn unknown_or_arity(args: Args<'_>) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_lines::{parse_error, words};
+    use crate::commands::test_support::{parse_error, words};
 
     #[test]
     fn kill_has_an_old_and_a_new_form() {

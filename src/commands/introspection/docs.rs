@@ -2,7 +2,7 @@
 
 use super::syntax::{self, Argument, Kind};
 use super::{find, shown_subcommands};
-use crate::commands::{Command, Context, Outcome, Row, table};
+use crate::commands::{Command, Context, Flags, Outcome, Row, table};
 use crate::protocol::Args;
 use crate::protocol::resp::Reply;
 
@@ -22,12 +22,14 @@ pub(super) fn docs(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 fn reply_docs(reply: &mut Reply<'_>, row: &'static Row) {
     let arguments = syntax::parse(row.docs.arguments).unwrap_or_default();
     let subcommands = shown_subcommands(row);
+    let is_for_tests = row.flags.contains(Flags::DEBUG);
     let replaced = REPLACED.iter().find(|entry| entry.name == row.full_name);
 
     reply.bulk(row.full_name.as_bytes());
     reply.map(
         3 + usize::from(!row.docs.complexity.is_empty())
             + if replaced.is_some() { 3 } else { 0 }
+            + usize::from(is_for_tests)
             + usize::from(!arguments.is_empty())
             + usize::from(!subcommands.is_empty()),
     );
@@ -37,10 +39,11 @@ fn reply_docs(reply: &mut Reply<'_>, row: &'static Row) {
     if !row.docs.complexity.is_empty() {
         reply_text(reply, "complexity", row.docs.complexity);
     }
+    if is_for_tests {
+        reply_doc_flag(reply, "syscmd");
+    }
     if let Some(replaced) = replaced {
-        reply.bulk(b"doc_flags");
-        reply.set(1);
-        reply.simple("deprecated");
+        reply_doc_flag(reply, "deprecated");
         reply_text(reply, "deprecated_since", replaced.since);
         reply_text(reply, "replaced_by", replaced.by);
     }
@@ -73,9 +76,14 @@ fn reply_arguments(reply: &mut Reply<'_>, arguments: &[Argument], row: &Command,
                 + usize::from(is_group),
         );
         reply_text(reply, "name", &argument.name);
-        // A name such as `source` means a key only where the command has keys.
-        let is_plain = argument.kind == Kind::Key && !is_key;
-        let kind = if is_plain { Kind::String } else { argument.kind };
+        let kind = match argument.kind {
+            // A name such as `source` means a key only where the command has keys.
+            Kind::Key if !is_key => Kind::String,
+            Kind::Integer if argument.name == "increment" && row.name.ends_with("float") => {
+                Kind::Double
+            }
+            kind => kind,
+        };
         reply_text(reply, "type", kind.name());
         if !is_group {
             reply_text(reply, "display_text", &argument.name);
@@ -113,6 +121,12 @@ fn reply_argument_flags(reply: &mut Reply<'_>, argument: &Argument) {
     }
 }
 
+fn reply_doc_flag(reply: &mut Reply<'_>, flag: &str) {
+    reply.bulk(b"doc_flags");
+    reply.set(1);
+    reply.simple(flag);
+}
+
 fn reply_text(reply: &mut Reply<'_>, name: &str, text: &str) {
     reply.bulk(name.as_bytes());
     reply.bulk(text.as_bytes());
@@ -137,7 +151,7 @@ const REPLACED: &[Replaced] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_lines::reply;
+    use crate::commands::test_support::reply;
     use crate::protocol::resp::Version::{Resp2, Resp3};
 
     #[test]
@@ -154,7 +168,7 @@ mod tests {
     #[test]
     fn describes_a_command_in_both_protocols() {
         assert_eq!(
-            reply(docs, &["command", "docs", "PING", "nosuch"], Resp3),
+            reply(&["command", "docs", "PING", "nosuch"], Resp3),
             "%1\r\n$4\r\nping\r\n%5\r\n\
              $7\r\nsummary\r\n$41\r\nReturns the server's liveliness response.\r\n\
              $5\r\nsince\r\n$5\r\n1.0.0\r\n$5\r\ngroup\r\n$10\r\nconnection\r\n\
@@ -163,11 +177,11 @@ mod tests {
              $6\r\nstring\r\n$12\r\ndisplay_text\r\n$7\r\nmessage\r\n\
              $5\r\nflags\r\n~1\r\n+optional\r\n"
         );
-        let quit = reply(docs, &["command", "docs", "quit"], Resp2);
+        let quit = reply(&["command", "docs", "quit"], Resp2);
         assert!(
             quit.contains("+deprecated\r\n$16\r\ndeprecated_since\r\n$5\r\n7.2.0\r\n"),
             "{quit}"
         );
-        assert_eq!(reply(docs, &["command", "docs", "nosuch"], Resp2), "*0\r\n");
+        assert_eq!(reply(&["command", "docs", "nosuch"], Resp2), "*0\r\n");
     }
 }

@@ -40,7 +40,11 @@ pub(super) fn reply_row(reply: &mut Reply<'_>, row: &'static Row) {
         reply_key_spec(reply, spec);
     }
     let subcommands = shown_subcommands(row);
-    reply.set(subcommands.len());
+    // In RESP3 Redis shows none as a set and some as an array.
+    match subcommands.len() {
+        0 => reply.set(0),
+        some => reply.array(some),
+    }
     for subcommand in subcommands {
         reply_row(reply, subcommand);
     }
@@ -131,13 +135,13 @@ impl KeyRange {
 mod tests {
     use super::*;
     use crate::commands::table;
-    use crate::commands::test_lines::reply;
+    use crate::commands::test_support::reply;
     use crate::protocol::resp::Version::{Resp2, Resp3};
 
     #[test]
     fn describes_a_command_in_both_protocols() {
         assert_eq!(
-            reply(info, &["command", "info", "GET", "nosuch"], Resp3),
+            reply(&["command", "info", "GET", "nosuch"], Resp3),
             "*2\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n\
              ~3\r\n+@read\r\n+@string\r\n+@fast\r\n~0\r\n~1\r\n\
              %3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n+access\r\n\
@@ -148,11 +152,11 @@ mod tests {
              ~0\r\n_\r\n"
         );
         assert_eq!(
-            reply(info, &["command", "info", "client|ID"], Resp2),
+            reply(&["command", "info", "client|ID"], Resp2),
             "*1\r\n*10\r\n$9\r\nclient|id\r\n:2\r\n*3\r\n+noscript\r\n+loading\r\n+stale\r\n\
              :0\r\n:0\r\n:0\r\n*2\r\n+@slow\r\n+@connection\r\n*0\r\n*0\r\n*0\r\n"
         );
-        assert_eq!(reply(info, &["command", "info", "nosuch"], Resp2), "*1\r\n$-1\r\n");
+        assert_eq!(reply(&["command", "info", "nosuch"], Resp2), "*1\r\n$-1\r\n");
     }
 
     #[test]

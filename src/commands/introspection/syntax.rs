@@ -57,7 +57,6 @@ impl Kind {
             "client-id" | "count" | "cursor" | "db" | "decrement" | "destination-db" | "end"
             | "increment" | "index" | "index1" | "index2" | "milliseconds" | "min-match-len"
             | "offset" | "protover" | "seconds" | "start" | "timeout" | "version" => Kind::Integer,
-            "float-increment" => Kind::Double,
             _ => Kind::String,
         }
     }

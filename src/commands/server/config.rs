@@ -123,7 +123,7 @@ fn set(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_lines::{parse_error, words};
+    use crate::commands::test_support::{parse_error, words};
 
     #[test]
     fn set_takes_pairs() {

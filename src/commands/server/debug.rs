@@ -160,28 +160,23 @@ fn sleep(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_lines::{parse_error, reply_on, words};
-    use crate::protocol::resp::Version;
-    use crate::store::Shard;
+    use crate::commands::test_support::{Server, parse_error, words};
 
     #[test]
     fn object_shows_encoding_and_serialized_length() {
-        let mut shard = Shard::new(1);
+        let mut server = Server::new();
         let long = "x".repeat(64);
         let values = ["1", "-129", "40000", "12345678901", "abc", long.as_str()];
         let expected = ["int 2", "int 3", "int 5", "int 12", "embstr 4", "raw 66"];
         for (value, expected) in values.into_iter().zip(expected) {
             let encoding = Encoding::of_value(value.as_bytes());
-            shard.db_mut(0).set_string(b"k", value.as_bytes(), encoding, None);
-            let line = reply_on(&mut shard, object, &["debug", "object", "k"], Version::Resp2);
+            server.shard.db_mut(0).set_string(b"k", value.as_bytes(), encoding, None);
+            let line = server.run("debug object k");
             let (encoding, len) = expected.split_once(' ').expect("two words");
             let part = format!(" refcount:1 encoding:{encoding} serializedlength:{len} lru:");
             assert!(line.starts_with("+Value at:0x") && line.contains(&part), "{line}");
         }
-        assert_eq!(
-            reply_on(&mut shard, object, &["debug", "object", "no"], Version::Resp2),
-            "-ERR no such key\r\n"
-        );
+        assert_eq!(server.run("debug object no"), "-ERR no such key");
     }
 
     #[test]

@@ -66,17 +66,16 @@ fn shade(row: i32, column: i32, phase: usize) -> char {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::commands::test_lines::reply;
+    use crate::commands::test_support::reply;
     use crate::protocol::resp::Version;
 
     #[test]
     fn ends_with_the_versions() {
-        let text = reply(lolwut, &["lolwut"], Version::Resp2);
+        let text = reply(&["lolwut"], Version::Resp2);
         assert!(text.lines().last().is_some_and(|line| line.is_empty()));
         assert!(text.contains("Redis ver. 7.2.4 by ringwell 0."), "{text}");
         assert_eq!(
-            reply(lolwut, &["lolwut", "version", "x"], Version::Resp2),
+            reply(&["lolwut", "version", "x"], Version::Resp2),
             "-ERR value is not an integer or out of range\r\n"
         );
     }

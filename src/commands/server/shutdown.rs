@@ -52,7 +52,7 @@ fn shutdown(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_lines::{parse_error, words};
+    use crate::commands::test_support::{parse_error, words};
 
     #[test]
     fn options_that_exclude_each_other_are_refused() {

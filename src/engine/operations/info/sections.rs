@@ -312,7 +312,6 @@ pub(super) fn cluster(_: &Facts<'_>, fields: &mut Fields) {
 
 /// One line per shard.
 pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
-    fields.add("shards", facts.core.shard_count);
     for core in &facts.reports {
         let Some(counters) = facts.core.shared.cores.get(core.shard) else { continue };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
