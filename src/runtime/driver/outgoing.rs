@@ -7,7 +7,10 @@ use crate::engine::{ConnControl, ConnId, Effect, ShardId};
 use crate::runtime::control::Request;
 use crate::runtime::inbox::Parcel;
 use crate::runtime::linger::LINGER_BYTES_MAX;
-use crate::runtime::ring::Key;
+use crate::runtime::ring::{Key, Report};
+
+/// Output from so many bytes on may be what an engine waits for before it reads on.
+const LARGE_OUTPUT_BYTES: usize = 64 * 1024;
 
 impl<C: Core> Driver<C> {
     /// Empties the outbox. Its vectors keep their memory.
@@ -106,7 +109,11 @@ impl<C: Core> Driver<C> {
         let mut buffer = self.ring.spare_buffer();
         self.core.take_output(conn, &mut buffer);
         if !buffer.is_empty() {
-            self.ring.send(key, buffer);
+            // To close, or to read on from a client that had too much unsent, waits for the end
+            // of this send; nothing else does.
+            let waited_for = closing != Closing::No || buffer.len() >= LARGE_OUTPUT_BYTES;
+            let report = if waited_for { Report::Soon } else { Report::Whenever };
+            self.ring.send(key, buffer, report);
             return;
         }
         self.ring.recycle(buffer);
