@@ -9,8 +9,6 @@ use crate::session::{Session, Stall};
 
 /// A client that leaves so many bytes unread is not read from until it takes some.
 const UNSENT_BYTES_MAX: usize = 1024 * 1024;
-/// Replies that one connection may await from other shards.
-const AWAITED_MAX: usize = 4096;
 /// What a client may have sent ahead before it has authenticated.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Commands that are decoded before the first of them runs.
@@ -263,7 +261,7 @@ fn protocol_error(session: &mut Session, error: ProtocolError) {
 
 #[inline]
 fn is_output_full(session: &Session) -> bool {
-    session.output.unsent_bytes() > UNSENT_BYTES_MAX || session.output.awaited() >= AWAITED_MAX
+    session.output.unsent_bytes() > UNSENT_BYTES_MAX || session.output.awaits_enough()
 }
 
 /// Closes a connection whose buffers are over their limits.

@@ -5,10 +5,15 @@
 
 use std::collections::VecDeque;
 
+/// Bytes that the replies awaited from other shards may be expected to have.
+const AWAITED_BYTES_MAX: usize = 1024 * 1024;
+/// What a reply is expected to have before any has come, and at least.
+const EXPECTED_BYTES_FIRST: usize = 32 * 1024;
+const EXPECTED_BYTES_MIN: usize = 256;
 /// Bytes of an empty buffer that a connection may keep.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Output {
     /// May be sent.
     ready: Vec<u8>,
@@ -23,6 +28,23 @@ pub struct Output {
     stored_bytes: usize,
     /// Handed to the runtime and not yet taken by the kernel.
     in_flight: usize,
+    /// The size of the largest of the latest replies of other shards, decaying.
+    expected_bytes: usize,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Output {
+            ready: Vec::new(),
+            staged: Vec::new(),
+            staged_start: 0,
+            slots: VecDeque::new(),
+            first_sequence: 0,
+            stored_bytes: 0,
+            in_flight: 0,
+            expected_bytes: EXPECTED_BYTES_FIRST,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -67,6 +89,8 @@ impl Output {
             return;
         };
         let reply = if slot.discard { &[] } else { reply };
+        let decayed = self.expected_bytes - self.expected_bytes / 32;
+        self.expected_bytes = decayed.max(reply.len()).max(EXPECTED_BYTES_MIN);
         if index > 0 {
             slot.stored = Some(reply.to_vec());
             self.stored_bytes += reply.len();
@@ -99,6 +123,13 @@ impl Output {
     #[inline]
     pub fn awaited(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Whether so many replies are awaited that more of their size could take too much memory: other
+    /// shards answer all at once, however slowly the client reads.
+    #[inline]
+    pub fn awaits_enough(&self) -> bool {
+        self.slots.len() * self.expected_bytes >= AWAITED_BYTES_MAX
     }
 
     #[inline]
@@ -144,6 +175,23 @@ mod tests {
         let mut bytes = Vec::new();
         output.take(&mut bytes);
         bytes
+    }
+
+    #[test]
+    fn fewer_large_replies_are_awaited_than_small_ones() {
+        let mut output = Output::default();
+        let mut awaited_at_most = |reply: &[u8]| {
+            for _ in 0..10_000 {
+                while !output.awaits_enough() {
+                    output.reserve(false);
+                }
+                output.fill(output.first_sequence, reply);
+            }
+            output.awaited() + 1
+        };
+        assert_eq!(awaited_at_most(b"+OK"), 4096);
+        assert_eq!(awaited_at_most(&[0; 100_000]), 11);
+        assert_eq!(awaited_at_most(b"+OK"), 4096);
     }
 
     #[test]
