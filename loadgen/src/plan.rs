@@ -114,11 +114,18 @@ pub enum Distribution {
     Uniform,
     /// Rank r is chosen with probability proportional to r^-exponent; ranks are scattered over the
     /// key space.
-    Zipf { exponent: f64 },
+    Zipf {
+        exponent: f64,
+    },
     /// Around the middle of the key space; the deviation as a fraction of it.
-    Gaussian { deviation: f64 },
+    Gaussian {
+        deviation: f64,
+    },
     /// `accesses` of the requests go to the first `keys` of the key space (fractions).
-    Hotspot { keys: f64, accesses: f64 },
+    Hotspot {
+        keys: f64,
+        accesses: f64,
+    },
     Sequential,
 }
 
@@ -126,7 +133,10 @@ pub enum Distribution {
 pub enum ValueSizes {
     Fixed(usize),
     /// Uniform, both ends included.
-    Range { min: usize, max: usize },
+    Range {
+        min: usize,
+        max: usize,
+    },
     /// Sizes with weights.
     Weighted(Vec<(usize, f64)>),
 }

@@ -1,10 +1,62 @@
-//! Making load: threads, rings, connections, schedules.
-//!
-//! The intended interface (the first version may refine it):
-//!
-//! ```ignore
-//! /// Runs the plan. `observe` is called about once a second with what has happened so far.
-//! /// An unreachable server or a refused password is an error; a server that dies in the middle
-//! /// is not: the outcome holds what was measured, and why it ended.
-//! pub fn run(plan: &Plan, observe: &mut dyn FnMut(&Progress)) -> Result<Outcome, Failure>;
-//! ```
+//! Making load: threads, rings, connections, schedules. The only module that does I/O while a run
+//! is measured.
+
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::plan::Plan;
+use crate::stats::Recording;
+
+/// What has happened so far, for the live line; about once a second.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    pub elapsed: Duration,
+    /// From 0 to 1, by requests or by time, whichever is nearer to the end.
+    pub done: f64,
+    pub warming_up: bool,
+    /// Since the start of the measurement.
+    pub sent: u64,
+    pub answered: u64,
+    pub errors: u64,
+    pub hits: u64,
+    pub misses: u64,
+    /// Of the last second: answers per second, response time percentiles in nanoseconds, and how
+    /// far behind schedule requests were sent at most.
+    pub rate: f64,
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+    pub p999_ns: u64,
+    pub max_ns: u64,
+    pub lag_max_ns: u64,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub recording: Recording,
+    /// Of the measurement.
+    pub elapsed: Duration,
+    /// How busy each thread's processor time was, from 0 to 1 (CLOCK_THREAD_CPUTIME_ID over elapsed).
+    pub busy: Vec<f64>,
+    /// CPU time of this process's load threads in the measurement.
+    pub cpu: Duration,
+    /// What the server itself counted (INFO total_commands_processed), ours alone if nobody else
+    /// used it; `None` where it could not be asked.
+    pub server_commands: Option<u64>,
+    /// Answers that were wrong, torn or stale, with `verify`.
+    pub wrong: u64,
+    pub wrong_examples: Vec<String>,
+    /// Ended by Ctrl-C, or by a server that died: then what it was.
+    pub interrupted: bool,
+    pub ended_by: Option<Failure>,
+}
+
+/// Runs the plan, calling `observe` about once a second.
+///
+/// # Errors
+/// When nothing could be measured: unreachable, DENIED, wrong password, an error reply to the first
+/// of the requests. A server that dies in the middle is not an error: see [`Outcome::ended_by`].
+pub fn run(plan: &Plan, observe: &mut dyn FnMut(&Progress)) -> Result<Outcome, Failure> {
+    let _ = (plan, observe);
+    Err(Failure::run("(being written)"))
+}

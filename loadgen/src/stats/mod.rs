@@ -1,8 +1,8 @@
-//! What a run measured. Times are nanoseconds since the start of the measurement.
+//! What a run measured. Times are nanoseconds.
 
 mod recording;
 
-pub use recording::{CommandRecord, Interval, Outcome, Recording, Times};
+pub use recording::{CommandRecord, Ending, Interval, Recording, Times, new_histogram};
 
 /// Histograms keep three significant digits from a nanosecond to an hour; what is longer is
 /// recorded as an hour and counted as clipped.

@@ -17,7 +17,7 @@ pub struct Times {
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Ending {
     /// Neither a hit nor a miss: a write, a PING.
     Done,
     Hit,
@@ -26,7 +26,7 @@ pub enum Outcome {
     Error,
 }
 
-/// One command of the mix.
+/// One command of the mix. `response.len()` is how many were answered.
 #[derive(Clone, Debug)]
 pub struct CommandRecord {
     pub title: String,
