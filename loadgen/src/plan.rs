@@ -15,6 +15,11 @@ pub struct Plan {
     pub clients: usize,
     /// Requests in flight per connection in a closed loop; the bound per connection in an open one.
     pub pipeline: usize,
+    /// False: a connection is closed after its replies (all of one pipeline) and made anew for the
+    /// next, as redis-benchmark does with `-k 0`; connecting counts into the response time. Closed
+    /// loop only.
+    #[serde(default = "yes")]
+    pub keep_alive: bool,
     pub pacing: Pacing,
     pub stop: Stop,
     /// Load before the measurement starts; recorded nowhere.
@@ -99,6 +104,13 @@ pub struct CommandSpec {
     /// Words as the user wrote them, with `__key__`, `__rand__`, `__value__` inside.
     pub template: Vec<String>,
     pub weight: f64,
+    /// Sent as an inline command: the words, a space between them, and a line end.
+    #[serde(default)]
+    pub inline: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
