@@ -43,6 +43,16 @@ pub struct Outcome {
     /// What the server itself counted (INFO total_commands_processed), ours alone if nobody else
     /// used it; `None` where it could not be asked.
     pub server_commands: Option<u64>,
+    /// Requests of the measurement that were sent and not answered: the wait for outstanding replies
+    /// after the end is bounded, and a server may die.
+    pub unanswered: u64,
+    /// Requests that were due within an open loop's measurement and that no connection ever had room
+    /// for. Their response times would have been the longest.
+    pub unsent: u64,
+    /// MOVED answers, which count as errors too.
+    pub moved: u64,
+    /// Misses that were not filled because too many waited already.
+    pub fills_dropped: u64,
     /// Answers that were wrong, torn or stale, with `verify`.
     pub wrong: u64,
     pub wrong_examples: Vec<String>,
