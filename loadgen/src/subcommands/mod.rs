@@ -1,1 +1,3 @@
-//! (being written)
+//! What the program can be asked to do.
+
+pub mod run;

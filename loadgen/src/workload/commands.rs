@@ -112,6 +112,9 @@ const KEEP_KEYS: &[&str] = &[
     "ZCARD",
 ];
 
+/// Options that give a key an end.
+const EXPIRY: &[&str] = &["EX", "PX", "EXAT", "PXAT"];
+
 /// Tells whether a nil in the reply to this command says that something was not there.
 pub fn nil_is_a_miss(template: &[String]) -> bool {
     // SET ... GET answers the former value, whose absence is no miss.
@@ -120,9 +123,8 @@ pub fn nil_is_a_miss(template: &[String]) -> bool {
 
 /// Tells whether the command is known to leave every key in its place.
 pub fn keeps_keys(template: &[String]) -> bool {
-    let expires = ["EX", "PX", "EXAT", "PXAT"];
     template.first().is_some_and(|name| contains(KEEP_KEYS, name))
-        && !template.iter().skip(3).any(|word| contains(&expires, word))
+        && !template.iter().skip(3).any(|word| contains(EXPIRY, word))
 }
 
 /// Tells whether the command reads the string of the request's own key, so that a SET of that key
@@ -139,14 +141,16 @@ pub fn looks_up_strings(template: &[String]) -> bool {
         && template.iter().skip(1).all(|word| word == "__key__")
 }
 
-/// Tells whether the command is a SET, whatever its key.
-pub fn is_set(template: &[String]) -> bool {
-    is(template, 0, "SET") && template.len() >= 3
+/// Tells whether the command is a SET that leaves room for a TTL.
+pub fn takes_ttl(template: &[String]) -> bool {
+    is(template, 0, "SET")
+        && template.len() >= 3
+        && !template[3..].iter().any(|word| contains(&["KEEPTTL"], word) || contains(EXPIRY, word))
 }
 
 /// Tells whether the command stores a value that another command may read and verify.
 pub fn sets_own_string(template: &[String]) -> bool {
-    is_set(template)
+    is(template, 0, "SET")
         && template.len() == 3
         && is(template, 1, "__key__")
         && is(template, 2, "__value__")

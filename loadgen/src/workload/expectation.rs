@@ -1,9 +1,19 @@
-//! The hit ratio that a workload implies.
+//! What a workload implies: hits, and which of its options mean something.
 
 use super::commands;
 use crate::plan::Workload;
 
 impl Workload {
+    /// Whether a command reads what a SET of its key would have filled.
+    pub fn has_fillable_reads(&self) -> bool {
+        self.commands.iter().any(|c| commands::reads_own_string(&c.template))
+    }
+
+    /// Whether a command is a SET, to which a TTL can be given.
+    pub fn has_sets(&self) -> bool {
+        self.commands.iter().any(|c| commands::takes_ttl(&c.template))
+    }
+
     /// What part of the lookups finds something, where that follows from the workload alone:
     /// after preloading everything is found as long as nothing expires or is removed (a server
     /// that evicts is what a difference would show). `None` where it depends on what the database

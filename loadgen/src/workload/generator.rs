@@ -251,8 +251,7 @@ impl Command {
         draws: &Draws,
     ) -> Result<Self, String> {
         let words = &spec.template;
-        // Options behind a SET may be a TTL of its own.
-        let ttl = workload.ttl.filter(|_| commands::is_set(words) && words.len() == 3);
+        let ttl = workload.ttl.filter(|_| commands::takes_ttl(words));
         let reads = commands::reads_own_string(words);
         let template = if spec.inline {
             Template::inline(words, &workload.keys.prefix, draws)?
