@@ -1,0 +1,8 @@
+//! `report.html`
+
+use super::Report;
+
+pub fn page(report: &Report) -> String {
+    let _ = report;
+    String::new()
+}
