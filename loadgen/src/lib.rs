@@ -21,12 +21,14 @@
 //! | [`verdict`] | whether a run's figures may be believed |
 //! | [`report`] | tables, JSON, CSV, HdrHistogram files, the HTML page |
 //! | [`server`] | questions to the server outside the measurement: INFO, its process's CPU time |
+//! | [`live`] | what a run shows while it lasts |
 //! | [`cli`] | arguments to a plan; which options contradict each other |
 //! | [`subcommands`] | run, compat, compare, knee, check, selftest |
 
 pub mod cli;
 pub mod exec;
 pub mod failure;
+pub mod live;
 pub mod plan;
 pub mod reply;
 pub mod report;

@@ -51,16 +51,15 @@ pub struct PacingArgs {
     /// connection waits for its replies (closed loop)
     #[arg(long, value_name = "RATE", value_parser = parse::rate)]
     pub rate: Option<f64>,
-    /// How requests follow each other in an open loop [default: constant]
-    #[arg(long, value_name = "KIND")]
+    /// How requests follow each other in an open loop: constant gaps, or poisson, as independent
+    /// users do [default: constant]
+    #[arg(long, value_name = "constant|poisson", hide_possible_values = true)]
     pub arrivals: Option<ArrivalsArg>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArrivalsArg {
-    /// One every 1/rate seconds
     Constant,
-    /// As independent users do: exponential gaps
     Poisson,
 }
 

@@ -1,12 +1,16 @@
 //! `loadgen run`: one run and its report.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::cli::{ClientArgs, OutputArgs, PacingArgs, StopArgs, TargetArgs, WorkloadArgs};
 use crate::failure::Failure;
+use crate::live::Live;
 use crate::plan::Plan;
+use crate::report::{self, Environment, Report, RunFile};
+use crate::{exec, verdict};
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -58,9 +62,54 @@ impl RunArgs {
 }
 
 /// # Errors
-/// When nothing was measured. A run that ended early has been reported, and gives status 1.
+/// When nothing was measured, or the report cannot be written. A run that a server ended early has
+/// been reported, and gives status 1.
 pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let plan = args.plan()?;
-    let _ = crate::exec::run(&plan, &mut |_| {})?;
-    Ok(ExitCode::SUCCESS)
+    if let Some(directory) = &args.output.output {
+        report::check_directory(directory)?;
+    }
+    let mut live = Live::new(&plan, args.output.quiet);
+    let result = exec::run(&plan, &mut |progress| live.observe(progress));
+    live.finish();
+    let outcome = result?;
+    let verdict = verdict::judge(&plan, &outcome);
+    let environment = Environment::of_this_host(None);
+    let report = Report {
+        plan: &plan,
+        outcome: &outcome,
+        verdict: &verdict,
+        environment: &environment,
+        knee: None,
+    };
+    print(&report, args.output.json)?;
+    if let Some(directory) = &args.output.output {
+        report::write_directory(directory, &report)?;
+    }
+    if let Some(failure) = outcome.ended_by {
+        return Err(failure);
+    }
+    let failed = args.strict && !verdict.is_valid();
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Prints the table, or with `json` what `run.json` would hold.
+///
+/// # Errors
+/// When standard output takes no more, other than because its reader has seen enough.
+pub fn print(report: &Report<'_>, json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let printed = if json {
+        serde_json::to_writer_pretty(&mut out, &RunFile::new(report))
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        report::print_table(&mut out, report.plan, report.outcome, report.verdict)
+    };
+    match printed.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::run(format!("cannot print the results: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
