@@ -6,6 +6,7 @@ use std::io::{self, Write};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
     rows: Vec<Vec<String>>,
+    ends_in_text: bool,
 }
 
 impl Columns {
@@ -13,6 +14,12 @@ impl Columns {
         let mut columns = Columns::default();
         columns.push(cells);
         columns
+    }
+
+    /// The last column is text too, to the left.
+    #[must_use]
+    pub fn ending_in_text(self) -> Self {
+        Columns { ends_in_text: true, ..self }
     }
 
     pub fn push(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
@@ -37,6 +44,9 @@ impl Columns {
                 let padding = " ".repeat(wide - width(cell));
                 match i {
                     0 => line.extend([cell.as_str(), &padding]),
+                    i if self.ends_in_text && i + 1 == columns => {
+                        line.extend(["  ", cell, &padding]);
+                    }
                     _ => line.extend(["  ", &padding, cell.as_str()]),
                 }
             }

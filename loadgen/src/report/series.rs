@@ -13,7 +13,7 @@ use crate::stats::{Interval, PERCENTILES, percentile, summary};
 pub struct SeriesRow {
     /// Since the start of the measurement.
     pub second: u64,
-    /// How much of it was measured: 1, less in the last one.
+    /// How much of it was measured: 1, less in the last one (more in a row of several seconds).
     pub length_seconds: f64,
     pub sent: u64,
     pub answered: u64,
@@ -32,12 +32,13 @@ pub struct SeriesRow {
 }
 
 impl SeriesRow {
-    fn new(interval: &Interval, elapsed_seconds: f64) -> Self {
+    /// Of an interval of so many seconds, of a run that took so many.
+    fn new(interval: &Interval, length_seconds: f64, elapsed_seconds: f64) -> Self {
         let histogram = interval.response.unpack();
         let measured = !histogram.is_empty();
         // Replies after the end, which the run waits for, make a second beyond `elapsed`.
         let left = elapsed_seconds - interval.second as f64;
-        let length_seconds = if left > 0.0 { left.min(1.0) } else { 1.0 };
+        let length_seconds = if left > 0.0 { left.min(length_seconds) } else { length_seconds };
         let [p50_ns, p90_ns, p99_ns, p999_ns, _] = PERCENTILES.map(|p| percentile(&histogram, p));
         SeriesRow {
             second: interval.second,
@@ -66,7 +67,23 @@ impl SeriesRow {
 
 pub fn series(outcome: &Outcome) -> Vec<SeriesRow> {
     let elapsed = outcome.elapsed.as_secs_f64();
-    outcome.recording.seconds().map(|interval| SeriesRow::new(&interval, elapsed)).collect()
+    outcome.recording.seconds().map(|interval| SeriesRow::new(&interval, 1.0, elapsed)).collect()
+}
+
+/// The same with the fewest seconds to a row that make at most `rows_max` rows; their percentiles
+/// are those of all requests of these seconds.
+pub fn series_within(outcome: &Outcome, rows_max: usize) -> (u64, Vec<SeriesRow>) {
+    let seconds: Vec<Interval> = outcome.recording.seconds().collect();
+    let step = seconds.len().div_ceil(rows_max.max(1)).max(1);
+    let elapsed = outcome.elapsed.as_secs_f64();
+    let rows = seconds.chunks(step).map(|chunk| {
+        let mut whole = Interval::new(chunk[0].second);
+        for interval in chunk {
+            whole.merge(&Interval { second: whole.second, ..interval.clone() });
+        }
+        SeriesRow::new(&whole, chunk.len() as f64, elapsed)
+    });
+    (step as u64, rows.collect())
 }
 
 /// Writes a head and a row per second; latencies in milliseconds, nothing where there is no value.
@@ -150,5 +167,16 @@ mod tests {
         assert_eq!(rows.iter().map(|row| row.sent).sum::<u64>(), run.recording.sent);
         assert_eq!(rows.iter().map(|row| row.answered).sum::<u64>(), run.recording.received);
         assert!(rows.iter().all(|row| row.p99_ns.is_some() && row.hit_ratio() == Some(1.0)));
+        assert_eq!(series_within(&run, 10), (1, rows));
+    }
+
+    #[test]
+    fn long_runs_have_rows_of_several_seconds() {
+        let run = outcome(&open_plan());
+        let (step, rows) = series_within(&run, 4);
+        let shape: Vec<_> = rows.iter().map(|row| (row.second, row.length_seconds)).collect();
+        assert_eq!((step, shape), (3, vec![(0, 3.0), (3, 3.0), (6, 3.0), (9, 1.0)]));
+        assert_eq!(rows.iter().map(|row| row.answered).sum::<u64>(), 120_000);
+        assert!(rows.iter().all(|row| (row.rate / 12_000.0 - 1.0).abs() < 0.01));
     }
 }

@@ -2,6 +2,7 @@
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 /// Resamples; the ends of the interval are then stable to a few thousandths of its width.
 pub const RESAMPLES: usize = 10_000;
@@ -9,7 +10,8 @@ pub const RESAMPLES: usize = 10_000;
 pub const PAIRS_MIN: usize = 3;
 
 /// B over A with its 95 % confidence interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ratio {
     pub ratio: f64,
     pub low: f64,
