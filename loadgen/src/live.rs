@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::exec::Progress;
 use crate::plan::{Plan, Stop};
-use crate::report::units::{grouped, percent, significant, time};
+use crate::report::units::{counted, grouped, percent, significant, time};
 use crate::stats::summary::fraction;
 
 /// A head for the columns as often as a terminal may have scrolled the last one away.
@@ -47,7 +47,17 @@ impl Live {
             (false, true) => Mode::Terminal(bar(label)),
         };
         let label = label.to_string();
-        Live { label, stop: plan.stop, lines: 0, warming_up: false, mode }
+        let live = Live { label, stop: plan.stop, lines: 0, warming_up: false, mode };
+        let preparing = match plan.workload.preload {
+            true => format!("writing {}", counted(plan.workload.keys.count, "key")),
+            false => "connecting".to_string(),
+        };
+        match &live.mode {
+            Mode::Terminal(bar) => bar.set_message(preparing),
+            Mode::Lines if plan.workload.preload => live.print(&preparing),
+            Mode::Lines | Mode::Quiet => {}
+        }
+        live
     }
 
     pub fn observe(&mut self, progress: &Progress) {
@@ -70,11 +80,11 @@ impl Live {
             self.print(&head);
         }
         self.lines += 1;
-        let indented = match &self.mode {
+        let line = match &self.mode {
             Mode::Lines if !self.label.is_empty() => format!("{}  {}", self.label, row(progress)),
             _ => row(progress),
         };
-        self.print(&indented);
+        self.print(&line);
     }
 
     /// Takes the bar away; the lines stay.
@@ -107,8 +117,6 @@ fn bar(label: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix}{bar:40} {percent:>3} %  {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_prefix(if label.is_empty() { String::new() } else { format!("{label}  ") });
-    bar.set_message("connecting");
-    bar.tick();
     bar
 }
 

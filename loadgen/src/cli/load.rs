@@ -151,6 +151,7 @@ impl ClientArgs {
                 "together they keep more than ten million requests in flight",
             ));
         }
+        check_endpoints(&target, &workload, verify)?;
         let threads = self.threads()?;
         check_requests(stop, &threads)?;
         let plan = Plan {
@@ -197,6 +198,24 @@ impl ClientArgs {
         }
         Ok(Threads { count, cpus })
     }
+}
+
+/// Keys are spread over independent servers by connection, not by key.
+fn check_endpoints(target: &Target, workload: &Workload, verify: bool) -> Result<(), Failure> {
+    let first = target.endpoints.first();
+    if target.cluster || target.endpoints.iter().all(|endpoint| Some(endpoint) == first) {
+        return Ok(());
+    }
+    let option = match (workload.preload, verify) {
+        (true, _) => "--preload",
+        (false, true) => "--verify",
+        (false, false) => return Ok(()),
+    };
+    Err(contradiction(
+        option,
+        "several endpoints",
+        "a key is written to one and read from any of them; name one, or with --cluster its nodes",
+    ))
 }
 
 fn check_requests(stop: Stop, threads: &Threads) -> Result<(), Failure> {

@@ -169,10 +169,19 @@ mod tests {
             ("--mix get=1 -d 5", ["--value-size", "--mix"]),
             ("--mix get=1 --ttl 5", ["--ttl", "--mix"]),
             ("--cluster --db 1", ["--cluster", "database 1"]),
+            ("h:1 h:2 --preload", ["--preload", "several endpoints"]),
+            ("h:1 h:2 --verify", ["--verify", "several endpoints"]),
         ] {
             let message = plan(line).expect_err(line);
             assert!(parts.iter().all(|part| message.contains(part)), "{line}: {message}");
             assert!(message.contains("contradict") && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn several_endpoints_that_are_one_or_a_cluster_are_no_contradiction() {
+        for line in ["h:1 h:1 --preload --verify", "h:1 h:2 --preload --cluster", "h:1 h:2"] {
+            assert!(plan(line).is_ok(), "{line}");
         }
     }
 
