@@ -64,7 +64,7 @@ pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.char_indices() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -77,7 +77,7 @@ pub fn percent(ratio: f64) -> String {
     let percent = ratio * 100.0;
     match percent {
         p if p > 0.0 && p < 0.01 => "<0.01 %".to_owned(),
-        p if p < 100.0 && p >= 99.995 => ">99.99 %".to_owned(),
+        p if (99.995..100.0).contains(&p) => ">99.99 %".to_owned(),
         p if p == 0.0 || p == 100.0 => format!("{p:.0} %"),
         p if !(1.0..99.0).contains(&p) => format!("{p:.2} %"),
         p => format!("{p:.1} %"),

@@ -18,6 +18,9 @@ pub struct Tick {
 /// Values further apart than this factor get a logarithmic axis.
 const LINEAR_UP_TO: f64 = 20.0;
 
+/// Above the largest value of a logarithmic axis there is room for a text.
+const HEADROOM: f64 = 1.3;
+
 impl Axis {
     /// From zero, with about `steps` marks.
     pub fn from_zero(max: f64, steps: usize, label: impl Fn(f64) -> String) -> Axis {
@@ -78,14 +81,14 @@ fn nice_step(rough: f64) -> f64 {
 }
 
 /// The numbers `digits` times a power of ten, from the last one that is at most `min` to the first
-/// one that is at least `max`.
+/// one well above `max`.
 fn marks(min: f64, max: f64, digits: &[f64]) -> Vec<f64> {
     let first = min.log10().floor() as i32;
-    let last = max.log10().ceil() as i32;
+    let last = (max * HEADROOM).log10().ceil() as i32;
     let all: Vec<f64> =
         (first..=last).flat_map(|e| digits.iter().map(move |d| d * 10_f64.powi(e))).collect();
     let from = all.iter().rposition(|&mark| mark <= min * 1.001).unwrap_or(0);
-    let to = all.iter().position(|&mark| mark >= max * 0.999).unwrap_or(all.len() - 1);
+    let to = all.iter().position(|&mark| mark >= max * HEADROOM).unwrap_or(all.len() - 1);
     all[from..=to].to_vec()
 }
 

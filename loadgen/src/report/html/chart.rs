@@ -7,7 +7,7 @@ use super::put;
 const WIDTH: f64 = 920.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 24.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 44.0;
 
 /// A chart being drawn. Places are between 0 and 1 on both axes until they become pixels here.
@@ -112,7 +112,7 @@ impl Chart {
             format_args!(
                 "<text class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}\
                  </text>\n",
-                (y - rise).max(TOP + 9.0),
+                y - rise,
                 Escaped(text)
             ),
         );
@@ -197,7 +197,7 @@ impl Chart {
             svg,
             format_args!(
                 "<text class=\"name\" x=\"{LEFT}\" y=\"{:.1}\">{}</text>\n",
-                self.height - 6.0,
+                TOP - 10.0,
                 Escaped(&self.y_name)
             ),
         );

@@ -20,11 +20,13 @@ pub fn section(knee: &Knee) -> String {
     )
 }
 
+/// Its class, its name, its value at a point.
+type Line = (&'static str, String, fn(&KneePoint) -> Option<u64>);
+
 fn chart(knee: &Knee, found: &str) -> String {
     let mut points: Vec<&KneePoint> = knee.points.iter().collect();
     points.sort_by(|a, b| a.offered.total_cmp(&b.offered));
-    let mut lines: Vec<(&str, String, fn(&KneePoint) -> Option<u64>)> =
-        vec![("s3", knee.percentile.clone(), |point| point.objective_ns)];
+    let mut lines: Vec<Line> = vec![("s3", knee.percentile.clone(), |point| point.objective_ns)];
     if knee.percentile != "p99" {
         lines.push(("s2", "p99".into(), |point| point.p99_ns));
     }
@@ -49,7 +51,7 @@ fn chart(knee: &Knee, found: &str) -> String {
         chart.upright("found", rate);
         let anchor = if rate > chart.x.max() / 2.0 { Anchor::End } else { Anchor::Start };
         let text = format!(" {} per second ", significant(rate));
-        chart.text("value", (rate, high * 10.0), 0.0, anchor, &text);
+        chart.text("value", (rate, chart.y.max()), -12.0, anchor, &text);
     }
     for (class, name, of) in lines.iter().rev() {
         chart.line(class, points.iter().map(|point| Some((point.offered, of(point)? as f64))));

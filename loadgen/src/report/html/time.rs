@@ -55,8 +55,11 @@ fn seconds_axis(rows: &[&SeriesRow]) -> Axis {
     Axis::with_ticks(0.0, end, ticks)
 }
 
+/// Its class, its name, its value in a row.
+type Line = (&'static str, &'static str, fn(&SeriesRow) -> Option<u64>);
+
 fn latency(rows: &[SeriesRow]) -> String {
-    let lines: [(&str, &str, fn(&SeriesRow) -> Option<u64>); 3] = [
+    let lines: [Line; 3] = [
         ("s3", "max", |row| row.max_ns),
         ("s2", "p99", |row| row.p99_ns),
         ("s1", "p50", |row| row.p50_ns),
