@@ -325,7 +325,8 @@ fn an_error_as_the_first_reply_is_the_end() {
     // Later ones are counted.
     let mix = vec![command("GET __key__", 50.0), command("NONSENSE", 1.0)];
     let mut plan = plan(vec![server.endpoint()], mix);
-    plan.threads.count = 1;
+    // One connection: which reply is the first follows from the seed.
+    plan.clients = 1;
     let outcome = run_it(&plan).unwrap();
     let errors = outcome.recording.commands[1].errors;
     assert!(errors > 0 && errors == outcome.recording.commands[1].count());
