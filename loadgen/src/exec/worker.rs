@@ -304,7 +304,7 @@ impl<'a> Worker<'a> {
 
     fn sleep_until(&mut self, now_ns: i64, until_ns: i64) -> Result<(), Failure> {
         // An earlier timer only means to look once more.
-        if !self.timer_at_ns.is_some_and(|at_ns| at_ns <= until_ns) {
+        if self.timer_at_ns.is_none_or(|at_ns| at_ns > until_ns) {
             self.timer_at_ns = Some(until_ns);
             self.ring.wake_in(Duration::from_nanos((until_ns - now_ns).max(1).unsigned_abs()));
         }

@@ -300,7 +300,7 @@ fn converse(state: &State, mut stream: Box<dyn Stream>) {
 /// A whole command at the beginning of the input, and its length.
 fn request(input: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
     let mut at = 0;
-    let mut number = |at: &mut usize| -> Option<usize> {
+    let number = |at: &mut usize| -> Option<usize> {
         let end = *at + input.get(*at..)?.iter().position(|byte| *byte == b'\n')?;
         let number = std::str::from_utf8(&input[*at + 1..end - 1]).ok()?.parse().ok()?;
         *at = end + 1;
