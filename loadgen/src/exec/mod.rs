@@ -1,5 +1,29 @@
 //! Making load: threads, rings, connections, schedules. The only module that does I/O while a run
 //! is measured.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `coordinator` | starts the threads, gives their signals, watches, adds up |
+//! | `worker` | one thread: its ring, its connections, its loop |
+//! | `load` | one thread's load without I/O: which request goes where when, what replies mean |
+//! | `schedule`, `budget`, `loads` | when requests are due, how many, on which connection |
+//! | `cluster` | which node owns which slot |
+//! | [`client`], [`value`] | set-up and questions, outside the measurement |
+//! | `clock`, `interrupt` | time, processor time; Ctrl-C |
+
+mod budget;
+pub mod client;
+mod clock;
+mod cluster;
+mod coordinator;
+mod interrupt;
+mod load;
+mod loads;
+mod schedule;
+#[cfg(test)]
+mod tests;
+pub mod value;
+mod worker;
 
 use std::time::Duration;
 
@@ -67,6 +91,5 @@ pub struct Outcome {
 /// When nothing could be measured: unreachable, DENIED, wrong password, an error reply to the first
 /// of the requests. A server that dies in the middle is not an error: see [`Outcome::ended_by`].
 pub fn run(plan: &Plan, observe: &mut dyn FnMut(&Progress)) -> Result<Outcome, Failure> {
-    let _ = (plan, observe);
-    Err(Failure::run("(being written)"))
+    coordinator::run(plan, observe)
 }

@@ -1,0 +1,456 @@
+//! One thread that makes load: its ring, its connections, and the loop between them and its
+//! [`Load`].
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use ringwell::runtime::ring::{Completion, Key, Options, Report, Ring};
+
+use super::budget::{Allowance, Budget};
+use super::client::{Client, address};
+use super::clock::{Clock, nanoseconds, thread_cpu};
+use super::cluster::Router;
+use super::load::{Load, Tally, Wake};
+use super::schedule::Schedule;
+use crate::failure::Failure;
+use crate::plan::{Endpoint, Pacing, Plan};
+use crate::stats::{Interval, Recording};
+use crate::workload::Generator;
+
+/// How long outstanding replies are awaited after the end.
+pub const DRAIN: Duration = Duration::from_secs(2);
+/// A thread looks at the time, and at whether it should stop, at least this often.
+const GLANCE_NS: i64 = 100_000_000;
+/// Of the wait for a moment, this last part is not slept: a timer and the scheduler are late by
+/// some microseconds.
+const SPIN_NS: i64 = 20_000;
+/// While preloading, without any reply for this long there is no server any more.
+const PRELOAD_STALL: Duration = Duration::from_secs(10);
+
+/// What the threads of a run share.
+pub struct Share<'a> {
+    pub plan: &'a Plan,
+    /// Where connections go: the plan's endpoints, or a cluster's nodes.
+    pub nodes: &'a [Endpoint],
+    pub router: Option<&'a Router>,
+    pub budget: Budget,
+    pub gate: Gate,
+    /// The run is to end now.
+    pub stop: AtomicBool,
+    /// Commands for making connections during the load, which the server counts too.
+    pub set_up_commands: AtomicU64,
+}
+
+/// What threads wait for, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub enum Signal {
+    Wait,
+    Preload,
+    Load(Clock),
+    GiveUp,
+}
+
+pub struct Gate {
+    signal: Mutex<Signal>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub fn new() -> Gate {
+        Gate { signal: Mutex::new(Signal::Wait), changed: Condvar::new() }
+    }
+
+    pub fn give(&self, signal: Signal) {
+        *self.signal.lock().unwrap_or_else(PoisonError::into_inner) = signal;
+        self.changed.notify_all();
+    }
+
+    /// Waits for a signal that `wanted` takes; `None` when the run is given up.
+    fn wait<T>(&self, wanted: impl Fn(Signal) -> Option<T>) -> Option<T> {
+        let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if matches!(*signal, Signal::GiveUp) {
+                return None;
+            }
+            if let Some(it) = wanted(*signal) {
+                return Some(it);
+            }
+            signal = self.changed.wait(signal).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// What a thread tells the coordinator.
+pub enum Event {
+    Connected,
+    Preloaded,
+    /// A second of the measurement has ended.
+    Second(Interval),
+    Ended(Box<Result<ThreadOutcome, GaveUp>>),
+}
+
+/// Why a thread has nothing to bring home: a failure of its own, or because of another's.
+pub type GaveUp = Option<Failure>;
+
+/// What a thread brings home.
+pub struct ThreadOutcome {
+    pub recording: Recording,
+    pub tally: Tally,
+    pub cpu: Duration,
+    /// Of the processor time, what was spent waiting for due moments without sleeping.
+    pub spun: Duration,
+    /// From the start of the measurement to its end on this thread.
+    pub elapsed: Duration,
+    pub ended_by: Option<Failure>,
+}
+
+/// The body of thread `thread`. Everything it has to say it says as events.
+pub fn run(share: &Share<'_>, thread: usize, generator: Generator, events: &Sender<Event>) {
+    let result = Worker::new(share, thread, generator).map_err(Some).and_then(|mut worker| {
+        let _ = events.send(Event::Connected);
+        if share.plan.workload.preload {
+            let preload = share.gate.wait(|signal| matches!(signal, Signal::Preload).then_some(()));
+            preload.ok_or(None)?;
+            worker.preload()?;
+            let _ = events.send(Event::Preloaded);
+        }
+        let clock = share.gate.wait(|signal| match signal {
+            Signal::Load(clock) => Some(clock),
+            _ => None,
+        });
+        worker.load(clock.ok_or(None)?, events).map_err(Some)
+    });
+    // Nobody listens any more after another thread's failure.
+    let _ = events.send(Event::Ended(Box::new(result)));
+}
+
+struct Worker<'a> {
+    share: &'a Share<'a>,
+    thread: usize,
+    clock: Clock,
+    ring: Ring,
+    load: Load<'a>,
+    /// The connections' keys on the ring and their endpoints, and the way back from a ring's slot.
+    keys: Vec<(Key, usize)>,
+    by_slot: Vec<usize>,
+    timer_at_ns: Option<i64>,
+    ended_by: Option<Failure>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(
+        share: &'a Share<'a>,
+        thread: usize,
+        generator: Generator,
+    ) -> Result<Worker<'a>, Failure> {
+        let plan = share.plan;
+        if let Some(cpu) = plan.threads.cpus.get(thread) {
+            pin(*cpu)?;
+        }
+        let ring = Ring::new(Options::default()).map_err(|error| {
+            Failure::run(format!(
+                "io_uring is not to be had here ({error}); loadgen needs Linux 6.1 or later and a \
+                 sandbox that permits io_uring"
+            ))
+        })?;
+        let count = connections_of(plan, thread);
+        let groups: Vec<usize> = (0..count)
+            .map(|index| share.router.map_or(0, |_| (index + thread) % share.nodes.len()))
+            .collect();
+        let allowance = Allowance::new(&share.budget);
+        let mut worker = Worker {
+            share,
+            thread,
+            clock: Clock::starting_in(Duration::ZERO),
+            ring,
+            load: Load::new(plan, generator, allowance, share.router, &groups),
+            keys: Vec::with_capacity(count),
+            by_slot: Vec::new(),
+            timer_at_ns: None,
+            ended_by: None,
+        };
+        for index in 0..count {
+            let node = (index + thread) % share.nodes.len();
+            let (key, _) = worker.connect(index, node)?;
+            worker.keys.push((key, node));
+        }
+        Ok(worker)
+    }
+
+    /// A connection that is set up and receives; also how many commands that took.
+    fn connect(&mut self, index: usize, node: usize) -> Result<(Key, u64), Failure> {
+        let client = Client::set_up(&self.share.nodes[node], &self.share.plan.target)?;
+        let commands = client.commands;
+        let socket = client.into_socket()?;
+        let key = self.ring.insert(socket);
+        let key = key.ok_or_else(|| Failure::run("too many connections; use fewer clients"))?;
+        self.ring.receive(key);
+        let slot = key.index as usize;
+        if self.by_slot.len() <= slot {
+            self.by_slot.resize(slot + 1, usize::MAX);
+        }
+        self.by_slot[slot] = index;
+        Ok((key, commands))
+    }
+
+    fn preload(&mut self) -> Result<(), GaveUp> {
+        self.load.begin_preload();
+        let mut last_ns = self.clock.now_ns();
+        loop {
+            let now_ns = self.clock.now_ns();
+            self.load.make(now_ns);
+            self.flush();
+            if self.load.is_finished() {
+                return Ok(());
+            }
+            self.sleep_until(now_ns, now_ns + GLANCE_NS).map_err(Some)?;
+            if self.receive() {
+                last_ns = now_ns;
+            }
+            if let Some(failure) = self.ended_by.take() {
+                return Err(Some(failure));
+            }
+            if self.share.stop.load(Ordering::Relaxed) {
+                return Err(None);
+            }
+            if now_ns - last_ns > nanoseconds(PRELOAD_STALL) {
+                return Err(Some(Failure::run(format!(
+                    "while preloading, the server has not answered for {} s; see its log",
+                    PRELOAD_STALL.as_secs()
+                ))));
+            }
+        }
+    }
+
+    /// The load proper, until its end, an interruption, or the server's end.
+    fn load(mut self, clock: Clock, events: &Sender<Event>) -> Result<ThreadOutcome, Failure> {
+        let plan = self.share.plan;
+        self.clock = clock;
+        self.timer_at_ns = None;
+        let schedule = match plan.pacing {
+            Pacing::Closed => None,
+            Pacing::Open { rate_per_second, arrivals } => Some(Schedule::new(
+                rate_per_second,
+                arrivals,
+                (self.thread, plan.threads.count),
+                -nanoseconds(plan.warmup),
+                plan.seed,
+            )),
+        };
+        let end_ns = plan.stop.duration.map(nanoseconds);
+        self.load.begin_load(schedule, end_ns);
+        let end_ns = end_ns.unwrap_or(i64::MAX);
+        let mut books = Books::default();
+        let mut over_since_ns = None;
+        let ended_ns = loop {
+            let now_ns = self.clock.now_ns();
+            books.look(now_ns, &mut self.load.recording, events);
+            if self.share.stop.load(Ordering::Relaxed) && !self.load.over {
+                self.load.cut_short(now_ns);
+            }
+            self.renew();
+            self.load.make(now_ns);
+            self.flush();
+            if self.load.over || now_ns >= end_ns {
+                let since_ns = *over_since_ns.get_or_insert(now_ns);
+                if self.load.is_finished() || now_ns - since_ns > nanoseconds(DRAIN) {
+                    break since_ns.min(end_ns);
+                }
+            }
+            let spins = self.wait(now_ns)?;
+            if !self.receive() && spins && now_ns >= 0 {
+                books.spun_ns += self.clock.now_ns() - now_ns;
+            }
+        };
+        self.load.give_up();
+        let ended_ns = ended_ns.max(self.load.tally.last_done_ns).max(0);
+        let cpu = books.cpu();
+        self.load.recording.finish();
+        Ok(ThreadOutcome {
+            recording: self.load.recording,
+            tally: self.load.tally,
+            cpu,
+            spun: Duration::from_nanos(books.spun_ns.unsigned_abs()).min(cpu),
+            elapsed: Duration::from_nanos(ended_ns.unsigned_abs()),
+            ended_by: self.ended_by,
+        })
+    }
+
+    fn end_by(&mut self, failure: Failure) {
+        self.ended_by.get_or_insert(failure);
+        self.share.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Sleeps until something completes or is due; whether it did not sleep because something is
+    /// due very soon.
+    fn wait(&mut self, now_ns: i64) -> Result<bool, Failure> {
+        match self.load.wake(now_ns) {
+            Wake::Due(due_ns) if due_ns - now_ns <= SPIN_NS => {
+                self.enter(false)?;
+                Ok(true)
+            }
+            Wake::Due(due_ns) => {
+                self.sleep_until(now_ns, (due_ns - SPIN_NS).min(now_ns + GLANCE_NS))?;
+                Ok(false)
+            }
+            Wake::Replies => {
+                self.sleep_until(now_ns, now_ns + GLANCE_NS)?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn sleep_until(&mut self, now_ns: i64, until_ns: i64) -> Result<(), Failure> {
+        // An earlier timer only means to look once more.
+        if self.timer_at_ns.is_none_or(|at_ns| at_ns > until_ns) {
+            self.timer_at_ns = Some(until_ns);
+            self.ring.wake_in(Duration::from_nanos((until_ns - now_ns).max(1).unsigned_abs()));
+        }
+        self.enter(true)
+    }
+
+    fn enter(&mut self, wait: bool) -> Result<(), Failure> {
+        let entered = self.ring.enter(wait);
+        entered.map_err(|error| Failure::run(format!("io_uring fails ({error}); see dmesg")))
+    }
+
+    /// Sees everything that has completed; whether that was more than the timer.
+    fn receive(&mut self) -> bool {
+        let mut seen = false;
+        while let Some(completion) = self.ring.next() {
+            match completion {
+                Completion::Received { key, chunk } => {
+                    seen = true;
+                    let now_ns = self.clock.now_ns();
+                    let index = self.by_slot[key.index as usize];
+                    let result = self.load.received(index, self.ring.data(&chunk), now_ns);
+                    self.ring.give_back(chunk);
+                    if let Err(failure) = result {
+                        self.load.lost(index);
+                        self.ring.close(key);
+                        self.end_by(failure);
+                    }
+                }
+                Completion::Ended { key, error } => self.lose(key, error),
+                Completion::SendFailed { key, error } => self.lose(key, Some(error)),
+                Completion::Timer => self.timer_at_ns = None,
+                // Output that waited for it is still marked as dirty.
+                Completion::Sent { .. } => {}
+                // Never asked for.
+                Completion::Accepted { .. }
+                | Completion::AcceptFailed { .. }
+                | Completion::Doorbell => {}
+            }
+        }
+        self.ring.end_pass();
+        seen
+    }
+
+    /// The server has ended a connection: the end of the run, unless that is over anyway.
+    fn lose(&mut self, key: Key, error: Option<std::io::Error>) {
+        let index = self.by_slot[key.index as usize];
+        let in_flight = self.load.connections[index].in_flight();
+        self.load.lost(index);
+        self.ring.close(key);
+        if in_flight == 0 && self.load.over {
+            return;
+        }
+        let address = address(&self.share.nodes[self.keys.get(index).map_or(0, |(_, node)| *node)]);
+        let how = error.map_or_else(|| "closed".to_owned(), |error| error.to_string());
+        self.end_by(Failure::run(format!(
+            "{address} ended a connection with {in_flight} requests unanswered ({how}); has the \
+             server stopped, or disconnected its client? See its log"
+        )));
+    }
+
+    /// Hands over the output of this pass: one send per connection, one moment for all.
+    fn flush(&mut self) {
+        let mut now_ns = None;
+        let mut at = 0;
+        while let Some(&index) = self.load.dirty.get(at) {
+            let (key, _) = self.keys[index];
+            if self.load.connections[index].is_lost() {
+                self.load.dirty.swap_remove(at);
+            } else if self.ring.can_send(key) {
+                self.load.dirty.swap_remove(at);
+                self.load.sent(index, *now_ns.get_or_insert_with(|| self.clock.now_ns()));
+                let spare = self.ring.spare_buffer();
+                let output = std::mem::replace(&mut self.load.connections[index].output, spare);
+                self.ring.send(key, output, Report::Whenever);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// Without keep-alive: makes spent connections anew. This blocks, as connecting counts into the
+    /// response times of the requests that need it.
+    fn renew(&mut self) {
+        if self.load.over {
+            return;
+        }
+        while let Some(index) = self.load.spent.pop() {
+            let since_ns = self.clock.now_ns();
+            let (old, node) = self.keys[index];
+            self.ring.close(old);
+            match self.connect(index, node) {
+                Ok((key, commands)) => {
+                    self.keys[index] = (key, node);
+                    self.share.set_up_commands.fetch_add(commands, Ordering::Relaxed);
+                    self.load.renewed(index, since_ns);
+                }
+                Err(failure) => {
+                    self.load.lost(index);
+                    self.end_by(failure);
+                }
+            }
+        }
+    }
+}
+
+/// The seconds and the processor time of a measurement.
+#[derive(Default)]
+struct Books {
+    /// Seconds before this one have been told.
+    told: u64,
+    cpu_at_start: Option<Duration>,
+    spun_ns: i64,
+}
+
+impl Books {
+    fn look(&mut self, now_ns: i64, recording: &mut Recording, events: &Sender<Event>) {
+        if now_ns < 0 {
+            return;
+        }
+        self.cpu_at_start.get_or_insert_with(thread_cpu);
+        let second = now_ns.unsigned_abs() / 1_000_000_000;
+        if second > self.told {
+            recording.advance(now_ns);
+            for interval in recording.intervals.range(self.told..second) {
+                let _ = events.send(Event::Second(interval.1.clone()));
+            }
+            self.told = second;
+        }
+    }
+
+    fn cpu(&self) -> Duration {
+        self.cpu_at_start.map_or(Duration::ZERO, |start| thread_cpu().saturating_sub(start))
+    }
+}
+
+/// The connections of a thread: as equal parts as possible.
+pub fn connections_of(plan: &Plan, thread: usize) -> usize {
+    let threads = plan.threads.count;
+    plan.clients / threads + usize::from(thread < plan.clients % threads)
+}
+
+fn pin(cpu: usize) -> Result<(), Failure> {
+    match core_affinity::set_for_current(core_affinity::CoreId { id: cpu }) {
+        true => Ok(()),
+        false => Err(Failure::run(format!(
+            "cannot run on processor {cpu}; choose among those that this process may use (taskset -p)"
+        ))),
+    }
+}
