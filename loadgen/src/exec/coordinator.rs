@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
 
@@ -175,6 +175,7 @@ impl<'a> Coordinator<'a> {
         }
         let before = CommandCount::begin(self.share.nodes, &plan.target);
         let clock = Clock::starting_in(plan.warmup + LEAD);
+        let started = SystemTime::now() + plan.warmup + LEAD;
         self.share.gate.give(Signal::Load(clock));
         self.told_ns = clock.now_ns();
         while self.ended < plan.threads.count {
@@ -190,7 +191,7 @@ impl<'a> Coordinator<'a> {
             self.tell(clock.now_ns());
         }
         let overhead = self.share.set_up_commands.load(Ordering::Relaxed);
-        self.outcome(before, overhead)
+        self.outcome(started, before, overhead)
     }
 
     /// Waits until every thread has said what is awaited.
@@ -309,7 +310,12 @@ impl<'a> Coordinator<'a> {
 
     // The sum.
 
-    fn outcome(self, before: Option<CommandCount>, overhead: u64) -> Result<Outcome, Failure> {
+    fn outcome(
+        self,
+        started: SystemTime,
+        before: Option<CommandCount>,
+        overhead: u64,
+    ) -> Result<Outcome, Failure> {
         let mut busy = Vec::new();
         let mut cpu = Duration::ZERO;
         let mut elapsed = Duration::ZERO;
@@ -335,6 +341,7 @@ impl<'a> Coordinator<'a> {
             before.and_then(|before| before.end(tally.unmeasured.saturating_add(overhead)));
         Ok(Outcome {
             recording,
+            started,
             elapsed,
             busy,
             cpu,

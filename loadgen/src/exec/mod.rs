@@ -25,7 +25,7 @@ mod tests;
 pub mod value;
 mod worker;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::failure::Failure;
 use crate::plan::Plan;
@@ -58,6 +58,8 @@ pub struct Progress {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub recording: Recording,
+    /// The start of the measurement, after preloading and warming up.
+    pub started: SystemTime,
     /// Of the measurement.
     pub elapsed: Duration,
     /// How busy each thread's processor time was, from 0 to 1 (CLOCK_THREAD_CPUTIME_ID over elapsed).

@@ -79,7 +79,7 @@ fn write_files(directory: &Path, report: &Report) -> io::Result<()> {
     write(&csv, |out| write_csv(out, &run.results.series))?;
     write(&response, |out| write_percentiles(out, &total.response))?;
     write(&service, |out| write_percentiles(out, &total.service))?;
-    write(&log, |out| write_interval_log(out, report.environment.started, recording.seconds()))?;
+    write(&log, |out| write_interval_log(out, report.outcome.started, recording.seconds()))?;
     write(&page, |out| out.write_all(html::page(report).as_bytes()))
 }
 

@@ -1,4 +1,4 @@
-//! Where and when a run took place: figures without it cannot be compared.
+//! Where a run took place: figures without it cannot be compared. And how times are written.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,9 +8,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
-    /// When the measurement started.
-    #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
-    pub started: SystemTime,
     /// Of the host that made the load.
     pub host: String,
     pub cpu_model: String,
@@ -31,13 +28,12 @@ pub struct ServerIdentity {
 }
 
 impl Environment {
-    /// What this host says of itself, now; what it does not say is `unknown`.
+    /// What this host says of itself; what it does not say is `unknown`.
     pub fn of_this_host(server: Option<ServerIdentity>) -> Self {
         let line = |path: &str| {
             fs::read_to_string(path).map_or("unknown".into(), |text| text.trim().to_owned())
         };
         Environment {
-            started: SystemTime::now(),
             host: line("/proc/sys/kernel/hostname"),
             cpu_model: cpu_model(&line("/proc/cpuinfo")).unwrap_or("unknown").to_owned(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
@@ -111,11 +107,16 @@ fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(since)
 }
 
-fn write_time<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_time<S: Serializer>(
+    time: &SystemTime,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*time))
 }
 
-fn read_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+pub(super) fn read_time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<SystemTime, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a time")))
 }

@@ -102,7 +102,7 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use super::*;
-    use crate::report::sample_run::{environment, open_plan, outcome};
+    use crate::report::sample_run::{open_plan, outcome};
     use crate::stats::new_histogram;
 
     fn text(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> String {
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_interval_log_reads_back() {
         let run = outcome(&open_plan());
-        let started = environment().started;
+        let started = run.started;
         let log = text(|out| write_interval_log(out, started, run.recording.seconds()));
         let entries: Vec<LogEntry> =
             IntervalLogIterator::new(log.as_bytes()).map(|entry| entry.unwrap()).collect();

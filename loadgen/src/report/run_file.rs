@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::environment::Environment;
+use super::environment::{Environment, read_time, write_time};
 use super::hdr_files::{decode, encode};
 use super::series::{SeriesRow, series};
 use super::{Knee, Report};
@@ -41,6 +42,8 @@ pub struct RunFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
+    #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
+    pub started: SystemTime,
     pub elapsed_seconds: f64,
     pub sent: u64,
     pub received: u64,
@@ -162,6 +165,7 @@ impl Results {
         let result = |record: &CommandRecord| CommandResult::new(record, elapsed_seconds);
         let cpu_seconds = outcome.cpu.as_secs_f64();
         Results {
+            started: outcome.started,
             elapsed_seconds,
             sent: recording.sent,
             received: recording.received,

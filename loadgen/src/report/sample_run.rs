@@ -93,6 +93,7 @@ pub fn outcome(plan: &Plan) -> Outcome {
     Outcome {
         server_commands: Some(recording.sent),
         recording,
+        started: UNIX_EPOCH + Duration::from_millis(1_767_225_600_250),
         elapsed: Duration::from_secs(10),
         busy: vec![0.41, 0.38],
         cpu: Duration::from_millis(480),
@@ -109,7 +110,6 @@ pub fn outcome(plan: &Plan) -> Outcome {
 
 pub fn environment() -> Environment {
     Environment {
-        started: UNIX_EPOCH + Duration::from_millis(1_767_225_600_250),
         host: "client-1".into(),
         cpu_model: "Example 9000".into(),
         cpus: 8,

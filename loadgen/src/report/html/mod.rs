@@ -73,7 +73,7 @@ fn subtitle(report: &Report) -> String {
     format!(
         "{pacing} for {}; {}; measured by loadgen {} on {}",
         units::time(report.outcome.elapsed.as_nanos() as f64),
-        rfc3339(environment.started).replace('T', " ").replace('Z', " UTC"),
+        rfc3339(report.outcome.started).replace('T', " ").replace('Z', " UTC"),
         environment.loadgen_version,
         environment.host,
     )
