@@ -130,7 +130,7 @@ fn refused_peer_reads_why(shards: usize) {
             "2) Alternatively you can just disable the protected mode by editing the",
             "3) If you started the server manually just for testing, restart it with the \
              '--protected-mode no' option.",
-            "4) Setup a bind address or an authentication password.",
+            "4) Setup a bind address or an authentication password",
         ] {
             assert!(line.contains(remedy), "{remedy:?} is not in {line:?}");
         }
