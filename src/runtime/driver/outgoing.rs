@@ -9,6 +9,9 @@ use crate::runtime::inbox::Parcel;
 use crate::runtime::linger::LINGER_BYTES_MAX;
 use crate::runtime::ring::Key;
 
+/// Far below what an engine lets a client leave unsent, and far above what a pass usually sends.
+const LARGE_OUTPUT_BYTES: usize = 64 * 1024;
+
 impl<C: Core> Driver<C> {
     /// Empties the outbox. Its vectors keep their memory.
     pub(super) fn carry_out(&mut self) {
@@ -99,6 +102,7 @@ impl<C: Core> Driver<C> {
                 && let Role::Served { more, .. } = &mut self.roles[conn.index as usize]
             {
                 *more = true;
+                self.sent_is_awaited = true;
             }
             return;
         }
@@ -106,6 +110,8 @@ impl<C: Core> Driver<C> {
         let mut buffer = self.ring.spare_buffer();
         self.core.take_output(conn, &mut buffer);
         if !buffer.is_empty() {
+            // The engine may wait for room in a client's output before it goes on.
+            self.sent_is_awaited |= closing != Closing::No || buffer.len() >= LARGE_OUTPUT_BYTES;
             self.ring.send(key, buffer);
             return;
         }
