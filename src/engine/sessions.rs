@@ -7,7 +7,8 @@ use crate::protocol::Args;
 use crate::protocol::resp::{Decoded, Limits, ProtocolError, Reply};
 use crate::session::{Session, Stall};
 
-/// A client that leaves so many bytes unread is not read from until it takes some.
+/// A client that leaves so many bytes unread, those included that it is expected to be sent, is
+/// not read from until it takes some.
 const UNSENT_BYTES_MAX: usize = 1024 * 1024;
 /// Replies that one connection may await from other shards.
 const AWAITED_MAX: usize = 4096;
@@ -172,7 +173,7 @@ fn protocol_error(session: &mut Session, error: ProtocolError) {
 
 #[inline]
 fn is_output_full(session: &Session) -> bool {
-    session.output.unsent_bytes() > UNSENT_BYTES_MAX || session.output.awaited() >= AWAITED_MAX
+    session.output.expected_bytes() > UNSENT_BYTES_MAX || session.output.awaited() >= AWAITED_MAX
 }
 
 /// Closes a connection whose buffers are over their limits.

@@ -8,7 +8,10 @@ use std::collections::VecDeque;
 /// Bytes of an empty buffer that a connection may keep.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
-#[derive(Debug, Default)]
+/// Before anything is known of a connection's replies: 64 of them come to a megabyte.
+const EXPECTED_REPLY_BYTES: usize = 16 * 1024;
+
+#[derive(Debug)]
 pub struct Output {
     /// May be sent.
     ready: Vec<u8>,
@@ -23,6 +26,23 @@ pub struct Output {
     stored_bytes: usize,
     /// Handed to the runtime and not yet taken by the kernel.
     in_flight: usize,
+    /// What a reply of another shard may come to: the largest lately, falling with every other.
+    expected_reply_bytes: usize,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Output {
+            ready: Vec::new(),
+            staged: Vec::new(),
+            staged_start: 0,
+            slots: VecDeque::new(),
+            first_sequence: 0,
+            stored_bytes: 0,
+            in_flight: 0,
+            expected_reply_bytes: EXPECTED_REPLY_BYTES,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -67,6 +87,8 @@ impl Output {
             return;
         };
         let reply = if slot.discard { &[] } else { reply };
+        let fallen = self.expected_reply_bytes - self.expected_reply_bytes / 8;
+        self.expected_reply_bytes = fallen.max(reply.len());
         if index > 0 {
             slot.stored = Some(reply.to_vec());
             self.stored_bytes += reply.len();
@@ -112,6 +134,14 @@ impl Output {
         self.ready.len() + self.staged.len() - self.staged_start
             + self.stored_bytes
             + self.in_flight
+    }
+
+    /// All bytes that the client has not been sent, and what the awaited replies may add to them:
+    /// other shards answer whether or not the client reads.
+    #[inline]
+    pub fn expected_bytes(&self) -> usize {
+        self.unsent_bytes()
+            .saturating_add(self.slots.len().saturating_mul(self.expected_reply_bytes))
     }
 
     /// Moves what is ready into `buffer`, which must be empty; its memory is used again.
@@ -167,5 +197,25 @@ mod tests {
         assert_eq!(ready(&mut output), b"h");
         output.sent(8);
         assert_eq!(output.unsent_bytes(), 0);
+    }
+    #[test]
+    fn large_replies_are_expected_again_for_a_while() {
+        let mut output = Output::default();
+        let expected = |output: &mut Output| {
+            let sequence = output.reserve(false);
+            let bytes = output.expected_bytes() - output.unsent_bytes();
+            (sequence, bytes)
+        };
+        let (sequence, at_first) = expected(&mut output);
+        assert!(at_first >= 1024);
+        output.fill(sequence, &[b'x'; 1_000_000]);
+        let (sequence, after_a_large_one) = expected(&mut output);
+        assert_eq!(after_a_large_one, 1_000_000);
+        output.fill(sequence, b"+OK");
+        for _ in 0..200 {
+            let (sequence, _) = expected(&mut output);
+            output.fill(sequence, b"+OK");
+        }
+        assert!(expected(&mut output).1 < 16);
     }
 }
