@@ -22,6 +22,7 @@ fn decode_all(input: &[u8]) -> usize {
     while let Ok(Decoded::Command { consumed }) = decoder.decode(&input[at..], &mut spans, LIMITS) {
         at += consumed;
         commands += 1;
+        spans.clear();
     }
     commands
 }

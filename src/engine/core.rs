@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::coordinate::Transaction;
 use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
 use super::peers::Peers;
+use super::sessions::Ahead;
 use super::shared::{Settings, Shared};
 use super::{EngineSetup, TICK_US};
 use crate::access::{Decision, Password, Peer, Reason};
@@ -87,6 +88,7 @@ pub(super) struct Core {
     sampled_us: u64,
     /// Scratch for the decoder.
     pub spans: Vec<Span>,
+    pub ahead: Vec<Ahead>,
 }
 
 /// A reply slot of a connection.
@@ -125,6 +127,7 @@ impl Core {
             sampled: [0; 3],
             sampled_us: 0,
             spans: Vec::new(),
+            ahead: Vec::new(),
         }
     }
 

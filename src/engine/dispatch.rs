@@ -68,6 +68,18 @@ pub(super) fn execute(
     ControlFlow::Continue(())
 }
 
+/// Fetches what a command will read of this shard into the cache, if it is one of the usual kind.
+#[inline]
+pub(super) fn prefetch(core: &Core, session: &Session, args: Args<'_>) {
+    let Some(row) = core.table.get(args.at(0)) else { return };
+    if row.first_key > 0
+        && let Some(key) = args.get(row.first_key)
+        && (core.shard_count == 1 || shard_of_key(key, core.shard_count) == core.shard_id)
+    {
+        core.shard.db(session.client.db).prefetch(key);
+    }
+}
+
 /// What holds for every command, checked from its row alone.
 #[inline]
 fn check(

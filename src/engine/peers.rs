@@ -56,6 +56,11 @@ impl Core {
             keep_spare(&mut self.peers.links[from].spare_replies, spare);
         }
         for request in &batch.requests {
+            if let Some(key) = batch.args(request).get(request.row.first_key.max(1)) {
+                self.shard.db(usize::from(request.db)).prefetch(key);
+            }
+        }
+        for request in &batch.requests {
             let args = batch.args(request);
             let row = request.row;
             let keys = row.key_positions(args.len()).map(|index| args.at(index));

@@ -81,6 +81,12 @@ impl Db {
         self.table.get(key).filter(|entry| !entry.is_expired(now))
     }
 
+    /// See [`Table::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, key: &[u8]) {
+        self.table.prefetch(key);
+    }
+
     pub fn contains(&self, key: &[u8], now: UnixMs) -> bool {
         self.get(key, now).is_some()
     }

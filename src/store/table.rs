@@ -136,6 +136,17 @@ impl Table {
         self.segments[self.segment_of(hash)].entries.find(hash, |entry| entry.key() == key)
     }
 
+    /// Brings what a look-up of the key will read into the cache. Look-ups of several keys wait
+    /// for memory one after the other; their prefetches wait for it together.
+    #[inline]
+    pub fn prefetch(&self, key: &[u8]) {
+        let hash = self.hasher.hash(key);
+        self.segments[self.segment_of(hash)].entries.find(hash, |entry| {
+            entry.prefetch();
+            false
+        });
+    }
+
     #[inline]
     pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
         let hash = self.hasher.hash(key);

@@ -58,6 +58,7 @@ fn decode(rng: &mut Rng, stream: &[u8], piece_max: usize, authenticated: bool) -
         rest = later;
         held.extend_from_slice(piece);
         loop {
+            spans.clear();
             let consumed = match decoder.decode(&held, &mut spans, limits) {
                 Ok(Decoded::Command { consumed }) => {
                     outcome.commands.push(owned(Args::new(&held, &spans)));

@@ -4,6 +4,7 @@
 //!
 //! `RINGWELL_SIM_SEEDS=5000 cargo test --test sim` runs more seeds, `RINGWELL_SIM_SEED=17` one.
 
+mod admin;
 mod history;
 mod world;
 

@@ -30,6 +30,7 @@ fn decode(input: &[u8], piece_bytes: usize, limits: Limits) -> Outcome {
     for piece in input.chunks(piece_bytes) {
         held.extend_from_slice(piece);
         loop {
+            spans.clear();
             let consumed = match decoder.decode(&held, &mut spans, limits) {
                 Ok(Decoded::Command { consumed }) => {
                     commands.push(owned(Args::new(&held, &spans)));

@@ -100,8 +100,10 @@ struct Resume {
 }
 
 impl Decoder {
-    /// Decodes the first command of `input`. After `Incomplete` the next call must get the same
-    /// bytes with more behind them; after anything else, the bytes behind `consumed`.
+    /// Decodes the first command of `input` and appends its arguments to `spans`; nothing is
+    /// appended unless it returns [`Decoded::Command`]. After `Incomplete` the next call must get
+    /// the same bytes, perhaps with more behind them; after anything else, the bytes behind
+    /// `consumed`.
     pub fn decode(
         &mut self,
         input: &[u8],
@@ -129,11 +131,11 @@ impl Decoder {
         spans: &mut Vec<Span>,
         limits: Limits,
     ) -> Result<Decoded, ProtocolError> {
-        spans.clear();
+        let first = spans.len();
         let (mut position, arguments);
         if let Some(resume) = self.resume.take() {
             (position, arguments) = (resume.position, resume.arguments);
-            *spans = resume.spans;
+            spans.extend_from_slice(&resume.spans);
         } else {
             let count = match header(input, 1) {
                 Header::Number(value, next) => {
@@ -157,13 +159,21 @@ impl Decoder {
             }
             arguments = count as usize;
         }
-        while spans.len() < arguments {
-            let Some((span, next)) = bulk(input, position, limits)? else {
+        while spans.len() - first < arguments {
+            let bulk = match bulk(input, position, limits) {
+                Ok(bulk) => bulk,
+                Err(error) => {
+                    spans.truncate(first);
+                    return Err(error);
+                }
+            };
+            let Some((span, next)) = bulk else {
                 self.needed = self.bytes_needed(input, position);
-                if spans.len() >= RESUME_ARGUMENTS_MIN {
-                    let spans = std::mem::take(spans);
+                if spans.len() - first >= RESUME_ARGUMENTS_MIN {
+                    let spans = spans.split_off(first);
                     self.resume = Some(Box::new(Resume { spans, position, arguments }));
                 }
+                spans.truncate(first);
                 return Ok(Decoded::Incomplete);
             };
             spans.push(span);
