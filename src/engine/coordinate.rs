@@ -3,9 +3,11 @@
 //! While its command is under way the session runs nothing else, so what the client sent before is
 //! ahead of the parts in every inbox, and what it sent behind sees their effects.
 
+use hashbrown::HashMap;
+
 use super::Engine;
 use super::core::{ConnReply, Core};
-use super::dispatch::reply_later;
+use super::dispatch::{reply_later, reply_now};
 use super::event::{Outbox, ShardId};
 use super::merge::merge;
 use super::operations;
@@ -59,29 +61,50 @@ pub(super) struct GatheredKey {
     written: bool,
 }
 
-impl Transaction {
-    pub fn new(
-        reply: ConnReply,
-        row: &'static Row,
-        args: OwnedArgs,
-        db: usize,
-        version: Version,
-        kind: Kind,
-        parts: Vec<(ShardId, bool)>,
-    ) -> Self {
-        let waiting = parts.len();
-        let results = parts.iter().map(|_| None).collect();
-        Transaction { reply, row, args, db, version, kind, parts, results, waiting }
-    }
+/// One shard's share of a command about to begin.
+pub(super) struct Share {
+    pub shard: ShardId,
+    /// Each key once.
+    pub locks: Vec<LockKey>,
+    pub whole_shard: bool,
+    pub work: Work,
 }
 
 impl Core {
-    /// Registers a command under way; returns its number.
-    pub fn start(&mut self, transaction: Transaction) -> u64 {
+    /// Sends the shares of a command to their shards, and stalls the session until it is over.
+    pub fn begin(
+        &mut self,
+        session: &mut Session,
+        row: &'static Row,
+        args: OwnedArgs,
+        kind: Kind,
+        shares: Vec<Share>,
+        outbox: &mut Outbox,
+    ) {
+        session.stall.insert(Stall::TRANSACTION);
         let number = self.next_txn;
         self.next_txn += 1;
+        let txn = TxnId { coordinator: self.shard_id, number };
+        let mut parts = Vec::with_capacity(shares.len());
+        for Share { shard, locks, whole_shard, work } in shares {
+            let part = Part { txn, locks, whole_shard, work };
+            let locking = part.is_locking();
+            parts.push((shard, locking));
+            let messages = if locking { &mut outbox.ordered } else { &mut outbox.messages };
+            messages.push((shard, Message::Part(Box::new(part))));
+        }
+        let transaction = Transaction {
+            reply: reply_later(session),
+            row,
+            args,
+            db: session.client.db,
+            version: session.client.version,
+            kind,
+            waiting: parts.len(),
+            results: parts.iter().map(|_| None).collect(),
+            parts,
+        };
         self.transactions.insert(number, transaction);
-        number
     }
 
     /// A command on every shard, such as DBSIZE: each is held still until all have answered.
@@ -93,33 +116,23 @@ impl Core {
         how: Merge,
         outbox: &mut Outbox,
     ) {
-        let reply = reply_later(session);
         let (db, version) = (session.client.db, session.client.version);
         if self.shard_count == 1 {
             let mut part = Vec::new();
             self.run_handler(row, args, db, version, &mut part);
             let random = self.shard.next_random();
-            let mut merged = Vec::new();
-            merge(how, &[part], &[], random, &mut Reply::new(&mut merged, version));
-            return session.output.fill(reply.sequence, &merged);
+            return reply_now(session, |reply| merge(how, &[part], &[], random, reply));
         }
-        session.stall.insert(Stall::TRANSACTION);
         let args = OwnedArgs::from(args);
-        let number = self.start(Transaction::new(
-            reply,
-            row,
-            OwnedArgs::default(),
-            db,
-            version,
-            Kind::Merge { merge: how, owners: Vec::new() },
-            (0..self.shard_count).map(|shard| (shard, true)).collect(),
-        ));
-        for shard in 0..self.shard_count {
-            let work = Work::Run { row, args: args.clone(), db: db as u8, version };
-            let txn = TxnId { coordinator: self.shard_id, number };
-            let part = Part { txn, locks: Vec::new(), whole_shard: true, work };
-            outbox.ordered.push((shard, Message::Part(Box::new(part))));
-        }
+        let share = |shard| Share {
+            shard,
+            locks: Vec::new(),
+            whole_shard: true,
+            work: Work::Run { row, args: args.clone(), db: db as u8, version },
+        };
+        let shares = (0..self.shard_count).map(share).collect();
+        let kind = Kind::Merge { merge: how, owners: Vec::new() };
+        self.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
     }
 
     /// A command that each shard can run with its own keys, such as MGET or MSET.
@@ -131,24 +144,20 @@ impl Core {
         how: Merge,
         outbox: &mut Outbox,
     ) {
-        let reply = reply_later(session);
-        session.stall.insert(Stall::TRANSACTION);
-        let (db, version) = (session.client.db, session.client.version);
         let mode = if row.writes() { LockMode::Exclusive } else { LockMode::Shared };
         let step = row.keys.first().map_or(1, |spec| spec.step);
-        let mut part_of_shard = vec![usize::MAX; self.shard_count];
+        let mut part_of_shard = vec![None; self.shard_count];
         let mut parts: Vec<(ShardId, OwnedArgs, Vec<LockKey>)> = Vec::new();
         let mut owners = Vec::new();
         for position in row.key_positions(args.len()) {
             let key = args.at(position);
             let shard = shard_of_key(key, self.shard_count);
-            if part_of_shard[shard] == usize::MAX {
-                part_of_shard[shard] = parts.len();
+            let part = *part_of_shard[shard].get_or_insert_with(|| {
                 let mut own = OwnedArgs::default();
                 own.push(args.at(0));
                 parts.push((shard, own, Vec::new()));
-            }
-            let part = part_of_shard[shard];
+                parts.len() - 1
+            });
             owners.push(part);
             let (_, own, locks) = &mut parts[part];
             locks.push(LockKey { key: key.into(), mode });
@@ -156,22 +165,14 @@ impl Core {
                 own.push(argument);
             }
         }
-        let number = self.start(Transaction::new(
-            reply,
-            row,
-            OwnedArgs::default(),
-            db,
-            version,
-            Kind::Merge { merge: how, owners },
-            parts.iter().map(|(shard, ..)| (*shard, true)).collect(),
-        ));
-        for (shard, args, mut locks) in parts {
+        let (db, version) = (session.client.db as u8, session.client.version);
+        let share = |(shard, args, mut locks)| {
             merge_locks(&mut locks);
-            let work = Work::Run { row, args, db: db as u8, version };
-            let txn = TxnId { coordinator: self.shard_id, number };
-            let part = Part { txn, locks, whole_shard: false, work };
-            outbox.ordered.push((shard, Message::Part(Box::new(part))));
-        }
+            Share { shard, locks, whole_shard: false, work: Work::Run { row, args, db, version } }
+        };
+        let shares = parts.into_iter().map(share).collect();
+        let kind = Kind::Merge { merge: how, owners };
+        self.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
     }
 
     /// A command that reads here and writes there, such as RENAME: its keys come to this core.
@@ -182,51 +183,41 @@ impl Core {
         args: Args<'_>,
         outbox: &mut Outbox,
     ) {
-        let reply = reply_later(session);
-        session.stall.insert(Stall::TRANSACTION);
-        let (db, version) = (session.client.db, session.client.version);
-        let mut shards: Vec<ShardId> = Vec::new();
+        let mut part_of_shard = vec![None; self.shard_count];
+        let mut shares: Vec<Share> = Vec::new();
         let mut keys: Vec<GatheredKey> = Vec::new();
+        let mut known: HashMap<(usize, &[u8]), usize> = HashMap::new();
         for spec in row.keys {
             let written = !spec.flags.contains(KeyFlags::RO);
             for position in spec.positions(args.len()) {
                 let key = args.at(position);
                 let shard = shard_of_key(key, self.shard_count);
-                let part = shards.iter().position(|&known| known == shard).unwrap_or_else(|| {
-                    shards.push(shard);
-                    shards.len() - 1
+                let part = *part_of_shard[shard].get_or_insert_with(|| {
+                    let work = Work::Fetch { keys: Vec::new() };
+                    shares.push(Share { shard, locks: Vec::new(), whole_shard: false, work });
+                    shares.len() - 1
                 });
-                for db in row.databases(args, db) {
-                    let db = db as u8;
-                    match keys.iter_mut().find(|known| known.db == db && *known.key == *key) {
-                        Some(known) => known.written |= written,
-                        None => keys.push(GatheredKey { part, db, key: key.into(), written }),
-                    }
+                for db in row.databases(args, session.client.db) {
+                    let index = *known.entry((db, key)).or_insert_with(|| {
+                        keys.push(GatheredKey { part, db: db as u8, key: key.into(), written });
+                        keys.len() - 1
+                    });
+                    keys[index].written |= written;
                 }
             }
         }
-        let mut locks: Vec<Vec<LockKey>> = shards.iter().map(|_| Vec::new()).collect();
-        let mut fetches: Vec<Vec<(u8, Box<[u8]>)>> = shards.iter().map(|_| Vec::new()).collect();
         for key in &keys {
+            let share = &mut shares[key.part];
             let mode = if key.written { LockMode::Exclusive } else { LockMode::Shared };
-            locks[key.part].push(LockKey { key: key.key.clone(), mode });
-            fetches[key.part].push((key.db, key.key.clone()));
+            share.locks.push(LockKey { key: key.key.clone(), mode });
+            if let Work::Fetch { keys } = &mut share.work {
+                keys.push((key.db, key.key.clone()));
+            }
         }
-        let number = self.start(Transaction::new(
-            reply,
-            row,
-            OwnedArgs::from(args),
-            db,
-            version,
-            Kind::Gather { keys },
-            shards.iter().map(|&shard| (shard, true)).collect(),
-        ));
-        for ((shard, mut locks), keys) in shards.into_iter().zip(locks).zip(fetches) {
-            merge_locks(&mut locks);
-            let txn = TxnId { coordinator: self.shard_id, number };
-            let part = Part { txn, locks, whole_shard: false, work: Work::Fetch { keys } };
-            outbox.ordered.push((shard, Message::Part(Box::new(part))));
+        for share in &mut shares {
+            merge_locks(&mut share.locks);
         }
+        self.begin(session, row, OwnedArgs::from(args), Kind::Gather { keys }, shares, outbox);
     }
 
     /// Runs a gathered command on what was fetched. Returns its reply and what it left at each

@@ -12,12 +12,10 @@ use super::shared::Settings;
 use crate::commands::{ClientFilter, Row};
 use crate::session::Session;
 use crate::store::{Db, ScanCursor, ShardStats, UnixMs};
-use crate::txn::{Message, Part, TxnId, Work};
+use crate::txn::Work;
 
-use super::coordinate::{Kind, Transaction};
-use super::dispatch::reply_later;
+use super::coordinate::{Kind, Share};
 use crate::protocol::args::OwnedArgs;
-use crate::session::Stall;
 
 /// What each core is asked to do.
 #[derive(Clone, Debug)]
@@ -100,28 +98,14 @@ impl Core {
         finish: Finish,
         outbox: &mut Outbox,
     ) {
-        let reply = reply_later(session);
-        let version = session.client.version;
-        session.stall.insert(Stall::TRANSACTION);
-        let shards = 0..self.shard_count;
-        let number = self.start(Transaction::new(
-            reply,
-            row,
-            OwnedArgs::default(),
-            session.client.db,
-            version,
-            Kind::Task(finish),
-            shards.map(|shard| (shard, false)).collect(),
-        ));
-        for shard in 0..self.shard_count {
-            let part = Part {
-                txn: TxnId { coordinator: self.shard_id, number },
-                locks: Vec::new(),
-                whole_shard: false,
-                work: Work::Task(Box::new(task.clone())),
-            };
-            outbox.messages.push((shard, Message::Part(Box::new(part))));
-        }
+        let share = |shard| Share {
+            shard,
+            locks: Vec::new(),
+            whole_shard: false,
+            work: Work::Task(Box::new(task.clone())),
+        };
+        let shares = (0..self.shard_count).map(share).collect();
+        self.begin(session, row, OwnedArgs::default(), Kind::Task(finish), shares, outbox);
     }
 }
 

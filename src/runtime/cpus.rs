@@ -44,12 +44,6 @@ fn choose(
         ShardCount::Auto => usable.len(),
         ShardCount::Fixed(count) => usize::from(count),
     };
-    if count > usable.len() {
-        tracing::warn!(
-            "{count} shards on {} cores: shards that share a core slow each other down",
-            usable.len()
-        );
-    }
     Ok((0..count).map(|shard| usable[shard % usable.len()]).collect())
 }
 

@@ -10,30 +10,26 @@ const RESERVED: u64 = 32;
 const RESERVED_PER_CORE: u64 = 32;
 
 /// Raises the limit on open files to what `maxclients` needs, or lowers `maxclients` to what the
-/// limit allows, and says so.
-pub fn fit_open_files(config: &mut Config, cores: usize) {
+/// limit allows; the latter is worth a warning.
+pub fn fit_open_files(config: &mut Config, cores: usize) -> Option<String> {
     let reserved = RESERVED + RESERVED_PER_CORE * cores as u64;
     let wanted = u64::from(config.maxclients) + reserved;
-    let Ok((soft, hard)) = open_files() else { return };
-    if soft >= wanted {
-        return;
-    }
-    if set_open_files(wanted, hard.max(wanted)).is_ok() {
-        tracing::info!("Raised the limit on open files to {wanted} (it was {soft})");
-        return;
+    let (soft, hard) = open_files().ok()?;
+    if soft >= wanted || set_open_files(wanted, hard.max(wanted)).is_ok() {
+        return None;
     }
     // Only a privileged process may raise the hard limit.
-    if soft < hard && set_open_files(hard, hard).is_err() {
-        tracing::warn!("Cannot raise the limit on open files above {soft}");
-    }
-    let limit = open_files().map_or(soft, |(soft, _)| soft);
-    let possible = clients_within(limit, reserved);
-    tracing::warn!(
-        "maxclients {} needs {wanted} open files, but the limit is {limit}: maxclients is now \
-         {possible}. Raise the limit with ulimit -n, or LimitNOFILE= in the service",
+    let limit = match set_open_files(hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    };
+    let requested = config.maxclients;
+    config.maxclients = clients_within(limit, reserved);
+    Some(format!(
+        "maxclients {requested} needs {wanted} open files, but the limit is {limit}: maxclients is \
+         now {}. Raise the limit with ulimit -n, or LimitNOFILE= in the service",
         config.maxclients
-    );
-    config.maxclients = possible;
+    ))
 }
 
 fn clients_within(limit: u64, reserved: u64) -> u32 {

@@ -66,7 +66,8 @@ pub fn start(level: LogLevel, logfile: Option<&Path>) -> Result<(), StartupError
             })?)
         }
     };
-    let layer = tracing_subscriber::fmt::layer().event_format(Line).with_writer(sink);
+    let layer =
+        tracing_subscriber::fmt::layer().event_format(Line).with_ansi(false).with_writer(sink);
     let subscriber = Registry::default().with(layer.with_filter(ByLevel));
     // Fails only if there is one already, as in tests.
     let _ = tracing::subscriber::set_global_default(subscriber);

@@ -51,20 +51,10 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
     prepare_process()?;
     kernel::check()?;
     let cpus = cpus::place(&config)?;
-    limits::fit_open_files(&mut config, cpus.len());
-    tracing::info!(
-        "Ringwell {} (compatible with Redis 7.2), pid {}, port {}, {} shards",
-        env!("CARGO_PKG_VERSION"),
-        std::process::id(),
-        config.port,
-        cpus.len()
-    );
-    if source.file.is_none() {
-        tracing::info!("No configuration file; ringwell FILE starts with one");
-    }
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    warn_of_short_backlog(&config);
+    let few_files = limits::fit_open_files(&mut config, cpus.len());
     let mut listeners = listener::listen(&config, cpus.len())?;
+    announce(&config, &source, &cpus);
+    few_files.iter().for_each(|warning| tracing::warn!("{warning}"));
 
     let failed = |what: &str, error: std::io::Error| StartupError::new(format!("{what}: {error}"));
     let machine = Machine::new(&source, std::mem::take(&mut listeners.tcp));
@@ -219,6 +209,31 @@ fn prepare_process() -> Result<(), StartupError> {
         std::process::abort();
     }));
     Ok(())
+}
+
+/// Says what starts and what is odd about it; a start that fails before says one line only.
+fn announce(config: &Config, source: &Source, cpus: &[usize]) {
+    tracing::info!(
+        "Ringwell {} (compatible with Redis 7.2), pid {}, port {}, {} shards on cores {cpus:?}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id(),
+        config.port,
+        cpus.len()
+    );
+    match &source.file {
+        Some(file) => tracing::info!("Configuration file {}", file.display()),
+        None => tracing::info!("No configuration file; to start with one: ringwell FILE"),
+    }
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let distinct: std::collections::HashSet<_> = cpus.iter().collect();
+    if distinct.len() < cpus.len() {
+        tracing::warn!(
+            "{} shards on {} cores: shards that share a core slow each other down",
+            cpus.len(),
+            distinct.len()
+        );
+    }
+    warn_of_short_backlog(config);
 }
 
 fn warn_of_short_backlog(config: &Config) {

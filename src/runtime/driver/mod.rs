@@ -153,9 +153,6 @@ pub struct Driver<C> {
     refusals: accept::RefusalLog,
     /// When the ring's timer fires, if it is set.
     timer_at_us: Option<u64>,
-    /// A send of this pass has something waiting behind it, so the next pass must not sleep: a
-    /// send that succeeds at once is only noticed in the pass behind it.
-    sent_is_awaited: bool,
     /// Cores that parcels were put for in this pass.
     to_wake: Vec<ShardId>,
     stop: Option<drain::Drain>,
@@ -212,7 +209,6 @@ impl<C: Core> Driver<C> {
             ended: Vec::new(),
             refusals: accept::RefusalLog::default(),
             timer_at_us: None,
-            sent_is_awaited: false,
             to_wake: Vec::new(),
             stop: None,
             tally: Tally::default(),
@@ -243,8 +239,7 @@ impl<C: Core> Driver<C> {
             self.set_timer();
             self.publish();
             // Whatever is still to be told to the engine must not wait for something to happen.
-            let awaited = std::mem::take(&mut self.sent_is_awaited);
-            idle = self.gone.is_empty() && self.outbox.is_empty() && !awaited;
+            idle = self.gone.is_empty() && self.outbox.is_empty();
         }
         self.say_goodbye();
         Ok(())

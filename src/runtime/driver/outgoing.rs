@@ -7,9 +7,9 @@ use crate::engine::{ConnControl, ConnId, Effect, ShardId};
 use crate::runtime::control::Request;
 use crate::runtime::inbox::Parcel;
 use crate::runtime::linger::LINGER_BYTES_MAX;
-use crate::runtime::ring::Key;
+use crate::runtime::ring::{Key, Report};
 
-/// Far below what an engine lets a client leave unsent, and far above what a pass usually sends.
+/// Output from so many bytes on may be what an engine waits for before it reads on.
 const LARGE_OUTPUT_BYTES: usize = 64 * 1024;
 
 impl<C: Core> Driver<C> {
@@ -102,7 +102,6 @@ impl<C: Core> Driver<C> {
                 && let Role::Served { more, .. } = &mut self.roles[conn.index as usize]
             {
                 *more = true;
-                self.sent_is_awaited = true;
             }
             return;
         }
@@ -110,9 +109,11 @@ impl<C: Core> Driver<C> {
         let mut buffer = self.ring.spare_buffer();
         self.core.take_output(conn, &mut buffer);
         if !buffer.is_empty() {
-            // The engine may wait for room in a client's output before it goes on.
-            self.sent_is_awaited |= closing != Closing::No || buffer.len() >= LARGE_OUTPUT_BYTES;
-            self.ring.send(key, buffer);
+            // To close, or to read on from a client that had too much unsent, waits for the end
+            // of this send; nothing else does.
+            let waited_for = closing != Closing::No || buffer.len() >= LARGE_OUTPUT_BYTES;
+            let report = if waited_for { Report::Soon } else { Report::Whenever };
+            self.ring.send(key, buffer, report);
             return;
         }
         self.ring.recycle(buffer);

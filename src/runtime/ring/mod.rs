@@ -19,7 +19,8 @@
 //! fails or stays short (`SKIP_SUCCESS`). Such a send is decided before `io_uring_enter` returns,
 //! so no completion by then means that the kernel has taken every byte. That also lets the same
 //! call submit the sends of a pass and sleep until the next request: completions of sends would
-//! wake it at once. What does not fit into the socket is sent again with a send that waits, and
+//! wake it at once. The price is that the owner learns of such a send only when the ring wakes up
+//! next; where something waits for it ([`Report::Soon`]) the completion is asked for. What does not fit into the socket is sent again with a send that waits, and
 //! whose completion always arrives.
 //!
 //! # Invariants
@@ -49,6 +50,7 @@ use buffers::BufferRing;
 pub use buffers::Chunk;
 use connections::{Receive, SendState, Slots};
 use queue::Queue;
+pub use send::Report;
 pub use token::Key;
 use token::{Operation, Token};
 

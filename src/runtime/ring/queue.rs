@@ -156,11 +156,14 @@ impl Queue {
         self.push(opcode::RecvMulti::new(Fd(fd), GROUP).build(), token);
     }
 
-    /// Sends without waiting; a completion comes only if not all of `output` was taken.
-    pub fn try_send(&mut self, fd: RawFd, output: &[u8], token: Token) {
+    /// Sends without waiting. If `silent`, a completion comes only if not all of `output` was taken.
+    pub fn try_send(&mut self, fd: RawFd, output: &[u8], silent: bool, token: Token) {
         // `WAITALL` makes a short send count as a failure, which is what posts its completion.
         let flags = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
-        let entry = send(fd, output, flags).flags(squeue::Flags::SKIP_SUCCESS);
+        let mut entry = send(fd, output, flags);
+        if silent {
+            entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+        }
         self.push(entry, token);
     }
 

@@ -6,26 +6,33 @@ use super::connections::SendState;
 use super::token::{Operation, Token};
 use super::{Completion, Key, Ring};
 
+/// How urgently the owner wants to know that its output is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// As soon as the ring wakes up for another reason. Costs nothing.
+    Whenever,
+    /// Something waits for it: it ends the sleep. Costs a completion, and a pass.
+    Soon,
+}
+
 impl Ring {
     /// Whether [`Ring::send`] would be accepted: open, and no earlier output on its way.
     pub fn can_send(&self, key: Key) -> bool {
         self.slots.open(key).is_some_and(|slot| slot.send == SendState::Idle)
     }
 
-    /// Sends all of `output`, then reports [`Completion::Sent`] with its length. The ring keeps
-    /// the buffer until then, and recycles it. Nothing is sent if [`Ring::can_send`] is false.
-    pub fn send(&mut self, key: Key, output: Vec<u8>) {
+    /// Sends all of `output`, then reports [`Completion::Sent`] with its length: see [`Report`] for
+    /// when. The ring keeps the buffer until then, and recycles it. Nothing is sent if
+    /// [`Ring::can_send`] is false.
+    pub fn send(&mut self, key: Key, output: Vec<u8>, report: Report) {
         debug_assert!(self.can_send(key) && !output.is_empty());
         match self.slots.open_mut(key) {
             Some(slot) if slot.send == SendState::Idle && !output.is_empty() => {
                 slot.output = output;
                 slot.sent = 0;
                 slot.send = SendState::Trying;
-                self.queue.try_send(
-                    slot.fd,
-                    &slot.output,
-                    Token { operation: Operation::Send, key },
-                );
+                let token = Token { operation: Operation::Send, key };
+                self.queue.try_send(slot.fd, &slot.output, report == Report::Whenever, token);
                 self.started.push(key);
             }
             _ => self.recycle(output),

@@ -90,7 +90,7 @@ fn bytes_in_and_bytes_out() {
             Completion::Received { key, chunk } => {
                 received.extend_from_slice(bytes);
                 ring.give_back(chunk);
-                ring.send(key, b"pong!".to_vec());
+                ring.send(key, b"pong!".to_vec(), Report::Whenever);
                 assert!(!ring.can_send(key), "one send at a time");
             }
             Completion::Sent { bytes, .. } => sent += bytes,
@@ -193,7 +193,7 @@ fn failed_sends_behind_a_full_completion_queue_are_not_taken_for_sent() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         set_send_buffer(&ours, 4096);
         let key = ring.insert(ours.into()).unwrap();
-        ring.send(key, output.clone());
+        ring.send(key, output.clone(), Report::Whenever);
         peers.push((key, theirs));
     }
     // One call that submits everything needs room for all of it.
@@ -219,13 +219,13 @@ fn a_send_that_blocks_goes_on_when_the_peer_reads() {
     set_send_buffer(&ours, 4096);
     let key = ring.insert(ours).unwrap();
     let output = pattern(2 << 20);
-    ring.send(key, output.clone());
+    ring.send(key, output.clone(), Report::Whenever);
     until_waiting(&mut ring, key);
 
     // Others are served meanwhile.
     let (other, mut other_theirs) = pair();
     let other = ring.insert(other).unwrap();
-    ring.send(other, b"hello".to_vec());
+    ring.send(other, b"hello".to_vec(), Report::Whenever);
     let mut sent = None;
     run(
         &mut ring,
@@ -258,13 +258,31 @@ fn a_send_that_blocks_goes_on_when_the_peer_reads() {
 }
 
 #[test]
+fn a_send_that_is_waited_for_ends_the_sleep() {
+    let mut ring = Ring::new(SMALL).unwrap();
+    let (ours, _theirs) = pair();
+    let key = ring.insert(ours).unwrap();
+    ring.send(key, b"hello".to_vec(), Report::Soon);
+    let before = Instant::now();
+    ring.wake_in(Duration::from_secs(10));
+    let mut sent = false;
+    while !sent {
+        ring.enter(true).unwrap();
+        while let Some(completion) = ring.next() {
+            sent |= matches!(completion, Completion::Sent { bytes: 5, .. });
+        }
+    }
+    assert!(before.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
 fn a_peer_that_resets_while_it_is_sent_to() {
     let mut ring = Ring::new(SMALL).unwrap();
     let (ours, theirs) = pair();
     set_send_buffer(&ours, 4096);
     let key = ring.insert(ours).unwrap();
     ring.receive(key);
-    ring.send(key, pattern(2 << 20));
+    ring.send(key, pattern(2 << 20), Report::Whenever);
     until_waiting(&mut ring, key);
     // Closing with unread bytes sends a reset.
     drop(theirs);
@@ -286,7 +304,7 @@ fn a_peer_that_resets_while_it_is_sent_to() {
     );
     assert!(failed && ended);
     // Sending on such a connection is an error, not a signal.
-    ring.send(key, b"more".to_vec());
+    ring.send(key, b"more".to_vec(), Report::Whenever);
     let mut failed = false;
     run(
         &mut ring,
@@ -305,7 +323,7 @@ fn a_slot_is_reused_only_when_the_kernel_has_let_go() {
     set_send_buffer(&ours, 4096);
     let old = ring.insert(ours).unwrap();
     ring.receive(old);
-    ring.send(old, pattern(2 << 20));
+    ring.send(old, pattern(2 << 20), Report::Whenever);
     until_waiting(&mut ring, old);
     let output = ring.slots.open(old).unwrap().output.as_ptr();
 
@@ -338,7 +356,7 @@ fn closing_in_the_pass_of_a_send_keeps_its_buffer() {
     let mut ring = Ring::new(SMALL).unwrap();
     let (ours, mut theirs) = pair();
     let key = ring.insert(ours).unwrap();
-    ring.send(key, b"last words".to_vec());
+    ring.send(key, b"last words".to_vec(), Report::Whenever);
     ring.close(key);
     assert_eq!(ring.connections(), 1, "the send has not even been submitted");
     run(
@@ -505,7 +523,7 @@ fn dropping_a_ring_takes_its_operations_back() {
     let mut ring = Ring::new(SMALL).unwrap();
     let key = ring.insert(ours).unwrap();
     ring.receive(key);
-    ring.send(key, pattern(2 << 20));
+    ring.send(key, pattern(2 << 20), Report::Whenever);
     until_waiting(&mut ring, key);
     let started = Instant::now();
     drop(ring);
