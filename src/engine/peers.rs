@@ -13,12 +13,18 @@ use crate::txn::{Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, R
 
 /// Buffers kept per peer for the next batches.
 const SPARES_MAX: usize = 4;
+/// Answers that have so many bytes are sent as they are; what follows goes into another buffer.
+/// Buffers of about one size can be used again, by whichever side.
+const REPLIES_BYTES_FULL: usize = 128 * 1024;
+const SPARE_BYTES_MAX: usize = 2 * REPLIES_BYTES_FULL;
 
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "batches travel in their boxes")]
 struct Link {
     requests: Box<Batch>,
     replies: Box<Replies>,
+    /// Answers of this pass before those, in order.
+    full_replies: Vec<Box<Replies>>,
     /// Batches of ours that came back, and answers' buffers of the peer's to be sent home.
     spare_requests: Vec<Box<Batch>>,
     spare_replies: Vec<Box<Replies>>,
@@ -88,7 +94,12 @@ impl Core {
         self.run_handler(request.row, args, db, request.version, &mut replies.bytes);
         let len = (replies.bytes.len() - before) as u32;
         replies.replies.push(RemoteReply { conn: request.conn, sequence: request.sequence, len });
-        self.peers.links[from].replies = replies;
+        let link = &mut self.peers.links[from];
+        if replies.bytes.len() >= REPLIES_BYTES_FULL {
+            link.full_replies.push(replies);
+            replies = link.spare_replies.pop().unwrap_or_default();
+        }
+        link.replies = replies;
     }
 
     /// Runs a command on this shard and appends its reply.
@@ -130,11 +141,14 @@ impl Core {
     /// Hands the batches of this pass to the runtime.
     pub fn flush_peers(&mut self, outbox: &mut Outbox) {
         self.peers.passes += 1;
-        if self.shard_count == 1 && self.peers.links[0].replies.replies.is_empty() {
+        if self.shard_count == 1 {
             return;
         }
         for (shard, link) in self.peers.links.iter_mut().enumerate() {
             // Answers first: whoever waits for them has waited longest.
+            for full in link.full_replies.drain(..) {
+                outbox.messages.push((shard, Message::Replies(full)));
+            }
             if !link.replies.replies.is_empty() {
                 let next = link.spare_replies.pop().unwrap_or_default();
                 let replies = std::mem::replace(&mut link.replies, next);
@@ -182,7 +196,7 @@ pub(super) fn lock_mode(row: &Row) -> LockMode {
 
 /// Keeps a buffer for later unless there are enough, or it has become too large to keep.
 fn keep_spare<T: Spare>(spares: &mut Vec<Box<T>>, spare: Box<T>) {
-    if spares.len() < SPARES_MAX && spare.kept_bytes() <= 256 * 1024 {
+    if spares.len() < SPARES_MAX && spare.kept_bytes() <= SPARE_BYTES_MAX {
         spares.push(spare);
     }
 }

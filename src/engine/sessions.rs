@@ -7,11 +7,8 @@ use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError, Reply};
 use crate::protocol::{Args, Span};
 use crate::session::{Session, Stall};
 
-/// A client that leaves so many bytes unread, those included that it is expected to be sent, is
-/// not read from until it takes some.
+/// A client that leaves so many bytes unread is not read from until it takes some.
 const UNSENT_BYTES_MAX: usize = 1024 * 1024;
-/// Replies that one connection may await from other shards.
-const AWAITED_MAX: usize = 4096;
 /// What a client may have sent ahead before it has authenticated.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Commands that are decoded before the first of them runs.
@@ -271,7 +268,7 @@ fn stall_if_output_is_full(session: &mut Session) {
 
 #[inline]
 fn is_output_full(session: &Session) -> bool {
-    session.output.expected_bytes() > UNSENT_BYTES_MAX || session.output.awaited() >= AWAITED_MAX
+    session.output.unsent_bytes() > UNSENT_BYTES_MAX || session.output.awaits_enough()
 }
 
 /// Closes a connection whose buffers are over their limits.

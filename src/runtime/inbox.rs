@@ -193,7 +193,7 @@ mod tests {
     fn rings(inbox: &Inbox) -> u64 {
         let mut count = [0; 8];
         let mut bell = File::from(inbox.bell().try_clone_to_owned().unwrap());
-        match bell.read(&mut count) {
+        match bell.read_exact(&mut count) {
             Ok(_) => u64::from_ne_bytes(count),
             Err(_) => 0,
         }

@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 
+/// Bytes that the replies awaited from other shards may be expected to have.
+const AWAITED_BYTES_MAX: usize = 1024 * 1024;
+/// What a reply is expected to have before any has come, and at least.
+const EXPECTED_BYTES_FIRST: usize = 32 * 1024;
+const EXPECTED_BYTES_MIN: usize = 256;
 /// Bytes of an empty buffer that a connection may keep.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
-
-/// Before anything is known of a connection's replies: 64 of them come to a megabyte.
-const EXPECTED_REPLY_BYTES: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub struct Output {
@@ -26,8 +28,8 @@ pub struct Output {
     stored_bytes: usize,
     /// Handed to the runtime and not yet taken by the kernel.
     in_flight: usize,
-    /// What a reply of another shard may come to: the largest lately, falling with every other.
-    expected_reply_bytes: usize,
+    /// The size of the largest of the latest replies of other shards, decaying.
+    expected_bytes: usize,
 }
 
 impl Default for Output {
@@ -40,7 +42,7 @@ impl Default for Output {
             first_sequence: 0,
             stored_bytes: 0,
             in_flight: 0,
-            expected_reply_bytes: EXPECTED_REPLY_BYTES,
+            expected_bytes: EXPECTED_BYTES_FIRST,
         }
     }
 }
@@ -87,8 +89,8 @@ impl Output {
             return;
         };
         let reply = if slot.discard { &[] } else { reply };
-        let fallen = self.expected_reply_bytes - self.expected_reply_bytes / 8;
-        self.expected_reply_bytes = fallen.max(reply.len());
+        let decayed = self.expected_bytes - self.expected_bytes / 32;
+        self.expected_bytes = decayed.max(reply.len()).max(EXPECTED_BYTES_MIN);
         if index > 0 {
             slot.stored = Some(reply.to_vec());
             self.stored_bytes += reply.len();
@@ -123,6 +125,13 @@ impl Output {
         self.slots.len()
     }
 
+    /// Whether so many replies are awaited that more of their size could take too much memory: other
+    /// shards answer all at once, however slowly the client reads.
+    #[inline]
+    pub fn awaits_enough(&self) -> bool {
+        self.slots.len() * self.expected_bytes >= AWAITED_BYTES_MAX
+    }
+
     #[inline]
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -134,14 +143,6 @@ impl Output {
         self.ready.len() + self.staged.len() - self.staged_start
             + self.stored_bytes
             + self.in_flight
-    }
-
-    /// All bytes that the client has not been sent, and what the awaited replies may add to them:
-    /// other shards answer whether or not the client reads.
-    #[inline]
-    pub fn expected_bytes(&self) -> usize {
-        self.unsent_bytes()
-            .saturating_add(self.slots.len().saturating_mul(self.expected_reply_bytes))
     }
 
     /// Moves what is ready into `buffer`, which must be empty; its memory is used again.
@@ -177,6 +178,23 @@ mod tests {
     }
 
     #[test]
+    fn fewer_large_replies_are_awaited_than_small_ones() {
+        let mut output = Output::default();
+        let mut awaited_at_most = |reply: &[u8]| {
+            for _ in 0..10_000 {
+                while !output.awaits_enough() {
+                    output.reserve(false);
+                }
+                output.fill(output.first_sequence, reply);
+            }
+            output.awaited() + 1
+        };
+        assert_eq!(awaited_at_most(b"+OK"), 4096);
+        assert_eq!(awaited_at_most(&[0; 100_000]), 11);
+        assert_eq!(awaited_at_most(b"+OK"), 4096);
+    }
+
+    #[test]
     fn replies_leave_in_the_order_of_the_requests() {
         let mut output = Output::default();
         local(&mut output, b"a");
@@ -197,25 +215,5 @@ mod tests {
         assert_eq!(ready(&mut output), b"h");
         output.sent(8);
         assert_eq!(output.unsent_bytes(), 0);
-    }
-    #[test]
-    fn large_replies_are_expected_again_for_a_while() {
-        let mut output = Output::default();
-        let expected = |output: &mut Output| {
-            let sequence = output.reserve(false);
-            let bytes = output.expected_bytes() - output.unsent_bytes();
-            (sequence, bytes)
-        };
-        let (sequence, at_first) = expected(&mut output);
-        assert!(at_first >= 1024);
-        output.fill(sequence, &[b'x'; 1_000_000]);
-        let (sequence, after_a_large_one) = expected(&mut output);
-        assert_eq!(after_a_large_one, 1_000_000);
-        output.fill(sequence, b"+OK");
-        for _ in 0..200 {
-            let (sequence, _) = expected(&mut output);
-            output.fill(sequence, b"+OK");
-        }
-        assert!(expected(&mut output).1 < 16);
     }
 }

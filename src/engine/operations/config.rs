@@ -34,6 +34,7 @@ pub(super) fn set(asked: &mut Asked<'_>, pairs: Args<'_>) -> Outcome {
         let config = newest.config.with_changes(&pairs, local);
         let config = config.map_err(|error| CommandError::text(format!("ERR {error}")))?;
         *newest = Arc::new(Settings::new(newest.version + 1, Arc::new(config)));
+        shared.host.apply(&newest.config);
         Arc::clone(&newest)
     };
     asked.every_core(&Task::ApplySettings(settings), Finish::Ok);

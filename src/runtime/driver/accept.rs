@@ -33,6 +33,7 @@ impl<C: Core> Driver<C> {
             self.refuse(accepted, &text);
             return;
         }
+        self.refusals.shortage = false;
         add(&self.counters().connections_received, 1);
         let target = self.least_loaded();
         // Counted before it arrives there, so that the next decision knows of it.
@@ -109,7 +110,9 @@ impl<C: Core> Driver<C> {
     /// No error ends accepting: a connection that is gone concerns nobody, and a shortage passes.
     pub(super) fn accept_failed(&mut self, listener: u32, error: &io::Error) {
         if is_shortage(error) {
-            tracing::warn!("cannot accept connections for now: {error}");
+            if !std::mem::replace(&mut self.refusals.shortage, true) {
+                tracing::warn!("cannot accept connections for now: {error}");
+            }
             self.accept_again.push((listener, self.now.monotonic_us + BACK_OFF_US));
         } else if matches!(error.raw_os_error(), Some(libc::EBADF | libc::EINVAL)) {
             tracing::error!("listening has ended: {error}");
@@ -136,6 +139,8 @@ impl<C: Core> Driver<C> {
 pub(super) struct RefusalLog {
     logged_us: Option<u64>,
     suppressed: u64,
+    /// Descriptors or memory have run out, which was logged; nothing was accepted since.
+    shortage: bool,
 }
 
 /// At least this long between two lines.
