@@ -270,10 +270,11 @@ fn resets_in_the_middle() {
         }
     }
     assert_eq!(clients[0].run("PING").text(), "PONG");
-    // Nothing that they had under way is in the way of others.
+    // What they had under way goes on, maybe for a while, but is in nobody's way.
     for key in 0..200 {
         assert_eq!(clients[1].run(&format!("SET k{key} w")), Value::ok());
-        assert_eq!(clients[0].run(&format!("GET k{key}")), Value::bulk("w"));
+        let value = clients[0].run(&format!("GET k{key}")).text();
+        assert!(value == "v" || value == "w", "{value}");
     }
     wait_for("the others to be forgotten", || {
         clients[0].run("CLIENT LIST").text().lines().count() == 2
