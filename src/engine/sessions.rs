@@ -217,9 +217,7 @@ fn run_ahead(
             break;
         }
         last = Some(index);
-        if is_output_full(session) {
-            session.stall.insert(Stall::OUTPUT);
-        }
+        stall_if_output_is_full(session);
         if !session.stall.is_empty() {
             break;
         }
@@ -238,6 +236,7 @@ fn run_other(
         Ok(Decoded::Inline { consumed }) => {
             let args = session.decoder.take_inline();
             let flow = dispatch::execute(core, session, args.as_args(), outbox);
+            stall_if_output_is_full(session);
             flow.is_continue().then_some(consumed)
         }
         Ok(Decoded::Nothing { consumed }) => Some(consumed),
@@ -257,6 +256,14 @@ fn protocol_error(session: &mut Session, error: ProtocolError) {
     session.output.wrote(before);
     tracing::debug!(client = session.client.id, %error, "protocol error");
     close_after_output(session);
+}
+
+/// To be called behind every command, or a client that does not read could go on asking.
+#[inline]
+fn stall_if_output_is_full(session: &mut Session) {
+    if is_output_full(session) {
+        session.stall.insert(Stall::OUTPUT);
+    }
 }
 
 #[inline]

@@ -156,8 +156,11 @@ fn refusal(args: &[&str]) -> (Option<i32>, String) {
 fn assert_refusal(args: &[&str], words: &[&str]) {
     let (code, said) = refusal(args);
     assert!(code.is_some_and(|code| code != 0), "{args:?}: {code:?}\n{said}");
-    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    // What it had logged before is not about the refusal.
+    let is_logged = |line: &&str| line.contains(":M ");
+    let lines: Vec<&str> = said.lines().filter(|line| !is_logged(line)).collect();
     assert_eq!(lines.len(), 1, "{args:?} was refused in other than one line:\n{said}");
+    assert!(said.ends_with(&format!("{}\n", lines[0])), "something follows:\n{said}");
     for word in words {
         assert!(said.contains(word), "{args:?}: {word:?} is not in {said:?}");
     }

@@ -231,7 +231,11 @@ fn bulk(
             if input.len().saturating_sub(position) > LINE_BYTES_MAX {
                 return Err(ProtocolError::TooBigBulkCount);
             }
-            return Ok(None);
+            // The line may end where its type should stand.
+            return match input.get(position..) {
+                Some([b'\r', _, ..]) => Err(ProtocolError::ExpectedBulk { got: b'\r' }),
+                _ => Ok(None),
+            };
         }
         Header::Invalid => {
             return Err(match input[position] {
