@@ -35,7 +35,8 @@ impl Rig {
     fn new() -> Self {
         let config = Arc::new(Config::default());
         let shared = Shared::new(1, config, Box::new(NoHost), 0, "0".repeat(40));
-        let setup = EngineSetup { shard: 0, shards: 1, shared: Arc::new(shared), seed: 1 };
+        let setup =
+            EngineSetup { shard: 0, shards: 1, shared: Arc::new(shared), seed: 1, stopwatch: || 0 };
         let mut rig =
             Rig { engine: Engine::new(setup), outbox: Outbox::default(), buffer: Vec::new() };
         let origin = ClientOrigin {

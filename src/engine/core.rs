@@ -54,6 +54,8 @@ pub(super) struct EngineStats {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CommandStats {
     pub calls: u64,
+    /// Spent in the handler: measured for slow commands, estimated from samples for fast ones.
+    pub nanos: u64,
     /// Refused before the handler ran.
     pub rejected: u64,
     /// The handler answered with an error.
@@ -72,6 +74,7 @@ pub(super) struct Core {
     pub locks: Locks,
     pub peers: Peers,
     pub now: Now,
+    pub stopwatch: fn() -> u64,
     pub transactions: HashMap<u64, Transaction>,
     pub next_txn: u64,
     /// Effects under way, by ticket: the transaction that waits for each.
@@ -112,6 +115,7 @@ impl Core {
             locks: Locks::default(),
             peers: Peers::new(setup.shards),
             now: Now::default(),
+            stopwatch: setup.stopwatch,
             transactions: HashMap::new(),
             next_txn: 0,
             effects: HashMap::new(),

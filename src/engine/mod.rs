@@ -41,6 +41,8 @@ pub struct EngineSetup {
     pub shared: Arc<Shared>,
     /// Unpredictable to clients; keys the hash tables and chooses at random.
     pub seed: u64,
+    /// Nanoseconds since any moment, to time handlers with; the simulator's stands still.
+    pub stopwatch: fn() -> u64,
 }
 
 /// One core's state machine. See [`Event`] and [`Outbox`] for how it is driven.

@@ -1,5 +1,6 @@
 //! Clocks, read once per pass.
 
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::engine::Now;
@@ -32,6 +33,12 @@ impl Clock {
         }
         Now { unix_ms: (monotonic_us + self.unix_offset_us) / 1000, monotonic_us }
     }
+}
+
+/// Nanoseconds since the first call in this process.
+pub fn monotonic_ns() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Microseconds since the Unix epoch.

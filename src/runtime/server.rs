@@ -133,6 +133,7 @@ impl Plan {
                 shards: process.post.cores(),
                 shared: Arc::clone(&process.shared),
                 seed,
+                stopwatch: crate::runtime::clock::monotonic_ns,
             };
             let (engine, clock) = (Engine::new(setup), Clock::new(started));
             let process = Arc::clone(&process);

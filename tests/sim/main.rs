@@ -32,7 +32,7 @@ fn for_each_seed(default: u64, run: fn(u64)) {
 /// One client's pipeline gets the same replies from four shards as from one.
 #[test]
 fn one_client_cannot_tell_how_many_shards_there_are() {
-    for_each_seed(1_000, |seed| {
+    for_each_seed(500, |seed| {
         let mut rng = Rng::new(seed);
         let commands: Vec<Vec<u8>> = (0..120).map(|_| history::random_command(&mut rng)).collect();
         let replies = |shards: usize| {
@@ -53,7 +53,7 @@ fn one_client_cannot_tell_how_many_shards_there_are() {
 /// MSET writes the same value to all keys; no MGET ever sees two values, whatever runs between.
 #[test]
 fn nobody_sees_half_of_an_mset() {
-    for_each_seed(1_000, |seed| {
+    for_each_seed(500, |seed| {
         let mut world = World::new(4, seed);
         let mut rng = Rng::new(seed);
         let keys = ["a", "b", "c", "d", "e"];
@@ -83,7 +83,7 @@ fn nobody_sees_half_of_an_mset() {
 /// A client that vanishes in the middle leaves nothing locked: the others go on.
 #[test]
 fn clients_that_vanish_leave_no_locks() {
-    for_each_seed(1_000, |seed| {
+    for_each_seed(500, |seed| {
         let mut world = World::new(3, seed);
         let keys = ["a", "b", "c", "d", "e"];
         world.preload(&keys, "0");
@@ -108,7 +108,7 @@ fn clients_that_vanish_leave_no_locks() {
 /// Single-key commands of many clients on shared keys add up: nothing is lost or run twice.
 #[test]
 fn increments_add_up() {
-    for_each_seed(1_000, |seed| {
+    for_each_seed(500, |seed| {
         let mut world = World::new(4, seed);
         let mut rng = Rng::new(seed);
         let mut model = Model::default();

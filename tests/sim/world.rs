@@ -68,7 +68,8 @@ impl World {
         let shared = Shared::new(shards, config, Box::new(NoHost), 0, "0".repeat(40));
         let shared = Arc::new(shared);
         let cores = (0..shards).map(|shard| {
-            let setup = EngineSetup { shard, shards, shared: Arc::clone(&shared), seed };
+            let setup =
+                EngineSetup { shard, shards, shared: Arc::clone(&shared), seed, stopwatch: || 0 };
             Core { engine: Engine::new(setup), inbox: VecDeque::new() }
         });
         let now = Now { unix_ms: 1_700_000_000_000, monotonic_us: 1 };

@@ -157,7 +157,8 @@ mod tests {
         let config = Arc::new(Config::default());
         let run_id = "0123456789".repeat(4);
         let shared = Arc::new(Shared::new(1, config, Box::new(FixedHost), 1000, run_id));
-        let mut engine = Engine::new(EngineSetup { shard: 0, shards: 1, shared, seed: 1 });
+        let mut engine =
+            Engine::new(EngineSetup { shard: 0, shards: 1, shared, seed: 1, stopwatch: || 0 });
         engine.core.now = Now { unix_ms: 91_000, monotonic_us: 1 };
         engine
     }

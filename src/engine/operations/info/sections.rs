@@ -274,21 +274,26 @@ pub(super) fn cpu(facts: &Facts<'_>, fields: &mut Fields) {
     }
 }
 
-/// Commands that were called or refused. Times are not measured.
+/// Commands that were called or refused, and the time that their handlers took. Fast commands are
+/// timed now and then, so their times are estimates.
 pub(super) fn commandstats(facts: &Facts<'_>, fields: &mut Fields) {
     for row in facts.core.table.by_id() {
         let mut total = CommandStats::default();
         for stats in facts.reports.iter().filter_map(|core| core.by_command.get(row.id)) {
             total.calls += stats.calls;
+            total.nanos += stats.nanos;
             total.rejected += stats.rejected;
             total.failed += stats.failed;
         }
-        let CommandStats { calls, rejected, failed } = total;
+        let CommandStats { calls, nanos, rejected, failed } = total;
+        let usec = nanos / 1000;
+        let usec_per_call = nanos as f64 / 1000.0 / calls.max(1) as f64;
         if calls + rejected + failed > 0 {
             fields.add(
                 format_args!("cmdstat_{}", row.full_name),
                 format_args!(
-                    "calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},\
+                    "calls={calls},usec={usec},usec_per_call={usec_per_call:.2},\
+                     rejected_calls={rejected},\
                      failed_calls={failed}"
                 ),
             );
