@@ -95,11 +95,16 @@ impl Control {
         Ok((Control { receiver, handle: handle.clone() }, handle))
     }
 
-    /// Runs on the control executor until the process is to end.
+    /// Runs on the control executor until the process is to end. Calls `begin` once nothing more
+    /// can be missing.
     ///
     /// # Errors
     /// Signals or the doorbell cannot be watched.
-    pub async fn run(self, subject: Subject) -> glommio::Result<Ending, ()> {
+    pub async fn run(
+        self,
+        subject: Subject,
+        begin: impl FnOnce(&Subject),
+    ) -> glommio::Result<Ending, ()> {
         let signals = Signals::new(&SIGNALS)?;
         let handle = self.handle.clone();
         let watcher = glommio::spawn_local(async move {
@@ -108,6 +113,7 @@ impl Control {
             }
         });
         let bell = PollableFd::new(BellFd(self.handle.bell.fd().as_raw_fd()))?;
+        begin(&subject);
         let mut running = subject.post.cores();
         let mut stopping = false;
         let ending = loop {

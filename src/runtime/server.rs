@@ -167,15 +167,18 @@ impl Running {
                 return ExitCode::FAILURE;
             }
         };
-        for core in 0..subject.post.cores() {
-            subject.post.deliver(core, Parcel::Start);
-        }
-        for address in &listeners.addresses {
-            tracing::debug!("Listening on {address}");
-        }
-        tracing::info!("Ready to accept connections");
-        notify::tell(notify::READY);
-        let ending = executor.run(control.run(subject));
+        // Clients must not use up the descriptors that the control executor needs.
+        let begin = |subject: &Subject| {
+            for core in 0..subject.post.cores() {
+                subject.post.deliver(core, Parcel::Start);
+            }
+            for address in &listeners.addresses {
+                tracing::debug!("Listening on {address}");
+            }
+            tracing::info!("Ready to accept connections");
+            notify::tell(notify::READY);
+        };
+        let ending = executor.run(control.run(subject, begin));
         // Removes the unix socket's file, however the process ends.
         drop(listeners);
         match ending {
