@@ -517,6 +517,43 @@ fn a_doorbell_and_a_timer_end_the_sleep() {
 }
 
 #[test]
+fn one_ring_wakes_another() {
+    let (to_us, from_sleeper) = std::sync::mpsc::channel();
+    let sleeper = std::thread::spawn(move || {
+        let mut ring = Ring::new(SMALL).unwrap();
+        for _ in 0..3 {
+            to_us.send(ring.as_raw_fd()).unwrap();
+            let mut rung = false;
+            while !rung {
+                ring.enter(true).unwrap();
+                while let Some(completion) = ring.next() {
+                    assert!(matches!(completion, Completion::Doorbell), "{completion:?}");
+                    rung = true;
+                }
+            }
+        }
+        to_us.send(-1).unwrap();
+    });
+    let mut ring = Ring::new(SMALL).unwrap();
+    loop {
+        let peer = from_sleeper.recv_timeout(Duration::from_secs(10)).expect("it sleeps on");
+        if peer < 0 {
+            break;
+        }
+        ring.ring_peer(peer, 7);
+        ring.enter(false).unwrap();
+        assert!(ring.next().is_none(), "success is silent");
+    }
+    sleeper.join().unwrap();
+    // What is no ring cannot be rung, and says so.
+    let (not_a_ring, _theirs) = pair();
+    ring.ring_peer(not_a_ring.as_raw_fd(), 7);
+    ring.enter(false).unwrap();
+    let refused = ring.next();
+    assert!(matches!(refused, Some(Completion::NotRung { peer: 7 })), "{refused:?}");
+}
+
+#[test]
 fn dropping_a_ring_takes_its_operations_back() {
     let (ours, mut theirs) = pair();
     set_send_buffer(&ours, 4096);
