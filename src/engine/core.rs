@@ -1,5 +1,6 @@
 //! The state of one core that commands work on: everything but the sessions.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -92,6 +93,8 @@ pub(super) struct Core {
     /// Scratch for the decoder.
     pub spans: Vec<Span>,
     pub ahead: Vec<Ahead>,
+    /// Connections whose output is held back, and since which pass.
+    pub held: VecDeque<(ConnId, u64)>,
 }
 
 /// A reply slot of a connection.
@@ -132,6 +135,7 @@ impl Core {
             sampled_us: 0,
             spans: Vec::new(),
             ahead: Vec::new(),
+            held: VecDeque::new(),
         }
     }
 

@@ -54,6 +54,9 @@ pub struct Engine {
 /// How often an engine with periodic work wants a tick.
 const TICK_US: u64 = 100_000;
 
+/// For how many passes output may wait for the replies of other shards behind it.
+const HELD_PASSES_MAX: u64 = 8;
+
 impl Engine {
     pub fn new(setup: EngineSetup) -> Engine {
         Engine { sessions: Sessions::default(), core: Core::new(setup) }
@@ -96,6 +99,22 @@ impl Engine {
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         self.core.now = now;
         self.core.flush_peers(outbox);
+        self.let_go_of_output(HELD_PASSES_MAX, outbox);
+    }
+
+    /// Lists the connections whose output has been held back for so many passes.
+    fn let_go_of_output(&mut self, passes: u64, outbox: &mut Outbox) {
+        while let Some(&(conn, since)) = self.core.held.front() {
+            if self.core.peers.passes.saturating_sub(since) < passes {
+                return;
+            }
+            self.core.held.pop_front();
+            if let Some(session) = self.sessions.get_mut(conn)
+                && session.held
+            {
+                sessions::list_output(session, outbox);
+            }
+        }
     }
 
     /// Moves what may be sent into `buffer`, which must be empty; its memory is used again.
@@ -117,6 +136,7 @@ impl Engine {
     pub fn tick_in_us(&self, now: Now) -> Option<u64> {
         let core = &self.core;
         let periodic = core.sampler_wants_tick()
+            || !core.held.is_empty()
             || core.active_expire && core.shard.has_expiring()
             || core.pause.is_some()
             || !self.sessions.is_empty() && core.settings.config.timeout > 0
@@ -137,6 +157,7 @@ impl Engine {
     fn tick(&mut self, outbox: &mut Outbox) {
         self.core.last_tick_us = self.core.now.monotonic_us;
         self.core.sample();
+        self.let_go_of_output(0, outbox);
         self.core.sweep_expired();
         if self.core.pause.is_some_and(|pause| pause.until_us <= self.core.now.monotonic_us) {
             self.core.pause = None;

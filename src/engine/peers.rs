@@ -192,13 +192,19 @@ impl Engine {
         outbox: &mut Outbox,
     ) {
         let mut start = 0;
-        for reply in &replies.replies {
-            let end = start + reply.len as usize;
-            if let Some(session) = self.sessions.get_mut(reply.conn) {
-                session.output.fill(reply.sequence, &replies.bytes[start..end]);
+        // The replies to a pipeline stand together: its session is settled once.
+        for of_one in replies.replies.chunk_by(|a, b| a.conn == b.conn) {
+            let mut session = self.sessions.get_mut(of_one[0].conn);
+            for reply in of_one {
+                let end = start + reply.len as usize;
+                if let Some(session) = &mut session {
+                    session.output.fill(reply.sequence, &replies.bytes[start..end]);
+                }
+                start = end;
+            }
+            if let Some(session) = session {
                 settle(&mut self.core, session, outbox);
             }
-            start = end;
         }
         let link = &mut self.core.peers.links[from];
         if let Some(spare) = replies.spent.take() {

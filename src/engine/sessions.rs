@@ -13,6 +13,8 @@ const UNSENT_BYTES_MAX: usize = 1024 * 1024;
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Commands that are decoded before the first of them runs.
 const AHEAD_MAX: usize = 16;
+/// More output than this is sent without waiting for what comes behind it.
+const HELD_BYTES_MAX: usize = 16 * 1024;
 /// An empty input buffer may keep this much memory.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
@@ -106,9 +108,31 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
         }
     }
     if session.output.has_ready() && !session.listed {
-        session.listed = true;
-        outbox.output.push(session.conn);
+        if may_hold(session) {
+            if !session.held {
+                session.held = true;
+                core.held.push_back((session.conn, core.peers.passes));
+            }
+        } else {
+            list_output(session, outbox);
+        }
     }
+}
+
+/// Whether what is ready had better wait for the replies of other shards that come behind it: one
+/// send costs more than everything else about a small reply. It waits for a few passes at most, or
+/// until the next tick where there are none.
+fn may_hold(session: &Session) -> bool {
+    session.output.awaited() > 0
+        && session.stall.is_empty()
+        && session.output.ready_bytes() < HELD_BYTES_MAX
+}
+
+/// Puts the connection into the list of those with output.
+pub(super) fn list_output(session: &mut Session, outbox: &mut Outbox) {
+    session.listed = true;
+    session.held = false;
+    outbox.output.push(session.conn);
 }
 
 fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {

@@ -52,6 +52,11 @@ impl<'a> Args<'a> {
             .map(move |span| &bytes[span.start as usize..span.start as usize + span.len as usize])
     }
 
+    /// What the spans refer to; the arguments with whatever stands between them.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub fn spans(&self) -> &'a [Span] {
         self.spans
     }

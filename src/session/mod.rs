@@ -41,6 +41,8 @@ pub struct Session {
     pub close_when_answered: bool,
     /// Already in this pass's list of connections with output.
     pub listed: bool,
+    /// Its output waits for replies of other shards, to be sent together with them.
+    pub held: bool,
 }
 
 impl Session {
@@ -55,6 +57,7 @@ impl Session {
             reading_paused: false,
             close_when_answered: false,
             listed: false,
+            held: false,
         }
     }
 

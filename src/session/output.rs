@@ -137,6 +137,11 @@ impl Output {
         !self.ready.is_empty()
     }
 
+    #[inline]
+    pub fn ready_bytes(&self) -> usize {
+        self.ready.len()
+    }
+
     /// All bytes that the client has not been sent.
     #[inline]
     pub fn unsent_bytes(&self) -> usize {
