@@ -99,21 +99,22 @@ enum Sink {
     File(File),
 }
 
-/// One write per line, so that lines of several threads do not mix.
+/// One write per line, so that lines of several threads do not mix. A line that cannot be written
+/// (a full disk, a reader that has gone) is lost; there is nowhere else to say so.
 impl Write for &Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self {
-            Sink::Standard => io::stdout().lock().write_all(line)?,
-            Sink::File(file) => (&*file).write_all(line)?,
-        }
+        let _ = match self {
+            Sink::Standard => io::stdout().lock().write_all(line),
+            Sink::File(file) => (&*file).write_all(line),
+        };
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Sink::Standard => io::stdout().lock().flush(),
-            Sink::File(_) => Ok(()),
+        if let Sink::Standard = self {
+            let _ = io::stdout().lock().flush();
         }
+        Ok(())
     }
 }
 
