@@ -152,7 +152,8 @@ fn run_on_shard(
         }
     }
     let suppressed = suppress_reply(session);
-    let sequence = session.output.reserve(suppressed);
+    let bytes = args.iter().map(<[u8]>::len).sum();
+    let sequence = session.output.reserve(suppressed, bytes);
     let (db, version) = (session.client.db, session.client.version);
     let request = Request::new(row, session.conn, sequence, db, version);
     if here {
@@ -198,7 +199,8 @@ pub(super) fn reply_now(session: &mut Session, write: impl FnOnce(&mut Reply<'_>
 /// The reply slot of a command that is answered later.
 pub(super) fn reply_later(session: &mut Session) -> ConnReply {
     let suppressed = suppress_reply(session);
-    ConnReply { conn: session.conn, sequence: session.output.reserve(suppressed) }
+    // The session is stalled meanwhile, so there is nothing to bound.
+    ConnReply { conn: session.conn, sequence: session.output.reserve(suppressed, 0) }
 }
 
 /// Answers with an error from before the handler ran.
