@@ -142,6 +142,10 @@ fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
         return;
     }
     input.drain(..used);
+    if used > 0 && input.capacity() > KEPT_CAPACITY_MAX {
+        // What made the buffer so large has just run.
+        input.shrink_to(KEPT_CAPACITY_MAX);
+    }
     session.input = input;
 }
 

@@ -5,6 +5,7 @@
 //! `RINGWELL_SIM_SEEDS=5000 cargo test --test sim` runs more seeds, `RINGWELL_SIM_SEED=17` one.
 
 mod admin;
+mod bounds;
 mod history;
 mod world;
 

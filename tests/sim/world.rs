@@ -53,6 +53,8 @@ struct Client {
     received: Vec<u8>,
     paused: bool,
     open: bool,
+    /// Takes what the server sends; otherwise the kernel's buffers count as full.
+    reads: bool,
 }
 
 pub struct World {
@@ -93,6 +95,7 @@ impl World {
             received: Vec::new(),
             paused: false,
             open: true,
+            reads: true,
         });
         self.pass(core, |engine, now, outbox| {
             engine.handle(now, Event::Open { conn, origin }, outbox);
@@ -110,6 +113,11 @@ impl World {
 
     pub fn is_open(&self, client: usize) -> bool {
         self.clients[client].open
+    }
+
+    /// From now on nothing more can be sent to the client.
+    pub fn stop_reading(&mut self, client: usize) {
+        self.clients[client].reads = false;
     }
 
     pub fn send(&mut self, client: usize, bytes: &[u8]) {
@@ -182,6 +190,9 @@ impl World {
         }
         let mut resend = Outbox::default();
         for conn in outbox.output.drain(..) {
+            if !self.clients[conn.index as usize].reads {
+                continue;
+            }
             let mut bytes = Vec::new();
             let engine = &mut self.cores[core].engine;
             engine.take_output(conn, &mut bytes);
