@@ -15,17 +15,19 @@ use crate::txn::{Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, R
 const SAMPLED_CALLS: u64 = 32;
 /// Buffers kept per peer for the next batches.
 const SPARES_MAX: usize = 4;
-/// Answers that have so many bytes are sent as they are; what follows goes into another buffer.
-/// Buffers of about one size can be used again, by whichever side.
-const REPLIES_BYTES_FULL: usize = 128 * 1024;
-const SPARE_BYTES_MAX: usize = 2 * REPLIES_BYTES_FULL;
+/// Requests or answers that have so many bytes are sent as they are; what follows goes into another
+/// buffer. Buffers of about one size can be used again, by whichever side; and positions in a batch
+/// have 32 bits, one request with all that came before it in a pass could have more.
+const BATCH_BYTES_FULL: usize = 128 * 1024;
+const SPARE_BYTES_MAX: usize = 2 * BATCH_BYTES_FULL;
 
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "batches travel in their boxes")]
 struct Link {
     requests: Box<Batch>,
     replies: Box<Replies>,
-    /// Answers of this pass before those, in order.
+    /// Requests and answers of this pass before those, in order.
+    full_requests: Vec<Box<Batch>>,
     full_replies: Vec<Box<Replies>>,
     /// Batches of ours that came back, and answers' buffers of the peer's to be sent home.
     spare_requests: Vec<Box<Batch>>,
@@ -49,7 +51,12 @@ impl Core {
     /// Sends a command to the shard that owns its keys, at the end of this pass.
     #[inline]
     pub fn send_request(&mut self, shard: ShardId, request: Request, args: Args<'_>) {
-        self.peers.links[shard].requests.push(args, request);
+        let link = &mut self.peers.links[shard];
+        link.requests.push(args, request);
+        if link.requests.bytes.len() >= BATCH_BYTES_FULL {
+            let next = link.spare_requests.pop().unwrap_or_default();
+            link.full_requests.push(std::mem::replace(&mut link.requests, next));
+        }
     }
 
     /// Keeps a command of this core's own connection until the locks on its keys are gone.
@@ -94,10 +101,10 @@ impl Core {
         let before = replies.bytes.len();
         let db = usize::from(request.db);
         self.run_handler(request.row, args, db, request.version, &mut replies.bytes);
-        let len = (replies.bytes.len() - before) as u32;
+        let len = replies.bytes.len() - before;
         replies.replies.push(RemoteReply { conn: request.conn, sequence: request.sequence, len });
         let link = &mut self.peers.links[from];
-        if replies.bytes.len() >= REPLIES_BYTES_FULL {
+        if replies.bytes.len() >= BATCH_BYTES_FULL {
             link.full_replies.push(replies);
             replies = link.spare_replies.pop().unwrap_or_default();
         }
@@ -173,6 +180,9 @@ impl Core {
                 let replies = std::mem::replace(&mut link.replies, next);
                 outbox.messages.push((shard, Message::Replies(replies)));
             }
+            for full in link.full_requests.drain(..) {
+                outbox.messages.push((shard, Message::Requests(full)));
+            }
             if !link.requests.requests.is_empty() {
                 let next = link.spare_requests.pop().unwrap_or_default();
                 let mut requests = std::mem::replace(&mut link.requests, next);
@@ -196,7 +206,7 @@ impl Engine {
         for of_one in replies.replies.chunk_by(|a, b| a.conn == b.conn) {
             let mut session = self.sessions.get_mut(of_one[0].conn);
             for reply in of_one {
-                let end = start + reply.len as usize;
+                let end = start + reply.len;
                 if let Some(session) = &mut session {
                     session.output.fill(reply.sequence, &replies.bytes[start..end]);
                 }

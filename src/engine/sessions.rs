@@ -11,6 +11,9 @@ use crate::session::{Session, Stall};
 const UNSENT_BYTES_MAX: usize = 1024 * 1024;
 /// What a client may have sent ahead before it has authenticated.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1024 * 1024;
+/// However high `client-query-buffer-limit` is: arguments are found by 32-bit positions. What one
+/// receive adds has room above.
+const INPUT_BYTES_MAX: usize = u32::MAX as usize - (1 << 20);
 /// Commands that are decoded before the first of them runs.
 const AHEAD_MAX: usize = 16;
 /// More output than this is sent without waiting for what comes behind it.
@@ -302,7 +305,7 @@ fn is_output_full(session: &Session) -> bool {
 /// Closes a connection whose buffers are over their limits.
 fn check_limits(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
     let input_max = if session.client.authenticated {
-        core.settings.config.client_query_buffer_limit as usize
+        (core.settings.config.client_query_buffer_limit as usize).min(INPUT_BYTES_MAX)
     } else {
         UNAUTHENTICATED_INPUT_BYTES_MAX
     };

@@ -2,8 +2,8 @@
 
 use std::ops::Index;
 
-/// Where one argument lies in the bytes of its command. 32 bits suffice: `client-query-buffer-limit`
-/// keeps every buffer that a command is decoded from below 4 GiB.
+/// Where one argument lies in the bytes of its command. 32 bits suffice: sessions keep every buffer
+/// that a command is decoded from below 4 GiB, whatever `client-query-buffer-limit` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub start: u32,

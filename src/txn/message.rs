@@ -113,7 +113,8 @@ pub struct Replies {
 pub struct RemoteReply {
     pub conn: ConnId,
     pub sequence: u32,
-    pub len: u32,
+    /// Bytes.
+    pub len: usize,
 }
 
 impl Replies {
