@@ -55,6 +55,8 @@ struct Client {
     open: bool,
     /// Takes what the server sends; otherwise the kernel's buffers count as full.
     reads: bool,
+    /// Closed at once by the server.
+    dropped: bool,
 }
 
 pub struct World {
@@ -96,6 +98,7 @@ impl World {
             paused: false,
             open: true,
             reads: true,
+            dropped: false,
         });
         self.pass(core, |engine, now, outbox| {
             engine.handle(now, Event::Open { conn, origin }, outbox);
@@ -118,6 +121,15 @@ impl World {
     /// From now on nothing more can be sent to the client.
     pub fn stop_reading(&mut self, client: usize) {
         self.clients[client].reads = false;
+    }
+
+    /// Lets time go by, with a tick of every core at its end.
+    pub fn wait_ms(&mut self, millis: u64) {
+        self.now.monotonic_us += millis * 1000;
+        self.now.unix_ms += millis;
+        for core in 0..self.cores.len() {
+            self.pass(core, |engine, now, outbox| engine.handle(now, Event::Tick, outbox));
+        }
     }
 
     pub fn send(&mut self, client: usize, bytes: &[u8]) {
@@ -157,9 +169,24 @@ impl World {
             || self.clients.iter().any(|c| c.open && !c.paused && !c.outgoing.is_empty())
     }
 
-    /// One pass of one core: some of its inbox, some of its clients' bytes.
+    /// Passes of one core only.
+    pub fn run_only(&mut self, core: usize, passes: usize) {
+        for _ in 0..passes {
+            self.step_of(core);
+        }
+    }
+
+    pub fn was_dropped(&self, client: usize) -> bool {
+        self.clients[client].dropped
+    }
+
     fn step(&mut self) {
         let core = self.rng.below(self.cores.len());
+        self.step_of(core);
+    }
+
+    /// One pass of one core: some of its inbox, some of its clients' bytes.
+    fn step_of(&mut self, core: usize) {
         self.now.monotonic_us += 1 + self.rng.next() % 100;
         let messages = self.rng.below(self.cores[core].inbox.len() + 1);
         let messages: Vec<_> = self.cores[core].inbox.drain(..messages).collect();
@@ -205,6 +232,7 @@ impl World {
         self.cores[core].engine.end_pass(self.now, &mut resend);
         for (conn, control) in outbox.control.drain(..) {
             let client = &mut self.clients[conn.index as usize];
+            client.dropped |= control == ConnControl::CloseNow;
             match control {
                 ConnControl::PauseReading => client.paused = true,
                 ConnControl::ResumeReading => client.paused = false,
