@@ -16,7 +16,7 @@ use crate::access::{Decision, Password, Peer, Reason};
 use crate::commands::{CommandError, CommandTable, ReplyMode, Row, table};
 use crate::protocol::Span;
 use crate::protocol::resp::Version;
-use crate::session::{ClientState, OutputClass, Session};
+use crate::session::{ClientState, OutputClass, Session, Stall};
 use crate::store::{Entry, Shard};
 use crate::txn::{ConnId, Locks};
 
@@ -239,6 +239,7 @@ impl Core {
     /// Refuses a command before its handler runs.
     pub fn count_rejected(&mut self, row: &'static Row) {
         self.stats.by_command[row.id].rejected += 1;
+            && !session.stall.contains(Stall::PAUSED)
     }
 
     pub fn sampler_wants_tick(&self) -> bool {

@@ -81,6 +81,7 @@ impl Engine {
             Event::Sent { conn, bytes } => {
                 if let Some(session) = self.sessions.get_mut(conn) {
                     session.output.sent(bytes);
+                    session.client.active_us = now.monotonic_us;
                     sessions::settle(&mut self.core, session, outbox);
                 }
             }
