@@ -188,9 +188,11 @@ impl Engine {
     }
 }
 
-/// Ends a connection at once; what it had not been sent is lost.
+/// Ends a connection at once, even one that waits for its client to read the rest; what it had not
+/// been sent is lost.
 fn close_now(session: &mut Session, outbox: &mut Outbox) {
-    if !session.stall.contains(Stall::CLOSING) {
+    if !session.dropped {
+        session.dropped = true;
         session.stall.insert(Stall::CLOSING);
         outbox.control.push((session.conn, ConnControl::CloseNow));
     }

@@ -162,7 +162,7 @@ pub(in super::super) fn kill_clients(
 ) -> usize {
     let mut killed = 0;
     for session in engine.sessions.iter_mut() {
-        if matches(filter, session) && !session.is_closing() {
+        if matches(filter, session) && !session.dropped {
             close_now(session, outbox);
             killed += 1;
         }
