@@ -83,7 +83,7 @@ pub(super) fn prefetch(core: &Core, session: &Session, args: Args<'_>) {
 /// What holds for every command, checked from its row alone.
 #[inline]
 fn check(
-    core: &Core,
+    core: &mut Core,
     session: &Session,
     row: &'static Row,
     args: Args<'_>,
@@ -152,7 +152,7 @@ fn run_on_shard(
         }
     }
     let suppressed = suppress_reply(session);
-    let bytes = args.iter().map(<[u8]>::len).sum();
+    let bytes = args.bytes().len();
     let sequence = session.output.reserve(suppressed, bytes);
     let (db, version) = (session.client.db, session.client.version);
     let request = Request::new(row, session.conn, sequence, db, version);

@@ -101,6 +101,7 @@ impl Engine {
         self.core.now = now;
         self.core.flush_peers(outbox);
         self.let_go_of_output(HELD_PASSES_MAX, outbox);
+        self.core.publish_memory();
     }
 
     /// Lists the connections whose output has been held back for so many passes.

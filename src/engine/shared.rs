@@ -33,6 +33,8 @@ pub struct CoreCounters {
     pub connections_received: AtomicU64,
     /// Accepted here and handed to a core with fewer.
     pub connections_handed_over: AtomicU64,
+    /// Bytes that the shard holds; kept up only while `maxmemory` is set.
+    pub shard_memory: AtomicUsize,
     pub passes: AtomicU64,
     /// Times the core went to sleep in its ring.
     pub parks: AtomicU64,
