@@ -42,6 +42,27 @@ impl Context<'_> {
     }
 
     /// The longest string that may be stored, bytes.
+    /// Refuses databases that `databases` leaves out: SELECT could never reach them.
+    pub fn check_database(&self, index: usize) -> Result<(), CommandError> {
+        if index as u64 >= u64::from(self.config.databases) {
+            return Err(CommandError::text("ERR DB index is out of range"));
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on with a reply that repeats what a short request names again and again: it may
+    /// hold as much as one request may, and no more.
+    ///
+    /// # Errors
+    /// The reply has become longer than that.
+    #[inline]
+    pub fn check_reply(&self) -> Result<(), CommandError> {
+        if self.reply.position() > reply_bytes_max(self.config) {
+            return Err(CommandError::ReplyTooLong);
+        }
+        Ok(())
+    }
+
     pub fn string_bytes_max(&self) -> usize {
         usize::try_from(self.config.proto_max_bulk_len).unwrap_or(usize::MAX)
     }
