@@ -1,5 +1,6 @@
 //! What a handler works on: one shard, one database, one moment, one reply.
 
+use super::CommandError;
 use crate::config::Config;
 use crate::protocol::resp::Reply;
 use crate::store::{Db, Entry, Shard, UnixMs};
@@ -41,7 +42,6 @@ impl Context<'_> {
         self.db().get(key, self.now)
     }
 
-    /// The longest string that may be stored, bytes.
     /// Refuses databases that `databases` leaves out: SELECT could never reach them.
     pub fn check_database(&self, index: usize) -> Result<(), CommandError> {
         if index as u64 >= u64::from(self.config.databases) {
@@ -63,7 +63,14 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// The longest string that may be stored, bytes.
     pub fn string_bytes_max(&self) -> usize {
         usize::try_from(self.config.proto_max_bulk_len).unwrap_or(usize::MAX)
     }
+}
+
+/// The longest reply to a command whose request may be far shorter, bytes.
+pub fn reply_bytes_max(config: &Config) -> usize {
+    let bytes = config.client_query_buffer_limit.max(config.proto_max_bulk_len);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -77,6 +77,38 @@ fn maxmemory_holds_whichever_shard_is_filled() {
     }
 }
 
+/// A short request that names the same large thing again and again.
+#[test]
+fn replies_are_bounded_where_requests_repeat_themselves() {
+    let keys = ["a", "b", "c", "d"];
+    let too_long = "-ERR reply exceeds maximum allowed size (client-query-buffer-limit)\r\n";
+    for shards in [1, 4] {
+        let mut world = world_with_values(shards, &keys);
+        let client = world.connect(0);
+        for name in ["proto-max-bulk-len", "client-query-buffer-limit"] {
+            world.send(client, &command(&["CONFIG", "SET", name, "1mb"]));
+        }
+        world.run_until_idle();
+        world.received(client);
+        // On one shard, and on several of which each has a little less than what is allowed.
+        let one = [&["MGET"][..], &["a"; 11]].concat();
+        let several = [&["MGET"][..], &keys, &keys, &keys].concat();
+        let docs = [&["COMMAND", "DOCS"][..], &["client"; 1_000]].concat();
+        let info = [&["COMMAND", "INFO"][..], &["client"; 1_000]].concat();
+        let list = [&["CLIENT", "LIST", "ID"][..], &["1"; 10_000]].concat();
+        for words in [one, several, docs, info, list] {
+            world.send(client, &command(&words));
+            world.run_until_idle();
+            let reply = world.received(client);
+            assert!(reply.len() < 1000, "{} bytes for {} words", reply.len(), words.len());
+            assert_eq!(String::from_utf8_lossy(&reply), too_long);
+        }
+        world.send(client, &command(&["MGET", "a", "b", "c", "a"]));
+        world.run_until_idle();
+        assert_eq!(world.received(client).len(), 4 * (VALUE_BYTES + 11) + 4);
+    }
+}
+
 /// Under steady commands over several shards there may be locks at every tick.
 #[test]
 fn expired_keys_are_reclaimed_while_keys_are_locked() {
