@@ -81,6 +81,56 @@ fn nobody_sees_half_of_an_mset() {
     });
 }
 
+/// One value moves between keys of all shards; whoever looks sees it in exactly one place, by any
+/// command that looks at all of them.
+#[test]
+fn a_renamed_key_is_always_in_one_place() {
+    for_each_seed(300, |seed| {
+        let mut world = World::new(4, seed);
+        let mut rng = Rng::new(seed);
+        let keys = ["a", "b", "c", "d", "e"];
+        world.preload(&keys[..1], "v");
+        let clients: Vec<usize> = (0..6).map(|core| world.connect(core % 4)).collect();
+        for _ in 0..20 {
+            for &client in &clients {
+                let (from, to) = (keys[rng.below(5)], keys[rng.below(5)]);
+                let command = match rng.below(7) {
+                    0..3 => history::command(&["RENAME", from, to]),
+                    3 => history::mget(&keys),
+                    4 => history::command(&[&["EXISTS"][..], &keys].concat()),
+                    5 => history::command(&["KEYS", "*"]),
+                    _ => history::command(&["DBSIZE"]),
+                };
+                world.send(client, &command);
+            }
+            world.run_some();
+        }
+        world.run_until_idle();
+        // Of RENAME, and of EXISTS and DBSIZE.
+        let others = ["+OK", "-ERR no such key", ":1"];
+        for client in clients {
+            let text = String::from_utf8(world.received(client)).expect("replies are text here");
+            let mut lines = text.split_terminator("\r\n");
+            while let Some(line) = lines.next() {
+                match line {
+                    "*1" => assert_eq!(lines.nth(1).map(str::len), Some(1), "a key"),
+                    "*5" => {
+                        let mut seen = 0;
+                        for _ in 0..5 {
+                            if lines.next() == Some("$1") {
+                                assert_eq!(lines.next(), Some("v"));
+                                seen += 1;
+                            }
+                        }
+                        assert_eq!(seen, 1, "{text:?}");
+                    }
+                    line => assert!(others.contains(&line), "{line}"),
+                }
+            }
+        }
+    });
+}
+
 /// A client that vanishes in the middle leaves nothing locked: the others go on.
 #[test]
 fn clients_that_vanish_leave_no_locks() {
