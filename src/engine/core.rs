@@ -100,8 +100,16 @@ pub(super) struct Core {
     /// Scratch for the decoder.
     pub spans: Vec<Span>,
     pub ahead: Vec<Ahead>,
-    /// Connections whose output is held back, and since which pass.
-    pub held: VecDeque<(ConnId, u64)>,
+    /// Connections whose output is held back, in the order in which that began.
+    pub held: VecDeque<Held>,
+}
+
+/// A connection whose output waits for replies of other shards, perhaps no longer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub conn: ConnId,
+    pub since_pass: u64,
+    pub since_us: u64,
 }
 
 /// A reply slot of a connection.

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use crate::access::Peer;
 use crate::session::{Session, Stall};
 use crate::txn::Message;
-use core::Core;
+use core::{Core, Held};
 use sessions::Sessions;
 
 /// What an engine is made from.
@@ -54,8 +54,9 @@ pub struct Engine {
 /// How often an engine with periodic work wants a tick.
 const TICK_US: u64 = 100_000;
 
-/// For how many passes output may wait for the replies of other shards behind it.
+/// How long output may wait for the replies of other shards behind it.
 const HELD_PASSES_MAX: u64 = 8;
+const HELD_US_MAX: u64 = 2_000;
 
 impl Engine {
     pub fn new(setup: EngineSetup) -> Engine {
@@ -100,14 +101,17 @@ impl Engine {
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         self.core.now = now;
         self.core.flush_peers(outbox);
-        self.let_go_of_output(HELD_PASSES_MAX, outbox);
+        self.let_go_of_output(outbox);
         self.core.publish_memory();
     }
 
-    /// Lists the connections whose output has been held back for so many passes.
-    fn let_go_of_output(&mut self, passes: u64, outbox: &mut Outbox) {
-        while let Some(&(conn, since)) = self.core.held.front() {
-            if self.core.peers.passes.saturating_sub(since) < passes {
+    /// Lists the connections whose output has been held back long enough.
+    fn let_go_of_output(&mut self, outbox: &mut Outbox) {
+        let (passes, now_us) = (self.core.peers.passes, self.core.now.monotonic_us);
+        while let Some(&Held { conn, since_pass, since_us }) = self.core.held.front() {
+            if passes.saturating_sub(since_pass) < HELD_PASSES_MAX
+                && now_us < since_us + HELD_US_MAX
+            {
                 return;
             }
             self.core.held.pop_front();
@@ -138,12 +142,14 @@ impl Engine {
     pub fn tick_in_us(&self, now: Now) -> Option<u64> {
         let core = &self.core;
         let periodic = core.sampler_wants_tick()
-            || !core.held.is_empty()
             || core.active_expire && core.shard.has_expiring()
             || core.pause.is_some()
             || !self.sessions.is_empty() && core.settings.config.timeout > 0
             || core.soft_limits_watched;
-        periodic.then(|| (core.last_tick_us + TICK_US).saturating_sub(now.monotonic_us))
+        let tick_at = periodic.then_some(core.last_tick_us + TICK_US);
+        let let_go_at = core.held.front().map(|held| held.since_us + HELD_US_MAX);
+        let at = [tick_at, let_go_at].into_iter().flatten().min()?;
+        Some(at.saturating_sub(now.monotonic_us))
     }
 
     fn receive_message(&mut self, from: ShardId, message: Message, outbox: &mut Outbox) {
@@ -157,9 +163,12 @@ impl Engine {
     }
 
     fn tick(&mut self, outbox: &mut Outbox) {
+        // What the end of the pass lets go of may have been all that was due.
+        if self.core.now.monotonic_us < self.core.last_tick_us + TICK_US {
+            return;
+        }
         self.core.last_tick_us = self.core.now.monotonic_us;
         self.core.sample();
-        self.let_go_of_output(0, outbox);
         self.core.sweep_expired();
         if self.core.pause.is_some_and(|pause| pause.until_us <= self.core.now.monotonic_us) {
             self.core.pause = None;

@@ -1,6 +1,6 @@
 //! The connections of this core: their input, and why it sometimes has to wait.
 
-use super::core::Core;
+use super::core::{Core, Held};
 use super::event::{ConnControl, ConnId, Outbox};
 use super::{close_after_output, close_now, dispatch};
 use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError, Reply};
@@ -114,7 +114,11 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
         if may_hold(session) {
             if !session.held {
                 session.held = true;
-                core.held.push_back((session.conn, core.peers.passes));
+                core.held.push_back(Held {
+                    conn: session.conn,
+                    since_pass: core.peers.passes,
+                    since_us: core.now.monotonic_us,
+                });
             }
         } else {
             list_output(session, outbox);
@@ -124,7 +128,7 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
 
 /// Whether what is ready had better wait for the replies of other shards that come behind it: one
 /// send costs more than everything else about a small reply. It waits for a few passes at most, or
-/// until the next tick where there are none.
+/// two milliseconds where there are none.
 fn may_hold(session: &Session) -> bool {
     session.output.awaited() > 0
         && session.stall.is_empty()
