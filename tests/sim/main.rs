@@ -131,6 +131,32 @@ fn a_renamed_key_is_always_in_one_place() {
     });
 }
 
+/// A reply that is ready waits for those of a slow shard behind it, but not for long.
+#[test]
+fn replies_are_not_held_back_for_long() {
+    const REPLY: &str = "$1\r\nx\r\n";
+    // By their hash slots "b" belongs to the first of two shards, and "a" to the other.
+    let pipeline = [history::command(&["GET", "b"]), history::command(&["GET", "a"])].concat();
+    let mut held = 0;
+    for seed in 0..20 {
+        let mut world = World::new(2, seed);
+        world.preload(&["a", "b"], "x");
+        let client = world.connect(0);
+        world.send(client, &pipeline);
+        world.run_only(0, 3);
+        // The seed decides whether the two came together.
+        if world.has_unsent(client) || !world.received(client).is_empty() {
+            continue;
+        }
+        held += 1;
+        world.wait_ms(3);
+        assert_eq!(String::from_utf8(world.received(client)).unwrap(), REPLY);
+        world.run_until_idle();
+        assert_eq!(String::from_utf8(world.received(client)).unwrap(), REPLY);
+    }
+    assert!(held > 0, "no seed held a reply back");
+}
+
 /// A client that vanishes in the middle leaves nothing locked: the others go on.
 #[test]
 fn clients_that_vanish_leave_no_locks() {

@@ -176,6 +176,11 @@ impl World {
         }
     }
 
+    /// Whether some of what the client sends has not been delivered.
+    pub fn has_unsent(&self, client: usize) -> bool {
+        !self.clients[client].outgoing.is_empty()
+    }
+
     pub fn was_dropped(&self, client: usize) -> bool {
         self.clients[client].dropped
     }
