@@ -82,7 +82,7 @@ pub struct Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Orderly,
-    /// A second signal, or a core that failed.
+    /// A SIGINT while stopping, or a core that failed.
     AtOnce,
 }
 
@@ -129,10 +129,13 @@ impl Control {
                     let result = subject.rewrite_config(&config);
                     subject.post.deliver(shard, Parcel::EffectDone { ticket, result });
                 }
-                Request::Signal(signal) if stopping => {
-                    tracing::warn!("{} again: exiting at once", name(signal));
+                Request::Signal(libc::SIGINT) if stopping => {
+                    tracing::warn!("Received SIGINT while stopping: exiting at once");
                     break Ending::AtOnce;
                 }
+                // As in Redis, only Ctrl-C insists: some supervisors signal the process and its
+                // group, which looks like two signals.
+                Request::Signal(_) if stopping => {}
                 Request::Signal(signal) => {
                     tracing::warn!("Received {}, stopping", name(signal));
                     stopping = true;

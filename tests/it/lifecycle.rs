@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
         ("short_lived_connections", short_lived_connections),
     ];
     let mut trials = on_one_and_four_shards("lifecycle", &[], &per_shards);
-    let others: [(&str, fn()); 9] = [
+    let others: [(&str, fn()); 10] = [
         ("port_in_use", port_in_use),
         ("address_not_available", address_not_available),
         ("no_such_core", no_such_core),
@@ -36,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
         ("help_and_version", help_and_version),
         ("tells_systemd", tells_systemd),
         ("logs_to_a_file", logs_to_a_file),
+        ("a_second_sigterm_changes_nothing", a_second_sigterm_changes_nothing),
         ("connections_spread_evenly", connections_spread_evenly),
     ];
     trials.extend(others.map(|(name, run)| test(format!("lifecycle::{name}"), run)));
@@ -263,6 +264,24 @@ fn logs_to_a_file() {
     drop(server);
     let text = fs::read_to_string(&file).expect("the log");
     assert!(!text.contains('\x1b'), "colours in a file: {text:?}");
+}
+
+/// `timeout`, for one, signals its child and then its child's group.
+fn a_second_sigterm_changes_nothing() {
+    let mut server = Server::ringwell(1, &[]);
+    let mut client = server.connect();
+    // The connection is owed a reply for as long as the client does not read it.
+    let value = "x".repeat(16 << 20);
+    client.send(&encode(&["SET", "key", &value]));
+    assert_eq!(client.read_value(), Value::ok());
+    client.send(&encode(&["GET", "key"]));
+    std::thread::sleep(Duration::from_millis(100));
+    server.signal(libc::SIGTERM);
+    wait_for("the signal", || server.log().contains("Received SIGTERM"));
+    server.signal(libc::SIGTERM);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(client.read_value(), Value::bulk(&value));
+    assert_eq!(server.wait(ENDS_WITHIN).code(), Some(0), "{}", server.log());
 }
 
 /// 100 connections over 4 shards end within 10 % of even, in spite of the kernel's spreading.
