@@ -89,9 +89,19 @@ impl Engine {
             Event::Message { from, message } => self.receive_message(from, message, outbox),
             Event::Open { conn, origin } => {
                 let session = self.core.new_session(conn, origin);
+                tracing::debug!("Accepted {}, client {}", session.client.addr, session.client.id);
                 self.sessions.insert(session);
             }
-            Event::Closed { conn } => self.sessions.remove(conn),
+            Event::Closed { conn } => {
+                if let Some(session) = self.sessions.get_mut(conn) {
+                    tracing::debug!(
+                        "Connection of {}, client {}, has ended",
+                        session.client.addr,
+                        session.client.id
+                    );
+                }
+                self.sessions.remove(conn);
+            }
             Event::EffectDone { ticket, result } => self.effect_done(ticket, result, outbox),
             Event::Tick => self.tick(outbox),
         }
