@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
         ("short_lived_connections", short_lived_connections),
     ];
     let mut trials = on_one_and_four_shards("lifecycle", &[], &per_shards);
-    let others: [(&str, fn()); 10] = [
+    let others: [(&str, fn()); 11] = [
         ("port_in_use", port_in_use),
         ("address_not_available", address_not_available),
         ("no_such_core", no_such_core),
@@ -36,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
         ("help_and_version", help_and_version),
         ("tells_systemd", tells_systemd),
         ("logs_to_a_file", logs_to_a_file),
+        ("writes_a_pidfile", writes_a_pidfile),
         ("a_second_sigterm_changes_nothing", a_second_sigterm_changes_nothing),
         ("connections_spread_evenly", connections_spread_evenly),
     ];
@@ -264,6 +265,22 @@ fn logs_to_a_file() {
     drop(server);
     let text = fs::read_to_string(&file).expect("the log");
     assert!(!text.contains('\x1b'), "colours in a file: {text:?}");
+}
+
+fn writes_a_pidfile() {
+    let scratch = Scratch::new("pidfile");
+    let file = scratch.file("ringwell.pid");
+    let mut server = Server::ringwell(1, &["--pidfile", &file]);
+    let pid = fs::read_to_string(&file).expect("the pidfile");
+    let served = server.info_number("server", "process_id");
+    assert_eq!(pid, format!("{served}\n"));
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait(ENDS_WITHIN).code(), Some(0));
+    assert!(!fs::exists(&file).expect("a look"), "the pidfile was left behind");
+    // As in Redis one that cannot be written is worth a line in the log and no more.
+    let server = Server::ringwell(1, &["--pidfile", "/nosuch/ringwell.pid"]);
+    assert_eq!(server.connect().run("PING").text(), "PONG");
+    assert!(server.log().contains("/nosuch/ringwell.pid"), "{}", server.log());
 }
 
 /// `timeout`, for one, signals its child and then its child's group.
