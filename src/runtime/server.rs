@@ -237,7 +237,13 @@ fn announce(config: &Config, source: &Source, cpus: &[usize]) {
         Some(file) => tracing::info!("Configuration file {}", file.display()),
         None => tracing::info!("No configuration file; to start with one: ringwell FILE"),
     }
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+        // Somebody who waits for a daemon to fork would not look for the reason in a file.
+        if config.logfile.is_some() {
+            eprintln!("ringwell: {warning}");
+        }
+    }
     let distinct: std::collections::HashSet<_> = cpus.iter().collect();
     if distinct.len() < cpus.len() {
         tracing::warn!(
