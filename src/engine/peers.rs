@@ -75,6 +75,7 @@ impl Core {
                 self.shard.db(usize::from(request.db)).prefetch(key);
             }
         }
+        let mut replies = std::mem::take(&mut self.peers.links[from].replies);
         for request in &batch.requests {
             let args = batch.args(request);
             let row = request.row;
@@ -85,30 +86,43 @@ impl Core {
                 self.locks.wait(Box::new(owned));
                 continue;
             }
-            self.answer(from, request, args);
+            self.answer_into(&mut replies, from, request, args);
         }
         batch.clear();
-        let replies = &mut self.peers.links[from].replies;
+        let link = &mut self.peers.links[from];
         match replies.spent {
             None => replies.spent = Some(batch),
-            Some(_) => keep_spare(&mut self.peers.links[from].spare_requests, batch),
+            Some(_) => keep_spare(&mut link.spare_requests, batch),
         }
+        link.replies = replies;
     }
 
     /// Runs one command for the shard `from` and adds its answer to that shard's batch.
     pub fn answer(&mut self, from: ShardId, request: &Request, args: Args<'_>) {
         let mut replies = std::mem::take(&mut self.peers.links[from].replies);
+        self.answer_into(&mut replies, from, request, args);
+        self.peers.links[from].replies = replies;
+    }
+
+    /// As [`Core::answer`], with the batch of answers in hand: taking it out is not free.
+    #[inline]
+    fn answer_into(
+        &mut self,
+        replies: &mut Box<Replies>,
+        from: ShardId,
+        request: &Request,
+        args: Args<'_>,
+    ) {
         let before = replies.bytes.len();
         let db = usize::from(request.db);
         self.run_handler(request.row, args, db, request.version, &mut replies.bytes);
         let len = replies.bytes.len() - before;
         replies.replies.push(RemoteReply { conn: request.conn, sequence: request.sequence, len });
-        let link = &mut self.peers.links[from];
         if replies.bytes.len() >= BATCH_BYTES_FULL {
-            link.full_replies.push(replies);
-            replies = link.spare_replies.pop().unwrap_or_default();
+            let link = &mut self.peers.links[from];
+            let next = link.spare_replies.pop().unwrap_or_default();
+            link.full_replies.push(std::mem::replace(replies, next));
         }
-        link.replies = replies;
     }
 
     /// Runs a command on this shard and appends its reply.

@@ -1,6 +1,7 @@
 //! The connections of this core: their input, and why it sometimes has to wait.
 
 use super::core::{Core, Held};
+use super::dispatch::Route;
 use super::event::{ConnControl, ConnId, Outbox};
 use super::{close_after_output, close_now, dispatch};
 use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError, Reply};
@@ -162,6 +163,7 @@ pub(super) struct Ahead {
     start: usize,
     end: usize,
     first_span: usize,
+    route: Route,
 }
 
 /// Runs the commands at the start of `input`; returns how many bytes they took.
@@ -216,7 +218,9 @@ fn decode_ahead(
         match session.decoder.decode(&input[start..], spans, limits)? {
             Decoded::Command { consumed } => {
                 let end = start + consumed;
-                ahead.push(Ahead { start, end, first_span });
+                let args = Args::new(&input[start..end], &spans[first_span..]);
+                let route = dispatch::route(core, args);
+                ahead.push(Ahead { start, end, first_span, route });
                 start = end;
                 if ahead.len() == ahead_max || start == input.len() {
                     return Ok(Decoded::Incomplete);
@@ -237,18 +241,18 @@ fn run_ahead(
     outbox: &mut Outbox,
 ) -> Option<usize> {
     let args = |index: usize| {
-        let Ahead { start, end, first_span } = ahead[index];
+        let Ahead { start, end, first_span, .. } = ahead[index];
         let end_span = ahead.get(index + 1).map_or(spans.len(), |next| next.first_span);
         Args::new(&input[start..end], &spans[first_span..end_span])
     };
     if ahead.len() > 1 {
-        for index in 0..ahead.len() {
-            dispatch::prefetch(core, session, args(index));
+        for (index, command) in ahead.iter().enumerate() {
+            dispatch::prefetch(core, session, command.route, args(index));
         }
     }
     let mut last = None;
-    for index in 0..ahead.len() {
-        if dispatch::execute(core, session, args(index), outbox).is_break() {
+    for (index, command) in ahead.iter().enumerate() {
+        if dispatch::execute(core, session, command.route, args(index), outbox).is_break() {
             break;
         }
         last = Some(index);
@@ -270,7 +274,9 @@ fn run_other(
     match decoded {
         Ok(Decoded::Inline { consumed }) => {
             let args = session.decoder.take_inline();
-            let flow = dispatch::execute(core, session, args.as_args(), outbox);
+            let args = args.as_args();
+            let route = dispatch::route(core, args);
+            let flow = dispatch::execute(core, session, route, args, outbox);
             stall_if_output_is_full(session);
             flow.is_continue().then_some(consumed)
         }
