@@ -177,6 +177,7 @@ impl Running {
         drop(small_pages);
         // Clients must not use up the descriptors that the control executor needs.
         let begin = |subject: &Subject| {
+            subject.shared.note_ready();
             for core in 0..subject.post.cores() {
                 subject.post.deliver(core, Parcel::Start);
             }
