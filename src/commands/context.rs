@@ -1,5 +1,6 @@
 //! What a handler works on: one shard, one database, one moment, one reply.
 
+use super::CommandError;
 use crate::config::Config;
 use crate::protocol::resp::Reply;
 use crate::store::{Db, Entry, Shard, UnixMs};
@@ -41,8 +42,35 @@ impl Context<'_> {
         self.db().get(key, self.now)
     }
 
+    /// Refuses databases that `databases` leaves out: SELECT could never reach them.
+    pub fn check_database(&self, index: usize) -> Result<(), CommandError> {
+        if index as u64 >= u64::from(self.config.databases) {
+            return Err(CommandError::text("ERR DB index is out of range"));
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on with a reply that repeats what a short request names again and again: it may
+    /// hold as much as one request may, and no more.
+    ///
+    /// # Errors
+    /// The reply has become longer than that.
+    #[inline]
+    pub fn check_reply(&self) -> Result<(), CommandError> {
+        if self.reply.position() > reply_bytes_max(self.config) {
+            return Err(CommandError::ReplyTooLong);
+        }
+        Ok(())
+    }
+
     /// The longest string that may be stored, bytes.
     pub fn string_bytes_max(&self) -> usize {
         usize::try_from(self.config.proto_max_bulk_len).unwrap_or(usize::MAX)
     }
+}
+
+/// The longest reply to a command whose request may be far shorter, bytes.
+pub fn reply_bytes_max(config: &Config) -> usize {
+    let bytes = config.client_query_buffer_limit.max(config.proto_max_bulk_len);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -14,6 +14,7 @@ pub enum CommandError {
     OutOfRange,
     NoSuchKey,
     StringTooLong,
+    ReplyTooLong,
     OutOfMemory,
     /// `SET`, `EXPIRE` and others: `invalid expire time in '<command>' command`.
     InvalidExpireTime(&'static str),
@@ -47,6 +48,9 @@ impl CommandError {
             Self::OutOfRange => "ERR index out of range",
             Self::NoSuchKey => "ERR no such key",
             Self::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Self::ReplyTooLong => {
+                "ERR reply exceeds maximum allowed size (client-query-buffer-limit)"
+            }
             Self::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
             Self::InvalidExpireTime(command) => {
                 let text = format!("ERR invalid expire time in '{command}' command");

@@ -20,7 +20,7 @@ pub mod strings;
 #[cfg(test)]
 pub(crate) mod test_support;
 
-pub use context::Context;
+pub use context::{Context, reply_bytes_max};
 pub use error::CommandError;
 pub use operation::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, Hello, Operation, ReplyMode, Shutdown,

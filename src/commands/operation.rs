@@ -95,7 +95,7 @@ pub enum ClientType {
 #[derive(Clone, Debug, Default)]
 pub struct ClientFilter {
     pub kind: Option<ClientType>,
-    /// Any of these; empty for all.
+    /// Any of these, sorted once the engine has it; empty for all.
     pub ids: Vec<u64>,
     pub addr: Option<Vec<u8>>,
     pub laddr: Option<Vec<u8>>,

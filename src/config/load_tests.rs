@@ -266,6 +266,7 @@ fn errors_are_one_line_with_place_and_remedy() {
 fn errors_in_arguments_name_the_argument() {
     for (arguments, expected) in [
         (&["--prt", "1"][..], "argument '--prt': unknown directive 'prt': did you mean 'port'?"),
+        (&["--prot", "1"], "argument '--prot': unknown directive 'prot': did you mean 'port'?"),
         (
             &["--port", "1", "2"],
             "argument '--port': bad value '1 2' for 'port': wrong number of arguments: write port \

@@ -175,8 +175,8 @@ directives! {
         "daemonize" daemonize: bool = "no", Rule::Any, AtStart, None;
         /// Service manager. Readiness is told to systemd wherever it asks for it (NOTIFY_SOCKET).
         "supervised" supervised: Supervised = "no", Rule::Any, AtStart, None;
-        /// File for the process id.
-        "pidfile" pidfile: Option<PathBuf> = "", Rule::Any, AtStart, None;
+        /// File for the process id, removed at the end. Empty: none.
+        "pidfile" pidfile: Option<PathBuf> = "", Rule::Any, AtStart, Here;
         /// Seconds to wait at shutdown for clients to take what they are owed.
         "shutdown-timeout" shutdown_timeout: u32 = "10", INT, Anytime, Here;
         /// How to shut down on SIGINT.

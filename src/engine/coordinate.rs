@@ -13,7 +13,7 @@ use super::merge::merge;
 use super::operations;
 use super::sessions::settle;
 use super::task::{Finish, TaskResult};
-use crate::commands::{CommandError, Context, Handler, KeyFlags, Merge, Row};
+use crate::commands::{CommandError, Context, Handler, KeyFlags, Merge, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::{Reply, Version};
@@ -269,6 +269,14 @@ impl Core {
         for result in transaction.results.iter_mut() {
             let Some(PartResult::Reply(reply)) = result.take() else { continue };
             replies.push(reply);
+        }
+        // Only here are the values of several shards together.
+        let bytes: usize = replies.iter().map(Vec::len).sum();
+        if *how == Merge::ByKey && bytes > reply_bytes_max(&self.settings.config) {
+            let error = CommandError::ReplyTooLong;
+            self.count_error(&error);
+            Reply::new(&mut out, version).error_bytes(&error.message());
+            return out;
         }
         let random = self.shard.next_random();
         merge(*how, &replies, owners, random, &mut Reply::new(&mut out, version));

@@ -1,5 +1,6 @@
 //! The state of one core that commands work on: everything but the sessions.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,13 +16,15 @@ use crate::access::{Decision, Password, Peer, Reason};
 use crate::commands::{CommandError, CommandTable, ReplyMode, Row, table};
 use crate::protocol::Span;
 use crate::protocol::resp::Version;
-use crate::session::{ClientState, OutputClass, Session};
+use crate::session::{ClientState, OutputClass, Session, Stall};
 use crate::store::{Entry, Shard};
 use crate::txn::{ConnId, Locks};
 
 /// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
 /// reached, so that a full server can still be asked and mended.
 const RESERVED_LOCAL_CLIENTS: usize = 8;
+/// How much a shard's memory may differ from what the other cores know of it.
+const PUBLISHED_MEMORY_STEP: usize = 16 * 1024;
 /// Keys that one tick's sweep for expired ones looks at, and the most it does when it finds many.
 const SWEEP_KEYS: usize = 512;
 const SWEEP_ROUNDS_MAX: usize = 16;
@@ -81,6 +84,11 @@ pub(super) struct Core {
     pub effects: HashMap<u64, ConnReply>,
     pub next_ticket: u64,
     pub stats: EngineStats,
+    /// What the other shards hold, bytes, and when that was asked for.
+    others_memory: usize,
+    others_memory_us: u64,
+    /// What the others know that this one holds.
+    published_memory: usize,
     pub pause: Option<Pause>,
     pub active_expire: bool,
     pub last_tick_us: u64,
@@ -92,6 +100,16 @@ pub(super) struct Core {
     /// Scratch for the decoder.
     pub spans: Vec<Span>,
     pub ahead: Vec<Ahead>,
+    /// Connections whose output is held back, in the order in which that began.
+    pub held: VecDeque<Held>,
+}
+
+/// A connection whose output waits for replies of other shards, perhaps no longer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub conn: ConnId,
+    pub since_pass: u64,
+    pub since_us: u64,
 }
 
 /// A reply slot of a connection.
@@ -124,6 +142,9 @@ impl Core {
                 by_command: vec![CommandStats::default(); table().by_id().len()],
                 ..EngineStats::default()
             },
+            others_memory: 0,
+            others_memory_us: 0,
+            published_memory: 0,
             pause: None,
             active_expire: true,
             last_tick_us: 0,
@@ -132,6 +153,7 @@ impl Core {
             sampled_us: 0,
             spans: Vec::new(),
             ahead: Vec::new(),
+            held: VecDeque::new(),
         }
     }
 
@@ -188,17 +210,44 @@ impl Core {
         self.settings.access.password()
     }
 
-    /// True if `maxmemory` is reached, which makes commands that take memory fail. Each shard may
-    /// hold its share of the budget.
-    pub fn is_out_of_memory(&self) -> bool {
-        let max = self.settings.config.maxmemory.bytes(self.shared.total_memory_bytes);
-        max > 0 && (self.shard.allocated_bytes() * self.shard_count) as u64 > max
+    /// True if `maxmemory` is reached, which makes commands that take memory fail, whichever shards
+    /// their keys are on. What the others hold is asked for once in a pass.
+    pub fn is_out_of_memory(&mut self) -> bool {
+        let max = self.maxmemory_bytes();
+        if max == 0 {
+            return false;
+        }
+        if self.others_memory_us != self.now.monotonic_us {
+            self.others_memory_us = self.now.monotonic_us;
+            let others = self.shared.cores.iter().enumerate();
+            let others = others.filter(|(core, _)| *core != self.shard_id);
+            self.others_memory =
+                others.map(|(_, core)| core.shard_memory.load(Ordering::Relaxed)).sum();
+        }
+        (self.shard.allocated_bytes() + self.others_memory) as u64 > max
+    }
+
+    /// Tells the other cores what this shard holds, if it counts for them and has changed by much.
+    pub fn publish_memory(&mut self) {
+        if self.maxmemory_bytes() == 0 {
+            return;
+        }
+        let (memory, published) = (self.shard.allocated_bytes(), self.published_memory);
+        if memory.abs_diff(published) >= PUBLISHED_MEMORY_STEP {
+            self.published_memory = memory;
+            self.shared.cores[self.shard_id].shard_memory.store(memory, Ordering::Relaxed);
+        }
+    }
+
+    fn maxmemory_bytes(&self) -> u64 {
+        self.settings.config.maxmemory.bytes(self.shared.total_memory_bytes)
     }
 
     pub fn is_idle_too_long(&self, session: &Session) -> bool {
         let timeout_us = self.settings.config.timeout.saturating_mul(1_000_000);
         timeout_us > 0
             && session.output.awaited() == 0
+            && !session.stall.contains(Stall::PAUSED)
             && self.now.monotonic_us.saturating_sub(session.client.active_us) > timeout_us
     }
 
@@ -266,7 +315,8 @@ impl Core {
 
     /// One tick's share of giving expired keys' memory back: more while many are found.
     pub fn sweep_expired(&mut self) {
-        if !self.active_expire || !self.locks.is_idle() {
+        // Locks are no obstacle: to whoever holds one, an expired key is not there either.
+        if !self.active_expire {
             return;
         }
         for _ in 0..SWEEP_ROUNDS_MAX {

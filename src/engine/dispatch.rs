@@ -15,15 +15,37 @@ use crate::txn::{Request, ShardId, shard_of_key};
 /// How much of unknown commands and their arguments an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
 
+/// What a command line names, and where it leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route {
+    lookup: Lookup,
+    /// The shard of its first key; this one if it has none.
+    shard: ShardId,
+}
+
+/// Looks a command up; arity has still to be checked.
+#[inline]
+pub(super) fn route(core: &Core, args: Args<'_>) -> Route {
+    let lookup = core.table.lookup(args.at(0), args.get(1));
+    let shard = match lookup {
+        Lookup::Found(row) if row.first_key > 0 => {
+            args.get(row.first_key).map_or(core.shard_id, |key| shard_of_key(key, core.shard_count))
+        }
+        _ => core.shard_id,
+    };
+    Route { lookup, shard }
+}
+
 /// Carries out one command. `Break` means that it must be presented again once the session is no
 /// longer stalled.
 pub(super) fn execute(
     core: &mut Core,
     session: &mut Session,
+    route: Route,
     args: Args<'_>,
     outbox: &mut Outbox,
 ) -> ControlFlow<()> {
-    let row = match core.table.lookup(args.at(0), args.get(1)) {
+    let row = match route.lookup {
         Lookup::Found(row) => row,
         unknown => {
             reject_unknown(core, session, args, unknown, outbox);
@@ -46,7 +68,9 @@ pub(super) fn execute(
     session.client.commands += 1;
     session.client.last_command = Some(row);
     match row.handler {
-        Handler::Keyed(_, spread) => run_keyed(core, session, row, args, spread, outbox),
+        Handler::Keyed(_, spread) => {
+            run_keyed(core, session, row, args, spread, route.shard, outbox);
+        }
         Handler::Anywhere(_) => run_here(core, session, row, args),
         Handler::Engine(parse) => match parse(args) {
             Ok(operation) => {
@@ -70,11 +94,11 @@ pub(super) fn execute(
 
 /// Fetches what a command will read of this shard into the cache, if it is one of the usual kind.
 #[inline]
-pub(super) fn prefetch(core: &Core, session: &Session, args: Args<'_>) {
-    let Some(row) = core.table.get(args.at(0)) else { return };
-    if row.first_key > 0
+pub(super) fn prefetch(core: &Core, session: &Session, route: Route, args: Args<'_>) {
+    if let Lookup::Found(row) = route.lookup
+        && row.first_key > 0
+        && route.shard == core.shard_id
         && let Some(key) = args.get(row.first_key)
-        && (core.shard_count == 1 || shard_of_key(key, core.shard_count) == core.shard_id)
     {
         core.shard.db(session.client.db).prefetch(key);
     }
@@ -83,7 +107,7 @@ pub(super) fn prefetch(core: &Core, session: &Session, args: Args<'_>) {
 /// What holds for every command, checked from its row alone.
 #[inline]
 fn check(
-    core: &Core,
+    core: &mut Core,
     session: &Session,
     row: &'static Row,
     args: Args<'_>,
@@ -115,12 +139,12 @@ fn run_keyed(
     row: &'static Row,
     args: Args<'_>,
     spread: Spread,
+    shard: ShardId,
     outbox: &mut Outbox,
 ) {
     if core.shard_count == 1 && core.locks.is_idle() {
         return run_here(core, session, row, args);
     }
-    let shard = shard_of_key(args.at(row.first_key), core.shard_count);
     let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
     if spread == Spread::OneKey || keys.all(|key| shard_of_key(key, core.shard_count) == shard) {
         return run_on_shard(core, session, row, args, shard);
@@ -152,7 +176,8 @@ fn run_on_shard(
         }
     }
     let suppressed = suppress_reply(session);
-    let sequence = session.output.reserve(suppressed);
+    let bytes = args.bytes().len();
+    let sequence = session.output.reserve(suppressed, bytes);
     let (db, version) = (session.client.db, session.client.version);
     let request = Request::new(row, session.conn, sequence, db, version);
     if here {
@@ -198,7 +223,8 @@ pub(super) fn reply_now(session: &mut Session, write: impl FnOnce(&mut Reply<'_>
 /// The reply slot of a command that is answered later.
 pub(super) fn reply_later(session: &mut Session) -> ConnReply {
     let suppressed = suppress_reply(session);
-    ConnReply { conn: session.conn, sequence: session.output.reserve(suppressed) }
+    // The session is stalled meanwhile, so there is nothing to bound.
+    ConnReply { conn: session.conn, sequence: session.output.reserve(suppressed, 0) }
 }
 
 /// Answers with an error from before the handler ran.

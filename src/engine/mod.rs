@@ -31,7 +31,7 @@ use std::sync::Arc;
 use crate::access::Peer;
 use crate::session::{Session, Stall};
 use crate::txn::Message;
-use core::Core;
+use core::{Core, Held};
 use sessions::Sessions;
 
 /// What an engine is made from.
@@ -53,6 +53,10 @@ pub struct Engine {
 
 /// How often an engine with periodic work wants a tick.
 const TICK_US: u64 = 100_000;
+
+/// How long output may wait for the replies of other shards behind it.
+const HELD_PASSES_MAX: u64 = 8;
+const HELD_US_MAX: u64 = 2_000;
 
 impl Engine {
     pub fn new(setup: EngineSetup) -> Engine {
@@ -78,15 +82,26 @@ impl Engine {
             Event::Sent { conn, bytes } => {
                 if let Some(session) = self.sessions.get_mut(conn) {
                     session.output.sent(bytes);
+                    session.client.active_us = now.monotonic_us;
                     sessions::settle(&mut self.core, session, outbox);
                 }
             }
             Event::Message { from, message } => self.receive_message(from, message, outbox),
             Event::Open { conn, origin } => {
                 let session = self.core.new_session(conn, origin);
+                tracing::debug!("Accepted {}, client {}", session.client.addr, session.client.id);
                 self.sessions.insert(session);
             }
-            Event::Closed { conn } => self.sessions.remove(conn),
+            Event::Closed { conn } => {
+                if let Some(session) = self.sessions.get_mut(conn) {
+                    tracing::debug!(
+                        "Connection of {}, client {}, has ended",
+                        session.client.addr,
+                        session.client.id
+                    );
+                }
+                self.sessions.remove(conn);
+            }
             Event::EffectDone { ticket, result } => self.effect_done(ticket, result, outbox),
             Event::Tick => self.tick(outbox),
         }
@@ -96,6 +111,26 @@ impl Engine {
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         self.core.now = now;
         self.core.flush_peers(outbox);
+        self.let_go_of_output(outbox);
+        self.core.publish_memory();
+    }
+
+    /// Lists the connections whose output has been held back long enough.
+    fn let_go_of_output(&mut self, outbox: &mut Outbox) {
+        let (passes, now_us) = (self.core.peers.passes, self.core.now.monotonic_us);
+        while let Some(&Held { conn, since_pass, since_us }) = self.core.held.front() {
+            if passes.saturating_sub(since_pass) < HELD_PASSES_MAX
+                && now_us < since_us + HELD_US_MAX
+            {
+                return;
+            }
+            self.core.held.pop_front();
+            if let Some(session) = self.sessions.get_mut(conn)
+                && session.held
+            {
+                sessions::list_output(session, outbox);
+            }
+        }
     }
 
     /// Moves what may be sent into `buffer`, which must be empty; its memory is used again.
@@ -121,7 +156,10 @@ impl Engine {
             || core.pause.is_some()
             || !self.sessions.is_empty() && core.settings.config.timeout > 0
             || core.soft_limits_watched;
-        periodic.then(|| (core.last_tick_us + TICK_US).saturating_sub(now.monotonic_us))
+        let tick_at = periodic.then_some(core.last_tick_us + TICK_US);
+        let let_go_at = core.held.front().map(|held| held.since_us + HELD_US_MAX);
+        let at = [tick_at, let_go_at].into_iter().flatten().min()?;
+        Some(at.saturating_sub(now.monotonic_us))
     }
 
     fn receive_message(&mut self, from: ShardId, message: Message, outbox: &mut Outbox) {
@@ -135,6 +173,10 @@ impl Engine {
     }
 
     fn tick(&mut self, outbox: &mut Outbox) {
+        // What the end of the pass lets go of may have been all that was due.
+        if self.core.now.monotonic_us < self.core.last_tick_us + TICK_US {
+            return;
+        }
         self.core.last_tick_us = self.core.now.monotonic_us;
         self.core.sample();
         self.core.sweep_expired();
@@ -166,9 +208,11 @@ impl Engine {
     }
 }
 
-/// Ends a connection at once; what it had not been sent is lost.
+/// Ends a connection at once, even one that waits for its client to read the rest; what it had not
+/// been sent is lost.
 fn close_now(session: &mut Session, outbox: &mut Outbox) {
-    if !session.stall.contains(Stall::CLOSING) {
+    if !session.dropped {
+        session.dropped = true;
         session.stall.insert(Stall::CLOSING);
         outbox.control.push((session.conn, ConnControl::CloseNow));
     }

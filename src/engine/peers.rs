@@ -15,17 +15,19 @@ use crate::txn::{Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, R
 const SAMPLED_CALLS: u64 = 32;
 /// Buffers kept per peer for the next batches.
 const SPARES_MAX: usize = 4;
-/// Answers that have so many bytes are sent as they are; what follows goes into another buffer.
-/// Buffers of about one size can be used again, by whichever side.
-const REPLIES_BYTES_FULL: usize = 128 * 1024;
-const SPARE_BYTES_MAX: usize = 2 * REPLIES_BYTES_FULL;
+/// Requests or answers that have so many bytes are sent as they are; what follows goes into another
+/// buffer. Buffers of about one size can be used again, by whichever side; and positions in a batch
+/// have 32 bits, one request with all that came before it in a pass could have more.
+const BATCH_BYTES_FULL: usize = 128 * 1024;
+const SPARE_BYTES_MAX: usize = 2 * BATCH_BYTES_FULL;
 
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "batches travel in their boxes")]
 struct Link {
     requests: Box<Batch>,
     replies: Box<Replies>,
-    /// Answers of this pass before those, in order.
+    /// Requests and answers of this pass before those, in order.
+    full_requests: Vec<Box<Batch>>,
     full_replies: Vec<Box<Replies>>,
     /// Batches of ours that came back, and answers' buffers of the peer's to be sent home.
     spare_requests: Vec<Box<Batch>>,
@@ -49,7 +51,12 @@ impl Core {
     /// Sends a command to the shard that owns its keys, at the end of this pass.
     #[inline]
     pub fn send_request(&mut self, shard: ShardId, request: Request, args: Args<'_>) {
-        self.peers.links[shard].requests.push(args, request);
+        let link = &mut self.peers.links[shard];
+        link.requests.push(args, request);
+        if link.requests.bytes.len() >= BATCH_BYTES_FULL {
+            let next = link.spare_requests.pop().unwrap_or_default();
+            link.full_requests.push(std::mem::replace(&mut link.requests, next));
+        }
     }
 
     /// Keeps a command of this core's own connection until the locks on its keys are gone.
@@ -68,6 +75,7 @@ impl Core {
                 self.shard.db(usize::from(request.db)).prefetch(key);
             }
         }
+        let mut replies = std::mem::take(&mut self.peers.links[from].replies);
         for request in &batch.requests {
             let args = batch.args(request);
             let row = request.row;
@@ -78,30 +86,43 @@ impl Core {
                 self.locks.wait(Box::new(owned));
                 continue;
             }
-            self.answer(from, request, args);
+            self.answer_into(&mut replies, from, request, args);
         }
         batch.clear();
-        let replies = &mut self.peers.links[from].replies;
+        let link = &mut self.peers.links[from];
         match replies.spent {
             None => replies.spent = Some(batch),
-            Some(_) => keep_spare(&mut self.peers.links[from].spare_requests, batch),
+            Some(_) => keep_spare(&mut link.spare_requests, batch),
         }
+        link.replies = replies;
     }
 
     /// Runs one command for the shard `from` and adds its answer to that shard's batch.
     pub fn answer(&mut self, from: ShardId, request: &Request, args: Args<'_>) {
         let mut replies = std::mem::take(&mut self.peers.links[from].replies);
+        self.answer_into(&mut replies, from, request, args);
+        self.peers.links[from].replies = replies;
+    }
+
+    /// As [`Core::answer`], with the batch of answers in hand: taking it out is not free.
+    #[inline]
+    fn answer_into(
+        &mut self,
+        replies: &mut Box<Replies>,
+        from: ShardId,
+        request: &Request,
+        args: Args<'_>,
+    ) {
         let before = replies.bytes.len();
         let db = usize::from(request.db);
         self.run_handler(request.row, args, db, request.version, &mut replies.bytes);
-        let len = (replies.bytes.len() - before) as u32;
+        let len = replies.bytes.len() - before;
         replies.replies.push(RemoteReply { conn: request.conn, sequence: request.sequence, len });
-        let link = &mut self.peers.links[from];
-        if replies.bytes.len() >= REPLIES_BYTES_FULL {
-            link.full_replies.push(replies);
-            replies = link.spare_replies.pop().unwrap_or_default();
+        if replies.bytes.len() >= BATCH_BYTES_FULL {
+            let link = &mut self.peers.links[from];
+            let next = link.spare_replies.pop().unwrap_or_default();
+            link.full_replies.push(std::mem::replace(replies, next));
         }
-        link.replies = replies;
     }
 
     /// Runs a command on this shard and appends its reply.
@@ -173,6 +194,9 @@ impl Core {
                 let replies = std::mem::replace(&mut link.replies, next);
                 outbox.messages.push((shard, Message::Replies(replies)));
             }
+            for full in link.full_requests.drain(..) {
+                outbox.messages.push((shard, Message::Requests(full)));
+            }
             if !link.requests.requests.is_empty() {
                 let next = link.spare_requests.pop().unwrap_or_default();
                 let mut requests = std::mem::replace(&mut link.requests, next);
@@ -192,13 +216,19 @@ impl Engine {
         outbox: &mut Outbox,
     ) {
         let mut start = 0;
-        for reply in &replies.replies {
-            let end = start + reply.len as usize;
-            if let Some(session) = self.sessions.get_mut(reply.conn) {
-                session.output.fill(reply.sequence, &replies.bytes[start..end]);
+        // The replies to a pipeline stand together: its session is settled once.
+        for of_one in replies.replies.chunk_by(|a, b| a.conn == b.conn) {
+            let mut session = self.sessions.get_mut(of_one[0].conn);
+            for reply in of_one {
+                let end = start + reply.len;
+                if let Some(session) = &mut session {
+                    session.output.fill(reply.sequence, &replies.bytes[start..end]);
+                }
+                start = end;
+            }
+            if let Some(session) = session {
                 settle(&mut self.core, session, outbox);
             }
-            start = end;
         }
         let link = &mut self.core.peers.links[from];
         if let Some(spare) = replies.spent.take() {

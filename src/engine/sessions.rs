@@ -1,6 +1,7 @@
 //! The connections of this core: their input, and why it sometimes has to wait.
 
-use super::core::Core;
+use super::core::{Core, Held};
+use super::dispatch::Route;
 use super::event::{ConnControl, ConnId, Outbox};
 use super::{close_after_output, close_now, dispatch};
 use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError, Reply};
@@ -11,8 +12,13 @@ use crate::session::{Session, Stall};
 const UNSENT_BYTES_MAX: usize = 1024 * 1024;
 /// What a client may have sent ahead before it has authenticated.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1024 * 1024;
+/// However high `client-query-buffer-limit` is: arguments are found by 32-bit positions. What one
+/// receive adds has room above.
+const INPUT_BYTES_MAX: usize = u32::MAX as usize - (1 << 20);
 /// Commands that are decoded before the first of them runs.
 const AHEAD_MAX: usize = 16;
+/// More output than this is sent without waiting for what comes behind it.
+const HELD_BYTES_MAX: usize = 16 * 1024;
 /// An empty input buffer may keep this much memory.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
@@ -106,9 +112,35 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
         }
     }
     if session.output.has_ready() && !session.listed {
-        session.listed = true;
-        outbox.output.push(session.conn);
+        if may_hold(session) {
+            if !session.held {
+                session.held = true;
+                core.held.push_back(Held {
+                    conn: session.conn,
+                    since_pass: core.peers.passes,
+                    since_us: core.now.monotonic_us,
+                });
+            }
+        } else {
+            list_output(session, outbox);
+        }
     }
+}
+
+/// Whether what is ready had better wait for the replies of other shards that come behind it: one
+/// send costs more than everything else about a small reply. It waits for a few passes at most, or
+/// two milliseconds where there are none.
+fn may_hold(session: &Session) -> bool {
+    session.output.awaited() > 0
+        && session.stall.is_empty()
+        && session.output.ready_bytes() < HELD_BYTES_MAX
+}
+
+/// Puts the connection into the list of those with output.
+pub(super) fn list_output(session: &mut Session, outbox: &mut Outbox) {
+    session.listed = true;
+    session.held = false;
+    outbox.output.push(session.conn);
 }
 
 fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
@@ -118,6 +150,10 @@ fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
         return;
     }
     input.drain(..used);
+    if used > 0 && input.capacity() > KEPT_CAPACITY_MAX {
+        // What made the buffer so large has just run.
+        input.shrink_to(KEPT_CAPACITY_MAX);
+    }
     session.input = input;
 }
 
@@ -127,6 +163,7 @@ pub(super) struct Ahead {
     start: usize,
     end: usize,
     first_span: usize,
+    route: Route,
 }
 
 /// Runs the commands at the start of `input`; returns how many bytes they took.
@@ -181,7 +218,9 @@ fn decode_ahead(
         match session.decoder.decode(&input[start..], spans, limits)? {
             Decoded::Command { consumed } => {
                 let end = start + consumed;
-                ahead.push(Ahead { start, end, first_span });
+                let args = Args::new(&input[start..end], &spans[first_span..]);
+                let route = dispatch::route(core, args);
+                ahead.push(Ahead { start, end, first_span, route });
                 start = end;
                 if ahead.len() == ahead_max || start == input.len() {
                     return Ok(Decoded::Incomplete);
@@ -202,24 +241,22 @@ fn run_ahead(
     outbox: &mut Outbox,
 ) -> Option<usize> {
     let args = |index: usize| {
-        let Ahead { start, end, first_span } = ahead[index];
+        let Ahead { start, end, first_span, .. } = ahead[index];
         let end_span = ahead.get(index + 1).map_or(spans.len(), |next| next.first_span);
         Args::new(&input[start..end], &spans[first_span..end_span])
     };
     if ahead.len() > 1 {
-        for index in 0..ahead.len() {
-            dispatch::prefetch(core, session, args(index));
+        for (index, command) in ahead.iter().enumerate() {
+            dispatch::prefetch(core, session, command.route, args(index));
         }
     }
     let mut last = None;
-    for index in 0..ahead.len() {
-        if dispatch::execute(core, session, args(index), outbox).is_break() {
+    for (index, command) in ahead.iter().enumerate() {
+        if dispatch::execute(core, session, command.route, args(index), outbox).is_break() {
             break;
         }
         last = Some(index);
-        if is_output_full(session) {
-            session.stall.insert(Stall::OUTPUT);
-        }
+        stall_if_output_is_full(session);
         if !session.stall.is_empty() {
             break;
         }
@@ -237,7 +274,10 @@ fn run_other(
     match decoded {
         Ok(Decoded::Inline { consumed }) => {
             let args = session.decoder.take_inline();
-            let flow = dispatch::execute(core, session, args.as_args(), outbox);
+            let args = args.as_args();
+            let route = dispatch::route(core, args);
+            let flow = dispatch::execute(core, session, route, args, outbox);
+            stall_if_output_is_full(session);
             flow.is_continue().then_some(consumed)
         }
         Ok(Decoded::Nothing { consumed }) => Some(consumed),
@@ -259,6 +299,14 @@ fn protocol_error(session: &mut Session, error: ProtocolError) {
     close_after_output(session);
 }
 
+/// To be called behind every command, or a client that does not read could go on asking.
+#[inline]
+fn stall_if_output_is_full(session: &mut Session) {
+    if is_output_full(session) {
+        session.stall.insert(Stall::OUTPUT);
+    }
+}
+
 #[inline]
 fn is_output_full(session: &Session) -> bool {
     session.output.unsent_bytes() > UNSENT_BYTES_MAX || session.output.awaits_enough()
@@ -267,7 +315,7 @@ fn is_output_full(session: &Session) -> bool {
 /// Closes a connection whose buffers are over their limits.
 fn check_limits(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
     let input_max = if session.client.authenticated {
-        core.settings.config.client_query_buffer_limit as usize
+        (core.settings.config.client_query_buffer_limit as usize).min(INPUT_BYTES_MAX)
     } else {
         UNAUTHENTICATED_INPUT_BYTES_MAX
     };

@@ -33,6 +33,8 @@ pub struct CoreCounters {
     pub connections_received: AtomicU64,
     /// Accepted here and handed to a core with fewer.
     pub connections_handed_over: AtomicU64,
+    /// Bytes that the shard holds; kept up only while `maxmemory` is set.
+    pub shard_memory: AtomicUsize,
     pub passes: AtomicU64,
     /// Times the core went to sleep in its ring.
     pub parks: AtomicU64,
@@ -79,6 +81,8 @@ pub struct Shared {
     pub run_id: String,
     /// The memory of the machine or of the control group, for `maxmemory` as a percentage.
     pub total_memory_bytes: u64,
+    /// Resident bytes when the server was ready: what it needs without a key or a client.
+    startup_bytes: AtomicU64,
     newest: Mutex<Arc<Settings>>,
 }
 
@@ -98,6 +102,7 @@ impl Shared {
             host,
             started_unix_ms,
             run_id,
+            startup_bytes: AtomicU64::new(0),
             newest: Mutex::new(Arc::new(Settings::new(0, config))),
         }
     }
@@ -105,6 +110,15 @@ impl Shared {
     /// The newest settings. Held only while CONFIG SET computes the next ones.
     pub fn settings(&self) -> MutexGuard<'_, Arc<Settings>> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what the process takes now that everything is set up.
+    pub fn note_ready(&self) {
+        self.startup_bytes.store(self.host.facts().rss_bytes, Ordering::Relaxed);
+    }
+
+    pub fn startup_bytes(&self) -> u64 {
+        self.startup_bytes.load(Ordering::Relaxed)
     }
 
     pub fn connections(&self) -> usize {

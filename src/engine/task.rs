@@ -124,6 +124,10 @@ impl Engine {
                 if settings.version > self.core.settings.version {
                     self.core.settings = settings;
                 }
+                // Without a password there is nothing left that a client could authenticate with.
+                if !self.core.requires_password() {
+                    self.sessions.iter_mut().for_each(|s| s.client.authenticated = true);
+                }
             }
             Task::ResetStat => self.core.reset_stats(),
             Task::ListClients(filter) => {

@@ -2,8 +2,8 @@
 
 use std::ops::Index;
 
-/// Where one argument lies in the bytes of its command. 32 bits suffice: `client-query-buffer-limit`
-/// keeps every buffer that a command is decoded from below 4 GiB.
+/// Where one argument lies in the bytes of its command. 32 bits suffice: sessions keep every buffer
+/// that a command is decoded from below 4 GiB, whatever `client-query-buffer-limit` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub start: u32,
@@ -50,6 +50,11 @@ impl<'a> Args<'a> {
         self.spans
             .iter()
             .map(move |span| &bytes[span.start as usize..span.start as usize + span.len as usize])
+    }
+
+    /// What the spans refer to; the arguments with whatever stands between them.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     pub fn spans(&self) -> &'a [Span] {

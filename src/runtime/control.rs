@@ -82,7 +82,7 @@ pub struct Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Orderly,
-    /// A second signal, or a core that failed.
+    /// A SIGINT while stopping, or a core that failed.
     AtOnce,
 }
 
@@ -95,11 +95,16 @@ impl Control {
         Ok((Control { receiver, handle: handle.clone() }, handle))
     }
 
-    /// Runs on the control executor until the process is to end.
+    /// Runs on the control executor until the process is to end. Calls `begin` once nothing more
+    /// can be missing.
     ///
     /// # Errors
     /// Signals or the doorbell cannot be watched.
-    pub async fn run(self, subject: Subject) -> glommio::Result<Ending, ()> {
+    pub async fn run(
+        self,
+        subject: Subject,
+        begin: impl FnOnce(&Subject),
+    ) -> glommio::Result<Ending, ()> {
         let signals = Signals::new(&SIGNALS)?;
         let handle = self.handle.clone();
         let watcher = glommio::spawn_local(async move {
@@ -108,6 +113,7 @@ impl Control {
             }
         });
         let bell = PollableFd::new(BellFd(self.handle.bell.fd().as_raw_fd()))?;
+        begin(&subject);
         let mut running = subject.post.cores();
         let mut stopping = false;
         let ending = loop {
@@ -123,10 +129,13 @@ impl Control {
                     let result = subject.rewrite_config(&config);
                     subject.post.deliver(shard, Parcel::EffectDone { ticket, result });
                 }
-                Request::Signal(signal) if stopping => {
-                    tracing::warn!("{} again: exiting at once", name(signal));
+                Request::Signal(libc::SIGINT) if stopping => {
+                    tracing::warn!("Received SIGINT while stopping: exiting at once");
                     break Ending::AtOnce;
                 }
+                // As in Redis, only Ctrl-C insists: some supervisors signal the process and its
+                // group, which looks like two signals.
+                Request::Signal(_) if stopping => {}
                 Request::Signal(signal) => {
                     tracing::warn!("Received {}, stopping", name(signal));
                     stopping = true;

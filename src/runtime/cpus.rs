@@ -57,6 +57,18 @@ fn parse_list(text: &str) -> Vec<usize> {
     text.split(',').filter_map(range).flatten().collect()
 }
 
+/// The processors that are used, in their order: `cores 0-3`.
+pub fn show(cpus: &[usize]) -> String {
+    let mut distinct: Vec<usize> = Vec::new();
+    for &cpu in cpus {
+        if !distinct.contains(&cpu) {
+            distinct.push(cpu);
+        }
+    }
+    let noun = if distinct.len() == 1 { "core" } else { "cores" };
+    format!("{noun} {}", show_list(&distinct))
+}
+
 fn show_list(cpus: &[usize]) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for &cpu in cpus {
@@ -94,5 +106,7 @@ mod tests {
         assert_eq!(parse_list("0-2,7\n"), [0, 1, 2, 7]);
         assert_eq!(parse_list(""), [0usize; 0]);
         assert_eq!(show_list(&[0, 1, 2, 7, 9, 10]), "0-2,7,9-10");
+        assert_eq!(show(&[0, 1, 0, 1, 0]), "cores 0-1");
+        assert_eq!(show(&[4, 4]), "core 4");
     }
 }

@@ -9,8 +9,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -78,6 +78,8 @@ struct Address {
     sender: Sender<Parcel>,
     bell: Doorbell,
     parked: AtomicBool,
+    /// The descriptor of the core's ring, for other rings to ring; negative while there is none.
+    ring: AtomicI32,
 }
 
 /// Where every core of the process can be reached.
@@ -103,6 +105,7 @@ impl Post {
                 sender,
                 bell: Doorbell::new()?,
                 parked: AtomicBool::new(false),
+                ring: AtomicI32::new(-1),
             });
             receivers.push(receiver);
         }
@@ -118,17 +121,35 @@ impl Post {
         let _ = self.addresses[to].sender.send(parcel);
     }
 
-    /// Wakes a core if it sleeps; true if the bell had to be rung.
-    pub fn wake(&self, core: ShardId) -> bool {
-        let address = &self.addresses[core];
+    /// Wakes a core if it sleeps.
+    pub fn wake(&self, core: ShardId) {
+        if self.is_to_be_woken(core) {
+            self.addresses[core].bell.ring();
+        }
+    }
+
+    /// Whether the core sleeps; if so, it is the caller who must wake it.
+    pub fn is_to_be_woken(&self, core: ShardId) -> bool {
+        let parked = &self.addresses[core].parked;
         fence(Ordering::SeqCst);
         // The load first: to write to the flag of a core that is awake would slow it down.
-        let rung =
-            address.parked.load(Ordering::SeqCst) && address.parked.swap(false, Ordering::SeqCst);
-        if rung {
-            address.bell.ring();
-        }
-        rung
+        parked.load(Ordering::SeqCst) && parked.swap(false, Ordering::SeqCst)
+    }
+
+    /// Wakes a core that [`Post::is_to_be_woken`].
+    pub fn ring_bell(&self, core: ShardId) {
+        self.addresses[core].bell.ring();
+    }
+
+    /// The ring that the core sleeps in, if other rings can ring it.
+    pub fn ring_of(&self, core: ShardId) -> Option<RawFd> {
+        let ring = self.addresses[core].ring.load(Ordering::Relaxed);
+        (ring >= 0).then_some(ring)
+    }
+
+    /// From now on the core can be woken through its ring; `None`: only by its doorbell.
+    pub fn set_ring(&self, core: ShardId, ring: Option<RawFd>) {
+        self.addresses[core].ring.store(ring.unwrap_or(-1), Ordering::Relaxed);
     }
 
     /// `put`, then `wake`.

@@ -49,6 +49,56 @@ pub fn locked_memory() -> io::Result<u64> {
     limit(libc::RLIMIT_MEMLOCK).map(|(soft, _)| soft)
 }
 
+/// Keeps the process on small pages while its rings are set up.
+///
+/// The executors register small buffers with their rings, and the kernel charges a buffer in a
+/// huge page as the whole of it, 2 MiB, to the limit on locked memory. With the usual limit of
+/// 8 MiB an unprivileged server would have room for 8 shards; so it has for 18.
+#[derive(Debug)]
+pub struct SmallPages {
+    begun: bool,
+}
+
+impl SmallPages {
+    pub fn begin() -> SmallPages {
+        // SAFETY: neither call is given any memory.
+        let begun = unsafe {
+            libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0
+                && libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0
+        };
+        SmallPages { begun }
+    }
+}
+
+impl Drop for SmallPages {
+    fn drop(&mut self) {
+        if self.begun {
+            // SAFETY: the call is given no memory.
+            unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0) };
+        }
+    }
+}
+
+/// Says what an error of a start was, and how to get more of what was too little.
+pub fn explain_shortage(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => format!(
+            "{error}: raise the limit with ulimit -n, or LimitNOFILE= in the service, or start \
+             fewer --shards"
+        ),
+        Some(libc::ENOMEM) => {
+            let limit =
+                locked_memory().map_or_else(|_| "unknown".into(), |bytes| bytes.to_string());
+            format!(
+                "{error}: the limit on locked memory is {limit} bytes for all io_uring rings of \
+                 this user: raise it with ulimit -l unlimited, LimitMEMLOCK=infinity in the \
+                 service, or docker run --ulimit memlock=-1, or start fewer --shards"
+            )
+        }
+        _ => error.to_string(),
+    }
+}
+
 fn limit(resource: libc::__rlimit_resource_t) -> io::Result<(u64, u64)> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel fills a structure that lives during the call.
@@ -76,6 +126,14 @@ mod tests {
         assert_eq!(clients_within(1024, 64), 960);
         assert_eq!(clients_within(10, 64), 1);
         assert_eq!(clients_within(u64::MAX, 64), u32::MAX);
+    }
+
+    #[test]
+    fn shortages_have_remedies() {
+        let explained = |code| explain_shortage(&io::Error::from_raw_os_error(code));
+        assert!(explained(libc::EMFILE).contains("ulimit -n"));
+        assert!(explained(libc::ENOMEM).contains("ulimit -l"));
+        assert!(!explained(libc::EIO).contains("ulimit"));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! wants to know, `verbose` more, `debug` everything.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -55,16 +57,13 @@ pub fn start(level: LogLevel, logfile: Option<&Path>) -> Result<(), StartupError
     set_level(level);
     let sink = match logfile {
         None => Sink::Standard,
-        Some(path) => {
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            Sink::File(file.map_err(|error| {
-                StartupError::new(format!(
-                    "cannot open logfile '{}': {error}: choose a path in a directory you may \
+        Some(path) => Sink::File(LogFile::open(path).map_err(|error| {
+            StartupError::new(format!(
+                "cannot open logfile '{}': {error}: choose a path in a directory you may \
                      write to, or --logfile \"\" for standard output",
-                    path.display()
-                ))
-            })?)
-        }
+                path.display()
+            ))
+        })?),
     };
     let layer =
         tracing_subscriber::fmt::layer().event_format(Line).with_ansi(false).with_writer(sink);
@@ -96,24 +95,55 @@ impl<S> Filter<S> for ByLevel {
 
 enum Sink {
     Standard,
-    File(File),
+    File(LogFile),
 }
 
-/// One write per line, so that lines of several threads do not mix.
+/// A file that log rotation may move away at any time: as in Redis the next line then begins a new
+/// one, and nobody need be told.
+struct LogFile {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<LogFile> {
+        Ok(LogFile { path: path.to_owned(), file: Mutex::new(LogFile::append_to(path)?) })
+    }
+
+    fn append_to(path: &Path) -> io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(path)
+    }
+
+    fn write_line(&self, line: &[u8]) -> io::Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let identity = |data: fs::Metadata| (data.dev(), data.ino());
+        let there = fs::metadata(&self.path).map(identity).ok();
+        // Where there cannot be a new one, the old one is better than nothing.
+        if there != file.metadata().map(identity).ok()
+            && let Ok(new) = LogFile::append_to(&self.path)
+        {
+            *file = new;
+        }
+        file.write_all(line)
+    }
+}
+
+/// One write per line, so that lines of several threads do not mix. A line that cannot be written
+/// (a full disk, a reader that has gone) is lost; there is nowhere else to say so.
 impl Write for &Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self {
-            Sink::Standard => io::stdout().lock().write_all(line)?,
-            Sink::File(file) => (&*file).write_all(line)?,
-        }
+        let _ = match self {
+            Sink::Standard => io::stdout().lock().write_all(line),
+            Sink::File(file) => file.write_line(line),
+        };
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Sink::Standard => io::stdout().lock().flush(),
-            Sink::File(_) => Ok(()),
+        if let Sink::Standard = self {
+            let _ = io::stdout().lock().flush();
         }
+        Ok(())
     }
 }
 
@@ -205,6 +235,21 @@ mod tests {
         let words: Vec<_> = shown.split(' ').collect();
         assert_eq!((words[1], words[2]), ("Nov", "2023"), "{shown}");
         assert!(words[3].ends_with(".123") && words[3].len() == 12, "{shown}");
+    }
+
+    #[test]
+    fn a_logfile_that_was_moved_away_is_begun_anew() {
+        let path = std::env::temp_dir().join(format!("ringwell-log-{}", std::process::id()));
+        let moved = path.with_extension("1");
+        let log = LogFile::open(&path).unwrap();
+        log.write_line(b"one\n").unwrap();
+        log.write_line(b"two\n").unwrap();
+        fs::rename(&path, &moved).unwrap();
+        log.write_line(b"three\n").unwrap();
+        assert_eq!(fs::read(&moved).unwrap(), b"one\ntwo\n");
+        assert_eq!(fs::read(&path).unwrap(), b"three\n");
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(&moved).unwrap();
     }
 
     #[test]

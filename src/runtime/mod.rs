@@ -12,7 +12,8 @@
 //! | `linger` | closing so that the peer can read the last words |
 //! | `control` | signals, shutdown, and work that blocks: the executor that owns no shard |
 //! | `rewrite` | CONFIG REWRITE's file |
-//! | `notify`, `logging`, `clock` | the service manager; the log; the time |
+//! | `notify`, `pidfile` | the service manager; the file with the process id |
+//! | `logging`, `clock` | the log; the time |
 //!
 //! # Threads
 //!
@@ -35,6 +36,7 @@ mod linger;
 mod listener;
 mod logging;
 mod notify;
+mod pidfile;
 mod rewrite;
 pub mod ring;
 mod server;

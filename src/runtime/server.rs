@@ -16,7 +16,9 @@ use super::control::{self, Control, Ending, Request, Subject};
 use super::driver::{Driver, Process};
 use super::host::Machine;
 use super::inbox::{Inbox, Parcel, Post};
+use super::limits::SmallPages;
 use super::listener::{self, Listener, Listeners};
+use super::pidfile::PidFile;
 use super::ring::Options;
 use super::startup::{StartupError, kernel};
 use super::{cpus, limits, logging, notify};
@@ -44,6 +46,8 @@ struct Running {
     subject: Subject,
     cores: Vec<ExecutorJoinHandle<()>>,
     listeners: Listeners,
+    pid_file: Option<PidFile>,
+    small_pages: SmallPages,
 }
 
 fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
@@ -79,9 +83,11 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
         listeners,
         process: Arc::clone(&process),
     });
+    let small_pages = SmallPages::begin();
     let cores = start_cores(plans.collect())?;
+    let pid_file = shared.settings().config.pidfile.as_deref().and_then(PidFile::write);
     let subject = Subject { post, shared, config_file: source.file, started };
-    Ok(Running { control, subject, cores, listeners })
+    Ok(Running { control, subject, cores, listeners, pid_file, small_pages })
 }
 
 /// What a core is made from.
@@ -109,13 +115,13 @@ fn start_cores(plans: Vec<Plan>) -> Result<Vec<ExecutorJoinHandle<()>>, StartupE
             .io_memory(EXECUTOR_IO_MEMORY_BYTES)
             .ring_depth(EXECUTOR_RING_DEPTH)
             .spawn(move || async move { plan.run(&ready) })
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| failed(limits::explain_shortage(&error.into())))?;
         match report.recv() {
             Ok(Ok(())) => cores.push(core),
             Ok(Err(reason)) => return Err(failed(reason)),
             // The executor has ended before its task began.
             Err(mpsc::RecvError) => {
-                let reason = core.join().err().map(|error| error.to_string());
+                let reason = core.join().err().map(|error| limits::explain_shortage(&error.into()));
                 return Err(failed(reason.unwrap_or_else(|| "its executor ended".into())));
             }
         }
@@ -142,7 +148,7 @@ impl Plan {
         let driver = match built {
             Ok(driver) => driver,
             Err(error) => {
-                let _ = ready.send(Err(error.to_string()));
+                let _ = ready.send(Err(limits::explain_shortage(&error)));
                 return;
             }
         };
@@ -154,7 +160,7 @@ impl Plan {
 
 impl Running {
     fn serve(self) -> ExitCode {
-        let Running { control, subject, cores, listeners } = self;
+        let Running { control, subject, cores, listeners, pid_file, small_pages } = self;
         let executor = LocalExecutorBuilder::new(Placement::Unbound)
             .name("control")
             .io_memory(EXECUTOR_IO_MEMORY_BYTES)
@@ -163,21 +169,27 @@ impl Running {
         let executor = match executor {
             Ok(executor) => executor,
             Err(error) => {
-                eprintln!("ringwell: cannot start the control executor: {error}");
+                let reason = limits::explain_shortage(&error.into());
+                eprintln!("ringwell: cannot start the control executor: {reason}");
                 return ExitCode::FAILURE;
             }
         };
-        for core in 0..subject.post.cores() {
-            subject.post.deliver(core, Parcel::Start);
-        }
-        for address in &listeners.addresses {
-            tracing::debug!("Listening on {address}");
-        }
-        tracing::info!("Ready to accept connections");
-        notify::tell(notify::READY);
-        let ending = executor.run(control.run(subject));
-        // Removes the unix socket's file, however the process ends.
-        drop(listeners);
+        drop(small_pages);
+        // Clients must not use up the descriptors that the control executor needs.
+        let begin = |subject: &Subject| {
+            subject.shared.note_ready();
+            for core in 0..subject.post.cores() {
+                subject.post.deliver(core, Parcel::Start);
+            }
+            for address in &listeners.addresses {
+                tracing::debug!("Listening on {address}");
+            }
+            tracing::info!("Ready to accept connections");
+            notify::tell(notify::READY);
+        };
+        let ending = executor.run(control.run(subject, begin));
+        // Removes the files of the unix socket and of the process id, however the process ends.
+        drop((listeners, pid_file));
         match ending {
             Ok(Ending::Orderly) => {
                 // A core that is stuck would keep us waiting; those that ended are done.
@@ -215,26 +227,37 @@ fn prepare_process() -> Result<(), StartupError> {
 /// Says what starts and what is odd about it; a start that fails before says one line only.
 fn announce(config: &Config, source: &Source, cpus: &[usize]) {
     tracing::info!(
-        "Ringwell {} (compatible with Redis 7.2), pid {}, port {}, {} shards on cores {cpus:?}",
+        "Ringwell {} (compatible with Redis 7.2), pid {}, port {}, {} on {}",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
         config.port,
-        cpus.len()
+        count(cpus.len(), "shard"),
+        cpus::show(cpus)
     );
     match &source.file {
         Some(file) => tracing::info!("Configuration file {}", file.display()),
         None => tracing::info!("No configuration file; to start with one: ringwell FILE"),
     }
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+        // Somebody who waits for a daemon to fork would not look for the reason in a file.
+        if config.logfile.is_some() {
+            eprintln!("ringwell: {warning}");
+        }
+    }
     let distinct: std::collections::HashSet<_> = cpus.iter().collect();
     if distinct.len() < cpus.len() {
         tracing::warn!(
-            "{} shards on {} cores: shards that share a core slow each other down",
-            cpus.len(),
-            distinct.len()
+            "{} on {}: shards that share a core slow each other down",
+            count(cpus.len(), "shard"),
+            count(distinct.len(), "core")
         );
     }
     warn_of_short_backlog(config);
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn warn_of_short_backlog(config: &Config) {

@@ -31,7 +31,7 @@ pub struct ClientState {
     pub no_evict: bool,
     pub no_touch: bool,
     pub created_us: u64,
-    /// When the last bytes came.
+    /// When the last bytes came or went.
     pub active_us: u64,
     pub last_command: Option<&'static Row>,
     /// Bytes received, and commands run.

@@ -39,8 +39,12 @@ pub struct Session {
     pub reading_paused: bool,
     /// The connection is to be closed as soon as no reply is awaited and all output is sent.
     pub close_when_answered: bool,
+    /// The runtime has been told to close the connection at once.
+    pub dropped: bool,
     /// Already in this pass's list of connections with output.
     pub listed: bool,
+    /// Its output waits for replies of other shards, to be sent together with them.
+    pub held: bool,
 }
 
 impl Session {
@@ -54,7 +58,9 @@ impl Session {
             stall: Stall::empty(),
             reading_paused: false,
             close_when_answered: false,
+            dropped: false,
             listed: false,
+            held: false,
         }
     }
 

@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 
-/// Bytes that the replies awaited from other shards may be expected to have.
+/// Bytes that the requests under way on other shards and the replies awaited from them may be
+/// expected to have.
 const AWAITED_BYTES_MAX: usize = 1024 * 1024;
-/// What a reply is expected to have before any has come, and at least.
+/// What a reply is expected to have before any has come, and at least. The least leaves room for
+/// deep pipelines and still bounds what a client gains that asks for small values before large ones.
 const EXPECTED_BYTES_FIRST: usize = 32 * 1024;
-const EXPECTED_BYTES_MIN: usize = 256;
+const EXPECTED_BYTES_MIN: usize = 4096;
 /// Bytes of an empty buffer that a connection may keep.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
@@ -30,6 +32,8 @@ pub struct Output {
     in_flight: usize,
     /// The size of the largest of the latest replies of other shards, decaying.
     expected_bytes: usize,
+    /// Bytes that the requests behind unfilled slots hold elsewhere.
+    request_bytes: usize,
 }
 
 impl Default for Output {
@@ -43,6 +47,7 @@ impl Default for Output {
             stored_bytes: 0,
             in_flight: 0,
             expected_bytes: EXPECTED_BYTES_FIRST,
+            request_bytes: 0,
         }
     }
 }
@@ -53,6 +58,8 @@ struct Slot {
     stored: Option<Vec<u8>>,
     /// Bytes of `staged` that follow this slot's reply.
     trailing: usize,
+    /// Its part in `Output::request_bytes`.
+    request_bytes: usize,
     /// The client wants no reply to this one (CLIENT REPLY).
     discard: bool,
 }
@@ -74,10 +81,12 @@ impl Output {
     }
 
     /// Reserves the place of a reply that comes later; the number names it in [`Output::fill`].
+    /// Until then the request holds `request_bytes` elsewhere.
     #[inline]
-    pub fn reserve(&mut self, discard: bool) -> u32 {
+    pub fn reserve(&mut self, discard: bool, request_bytes: usize) -> u32 {
         let sequence = self.first_sequence.wrapping_add(self.slots.len() as u32);
-        self.slots.push_back(Slot { stored: None, trailing: 0, discard });
+        self.request_bytes += request_bytes;
+        self.slots.push_back(Slot { stored: None, trailing: 0, request_bytes, discard });
         sequence
     }
 
@@ -88,9 +97,10 @@ impl Output {
             debug_assert!(false, "a reply for a slot that is not reserved");
             return;
         };
-        let reply = if slot.discard { &[] } else { reply };
+        self.request_bytes -= std::mem::take(&mut slot.request_bytes);
         let decayed = self.expected_bytes - self.expected_bytes / 32;
         self.expected_bytes = decayed.max(reply.len()).max(EXPECTED_BYTES_MIN);
+        let reply = if slot.discard { &[] } else { reply };
         if index > 0 {
             slot.stored = Some(reply.to_vec());
             self.stored_bytes += reply.len();
@@ -105,9 +115,22 @@ impl Output {
             }
             self.finish_first();
         }
-        if self.slots.is_empty() {
+        self.compact_staged();
+    }
+
+    /// Gives back what has moved from `staged`. There may always be a slot that is not filled, as
+    /// long as the client sends without waiting, so this can't wait for the last one.
+    fn compact_staged(&mut self) {
+        if self.staged_start == self.staged.len() {
             self.staged.clear();
             self.staged_start = 0;
+            if self.staged.capacity() > KEPT_CAPACITY_MAX {
+                self.staged = Vec::new();
+            }
+        } else if self.staged_start > KEPT_CAPACITY_MAX.max(self.staged.len() / 2) {
+            self.staged.drain(..self.staged_start);
+            self.staged_start = 0;
+            self.staged.shrink_to(KEPT_CAPACITY_MAX);
         }
     }
 
@@ -126,15 +149,21 @@ impl Output {
     }
 
     /// Whether so many replies are awaited that more of their size could take too much memory: other
-    /// shards answer all at once, however slowly the client reads.
+    /// shards answer all at once, however slowly the client reads. Likewise for requests, of which a
+    /// slow shard may be sent more than it can take.
     #[inline]
     pub fn awaits_enough(&self) -> bool {
-        self.slots.len() * self.expected_bytes >= AWAITED_BYTES_MAX
+        self.slots.len() * self.expected_bytes + self.request_bytes >= AWAITED_BYTES_MAX
     }
 
     #[inline]
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    #[inline]
+    pub fn ready_bytes(&self) -> usize {
+        self.ready.len()
     }
 
     /// All bytes that the client has not been sent.
@@ -163,7 +192,7 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    use super::Output;
+    use super::{AWAITED_BYTES_MAX, EXPECTED_BYTES_FIRST, KEPT_CAPACITY_MAX, Output};
 
     fn local(output: &mut Output, reply: &[u8]) {
         let before = output.buffer().len();
@@ -183,26 +212,26 @@ mod tests {
         let mut awaited_at_most = |reply: &[u8]| {
             for _ in 0..10_000 {
                 while !output.awaits_enough() {
-                    output.reserve(false);
+                    output.reserve(false, 0);
                 }
                 output.fill(output.first_sequence, reply);
             }
             output.awaited() + 1
         };
-        assert_eq!(awaited_at_most(b"+OK"), 4096);
+        assert_eq!(awaited_at_most(b"+OK"), 256);
         assert_eq!(awaited_at_most(&[0; 100_000]), 11);
-        assert_eq!(awaited_at_most(b"+OK"), 4096);
+        assert_eq!(awaited_at_most(b"+OK"), 256);
     }
 
     #[test]
     fn replies_leave_in_the_order_of_the_requests() {
         let mut output = Output::default();
         local(&mut output, b"a");
-        let first = output.reserve(false);
+        let first = output.reserve(false, 0);
         local(&mut output, b"c");
         local(&mut output, b"d");
-        let second = output.reserve(true);
-        let third = output.reserve(false);
+        let second = output.reserve(true, 0);
+        let third = output.reserve(false, 0);
         local(&mut output, b"g");
         assert_eq!(ready(&mut output), b"a");
         output.fill(third, b"f");
@@ -215,5 +244,38 @@ mod tests {
         assert_eq!(ready(&mut output), b"h");
         output.sent(8);
         assert_eq!(output.unsent_bytes(), 0);
+    }
+
+    #[test]
+    fn requests_under_way_and_unwanted_replies_count_too() {
+        let mut output = Output::default();
+        output.reserve(false, AWAITED_BYTES_MAX - EXPECTED_BYTES_FIRST - 1);
+        assert!(!output.awaits_enough());
+        let second = output.reserve(true, 1);
+        assert!(output.awaits_enough());
+        output.fill(output.first_sequence, b"r");
+        assert!(!output.awaits_enough());
+        output.fill(second, &[b'r'; AWAITED_BYTES_MAX]);
+        output.reserve(true, 0);
+        assert!(output.awaits_enough());
+    }
+
+    #[test]
+    fn replies_that_have_moved_on_hold_no_memory() {
+        let mut output = Output::default();
+        let mut awaited = output.reserve(false, 0);
+        for _ in 0..10_000 {
+            local(&mut output, &[b'l'; 100]);
+            let next = output.reserve(false, 0);
+            output.fill(awaited, b"r");
+            awaited = next;
+            let sent = ready(&mut output).len();
+            output.sent(sent);
+        }
+        assert_eq!(output.unsent_bytes(), 0);
+        assert!(output.staged.capacity() <= 4 * KEPT_CAPACITY_MAX, "{}", output.staged.capacity());
+        local(&mut output, &[b'l'; 1 << 20]);
+        output.fill(awaited, b"r");
+        assert!(output.staged.capacity() <= KEPT_CAPACITY_MAX);
     }
 }

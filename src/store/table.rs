@@ -267,8 +267,9 @@ impl Table {
             if segment.entries.len() < segment.entries.capacity() {
                 return;
             }
+            // With fewer entries there are enough of removed ones' places to clear.
             let splits = segment.entries.num_buckets() >= SEGMENT_BUCKETS_MAX
-                && segment.entries.len() > SEGMENT_BUCKETS_MAX / 2
+                && segment.entries.len() >= SEGMENT_BUCKETS_MAX * 7 / 16
                 && segment.depth < DEPTH_MAX;
             if splits {
                 self.split(index);
@@ -341,4 +342,46 @@ impl Table {
 #[inline]
 fn prefix(hash: u64) -> u32 {
     (hash >> (64 - 7 - PREFIX_BITS)) as u32 & ((1 << PREFIX_BITS) - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::Encoding;
+    use super::*;
+
+    fn key(number: u64) -> [u8; 8] {
+        number.to_be_bytes()
+    }
+
+    /// Cursors have no room for more buckets than a segment is meant to have.
+    #[test]
+    fn segments_full_of_removed_entries_do_not_grow() {
+        let hasher = KeyHasher::new(1);
+        // One key for each of the lowest buckets, so that removing them leaves tombstones: between
+        // full buckets a place cannot simply be empty again.
+        let full = SEGMENT_BUCKETS_MAX * 7 / 8;
+        let mut of_bucket = vec![None; full];
+        for number in 0..50_000 {
+            let bucket = hasher.hash(&key(number)) as usize % SEGMENT_BUCKETS_MAX;
+            if let Some(found @ None) = of_bucket.get_mut(bucket) {
+                *found = Some(number);
+            }
+        }
+        let numbers: Vec<u64> = of_bucket.into_iter().map(|found| found.unwrap()).collect();
+        let entry = |number| Entry::string(&key(number), b"", Encoding::Raw, None);
+        for stays in (600..1200).step_by(25) {
+            let mut table = Table::new(hasher.clone());
+            for &number in &numbers {
+                table.insert(entry(number));
+            }
+            for &number in &numbers[100..100 + full - stays] {
+                table.remove(&key(number));
+            }
+            for number in 50_000..50_100 {
+                table.insert(entry(number));
+            }
+            let largest = table.segments.iter().map(|segment| segment.entries.num_buckets()).max();
+            assert_eq!(largest, Some(SEGMENT_BUCKETS_MAX), "with {stays} entries");
+        }
+    }
 }

@@ -78,11 +78,11 @@ impl Batch {
     pub fn push(&mut self, args: Args<'_>, mut request: Request) {
         request.first_span = self.spans.len() as u32;
         request.span_count = args.len() as u32;
-        for argument in args.iter() {
-            let start = self.bytes.len() as u32;
-            self.spans.push(Span { start, len: argument.len() as u32 });
-            self.bytes.extend_from_slice(argument);
-        }
+        let base = self.bytes.len() as u32;
+        let moved = args.spans().iter().map(|span| Span { start: base + span.start, ..*span });
+        self.spans.extend(moved);
+        // One copy of the whole command costs less than one for each argument.
+        self.bytes.extend_from_slice(args.bytes());
         self.requests.push(request);
     }
 
@@ -113,7 +113,8 @@ pub struct Replies {
 pub struct RemoteReply {
     pub conn: ConnId,
     pub sequence: u32,
-    pub len: u32,
+    /// Bytes.
+    pub len: usize,
 }
 
 impl Replies {

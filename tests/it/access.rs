@@ -16,7 +16,7 @@ use crate::support::{Client, Need, Scratch, Server, Value, on_one_and_four_shard
 const PORT: u16 = 6379;
 
 pub fn trials() -> Vec<Trial> {
-    let two_hosts: [PerShards; 13] = [
+    let two_hosts: [PerShards; 14] = [
         ("refused_peer_reads_why", refused_peer_reads_why),
         ("refused_peer_runs_nothing", refused_peer_runs_nothing),
         ("remedy_1_config_set_and_rewrite", remedy_1_config_set_and_rewrite),
@@ -30,6 +30,7 @@ pub fn trials() -> Vec<Trial> {
         ("policy_changes_are_whole", policy_changes_are_whole),
         ("mapped_addresses_are_what_they_map", mapped_addresses_are_what_they_map),
         ("refusals_are_counted_and_logged", refusals_are_counted_and_logged),
+        ("a_full_server_admits_its_own_host", a_full_server_admits_its_own_host),
     ];
     let mut trials = on_one_and_four_shards("access", &[Need::NetworkNamespaces], &two_hosts);
     trials.push(test("access::unix_sockets_are_accepted", unix_sockets_are_accepted));
@@ -130,7 +131,7 @@ fn refused_peer_reads_why(shards: usize) {
             "2) Alternatively you can just disable the protected mode by editing the",
             "3) If you started the server manually just for testing, restart it with the \
              '--protected-mode no' option.",
-            "4) Setup a bind address or an authentication password.",
+            "4) Setup a bind address or an authentication password",
         ] {
             assert!(line.contains(remedy), "{remedy:?} is not in {line:?}");
         }
@@ -296,6 +297,28 @@ fn refusals_are_counted_and_logged(shards: usize) {
     assert_eq!(count(&mut local, "protected_mode"), 5);
     assert_eq!(local.run("CONFIG RESETSTAT"), Value::ok());
     assert_eq!(count(&mut local, "protected_mode"), 0);
+}
+
+/// Strangers cannot lock the operator out.
+fn a_full_server_admits_its_own_host(shards: usize) {
+    let setting = Setting::new(shards, &["--protected-mode", "no", "--maxclients", "20"]);
+    let mut crowd: Vec<Client> = Vec::new();
+    let refused = loop {
+        let mut client = setting.remotely(SERVER_IP4);
+        client.send(b"PING\r\n");
+        match client.read_value() {
+            Value::Simple(_) => crowd.push(client),
+            refusal => break refusal,
+        }
+        assert!(crowd.len() <= 20, "maxclients is 20");
+    };
+    assert_eq!(refused.text(), "ERR max number of clients reached");
+    // Those that the start left behind may still have counted.
+    assert!(crowd.len() >= 18, "{} were served", crowd.len());
+    let mut local = setting.locally();
+    assert_eq!(local.run("PING").text(), "PONG");
+    assert_eq!(local.run("CONFIG SET maxclients 30"), Value::ok());
+    assert_eq!(setting.remotely(SERVER_IP4).run("PING").text(), "PONG");
 }
 
 fn unix_sockets_are_accepted() {

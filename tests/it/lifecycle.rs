@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
         ("short_lived_connections", short_lived_connections),
     ];
     let mut trials = on_one_and_four_shards("lifecycle", &[], &per_shards);
-    let others: [(&str, fn()); 9] = [
+    let others: [(&str, fn()); 11] = [
         ("port_in_use", port_in_use),
         ("address_not_available", address_not_available),
         ("no_such_core", no_such_core),
@@ -36,6 +36,8 @@ pub fn trials() -> Vec<Trial> {
         ("help_and_version", help_and_version),
         ("tells_systemd", tells_systemd),
         ("logs_to_a_file", logs_to_a_file),
+        ("writes_a_pidfile", writes_a_pidfile),
+        ("a_second_sigterm_changes_nothing", a_second_sigterm_changes_nothing),
         ("connections_spread_evenly", connections_spread_evenly),
     ];
     trials.extend(others.map(|(name, run)| test(format!("lifecycle::{name}"), run)));
@@ -156,8 +158,11 @@ fn refusal(args: &[&str]) -> (Option<i32>, String) {
 fn assert_refusal(args: &[&str], words: &[&str]) {
     let (code, said) = refusal(args);
     assert!(code.is_some_and(|code| code != 0), "{args:?}: {code:?}\n{said}");
-    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    // What it had logged before is not about the refusal.
+    let is_logged = |line: &&str| line.contains(":M ");
+    let lines: Vec<&str> = said.lines().filter(|line| !is_logged(line)).collect();
     assert_eq!(lines.len(), 1, "{args:?} was refused in other than one line:\n{said}");
+    assert!(said.ends_with(&format!("{}\n", lines[0])), "something follows:\n{said}");
     for word in words {
         assert!(said.contains(word), "{args:?}: {word:?} is not in {said:?}");
     }
@@ -260,6 +265,40 @@ fn logs_to_a_file() {
     drop(server);
     let text = fs::read_to_string(&file).expect("the log");
     assert!(!text.contains('\x1b'), "colours in a file: {text:?}");
+}
+
+fn writes_a_pidfile() {
+    let scratch = Scratch::new("pidfile");
+    let file = scratch.file("ringwell.pid");
+    let mut server = Server::ringwell(1, &["--pidfile", &file]);
+    let pid = fs::read_to_string(&file).expect("the pidfile");
+    let served = server.info_number("server", "process_id");
+    assert_eq!(pid, format!("{served}\n"));
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait(ENDS_WITHIN).code(), Some(0));
+    assert!(!fs::exists(&file).expect("a look"), "the pidfile was left behind");
+    // As in Redis one that cannot be written is worth a line in the log and no more.
+    let server = Server::ringwell(1, &["--pidfile", "/nosuch/ringwell.pid"]);
+    assert_eq!(server.connect().run("PING").text(), "PONG");
+    assert!(server.log().contains("/nosuch/ringwell.pid"), "{}", server.log());
+}
+
+/// `timeout`, for one, signals its child and then its child's group.
+fn a_second_sigterm_changes_nothing() {
+    let mut server = Server::ringwell(1, &[]);
+    let mut client = server.connect();
+    // The connection is owed a reply for as long as the client does not read it.
+    let value = "x".repeat(16 << 20);
+    client.send(&encode(&["SET", "key", &value]));
+    assert_eq!(client.read_value(), Value::ok());
+    client.send(&encode(&["GET", "key"]));
+    std::thread::sleep(Duration::from_millis(100));
+    server.signal(libc::SIGTERM);
+    wait_for("the signal", || server.log().contains("Received SIGTERM"));
+    server.signal(libc::SIGTERM);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(client.read_value(), Value::bulk(&value));
+    assert_eq!(server.wait(ENDS_WITHIN).code(), Some(0), "{}", server.log());
 }
 
 /// 100 connections over 4 shards end within 10 % of even, in spite of the kernel's spreading.

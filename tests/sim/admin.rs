@@ -105,6 +105,19 @@ fn settings_are_in_force_on_every_core_when_config_set_is_answered() {
     );
 }
 
+/// As in Redis: without a password there is nothing that a client could authenticate with.
+#[test]
+fn clients_that_have_not_authenticated_may_go_on_when_the_password_is_taken_back() {
+    let (mut world, clients) = world(8);
+    assert_eq!(ask(&mut world, clients[0], "CONFIG SET requirepass s3cret"), "+OK\r\n");
+    let late = world.connect(2);
+    assert_eq!(ask(&mut world, late, "GET k"), "-NOAUTH Authentication required.\r\n");
+    world.send(clients[0], &command(&["CONFIG", "SET", "requirepass", ""]));
+    world.run_until_idle();
+    assert_eq!(world.received(clients[0]), b"+OK\r\n");
+    assert_eq!(ask(&mut world, late, "GET k"), "$-1\r\n");
+}
+
 #[test]
 fn info_adds_up_the_cores() {
     let (mut world, clients) = world(5);

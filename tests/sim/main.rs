@@ -5,6 +5,7 @@
 //! `RINGWELL_SIM_SEEDS=5000 cargo test --test sim` runs more seeds, `RINGWELL_SIM_SEED=17` one.
 
 mod admin;
+mod bounds;
 mod history;
 mod world;
 
@@ -78,6 +79,82 @@ fn nobody_sees_half_of_an_mset() {
         }
         assert!(seen > 0, "no MGET was answered");
     });
+}
+
+/// One value moves between keys of all shards; whoever looks sees it in exactly one place, by any
+/// command that looks at all of them.
+#[test]
+fn a_renamed_key_is_always_in_one_place() {
+    for_each_seed(300, |seed| {
+        let mut world = World::new(4, seed);
+        let mut rng = Rng::new(seed);
+        let keys = ["a", "b", "c", "d", "e"];
+        world.preload(&keys[..1], "v");
+        let clients: Vec<usize> = (0..6).map(|core| world.connect(core % 4)).collect();
+        for _ in 0..20 {
+            for &client in &clients {
+                let (from, to) = (keys[rng.below(5)], keys[rng.below(5)]);
+                let command = match rng.below(7) {
+                    0..3 => history::command(&["RENAME", from, to]),
+                    3 => history::mget(&keys),
+                    4 => history::command(&[&["EXISTS"][..], &keys].concat()),
+                    5 => history::command(&["KEYS", "*"]),
+                    _ => history::command(&["DBSIZE"]),
+                };
+                world.send(client, &command);
+            }
+            world.run_some();
+        }
+        world.run_until_idle();
+        // Of RENAME, and of EXISTS and DBSIZE.
+        let others = ["+OK", "-ERR no such key", ":1"];
+        for client in clients {
+            let text = String::from_utf8(world.received(client)).expect("replies are text here");
+            let mut lines = text.split_terminator("\r\n");
+            while let Some(line) = lines.next() {
+                match line {
+                    "*1" => assert_eq!(lines.nth(1).map(str::len), Some(1), "a key"),
+                    "*5" => {
+                        let mut seen = 0;
+                        for _ in 0..5 {
+                            if lines.next() == Some("$1") {
+                                assert_eq!(lines.next(), Some("v"));
+                                seen += 1;
+                            }
+                        }
+                        assert_eq!(seen, 1, "{text:?}");
+                    }
+                    line => assert!(others.contains(&line), "{line}"),
+                }
+            }
+        }
+    });
+}
+
+/// A reply that is ready waits for those of a slow shard behind it, but not for long.
+#[test]
+fn replies_are_not_held_back_for_long() {
+    const REPLY: &str = "$1\r\nx\r\n";
+    // By their hash slots "b" belongs to the first of two shards, and "a" to the other.
+    let pipeline = [history::command(&["GET", "b"]), history::command(&["GET", "a"])].concat();
+    let mut held = 0;
+    for seed in 0..20 {
+        let mut world = World::new(2, seed);
+        world.preload(&["a", "b"], "x");
+        let client = world.connect(0);
+        world.send(client, &pipeline);
+        world.run_only(0, 3);
+        // The seed decides whether the two came together.
+        if world.has_unsent(client) || !world.received(client).is_empty() {
+            continue;
+        }
+        held += 1;
+        world.wait_ms(3);
+        assert_eq!(String::from_utf8(world.received(client)).unwrap(), REPLY);
+        world.run_until_idle();
+        assert_eq!(String::from_utf8(world.received(client)).unwrap(), REPLY);
+    }
+    assert!(held > 0, "no seed held a reply back");
 }
 
 /// A client that vanishes in the middle leaves nothing locked: the others go on.

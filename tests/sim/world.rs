@@ -53,6 +53,10 @@ struct Client {
     received: Vec<u8>,
     paused: bool,
     open: bool,
+    /// Takes what the server sends; otherwise the kernel's buffers count as full.
+    reads: bool,
+    /// Closed at once by the server.
+    dropped: bool,
 }
 
 pub struct World {
@@ -93,6 +97,8 @@ impl World {
             received: Vec::new(),
             paused: false,
             open: true,
+            reads: true,
+            dropped: false,
         });
         self.pass(core, |engine, now, outbox| {
             engine.handle(now, Event::Open { conn, origin }, outbox);
@@ -110,6 +116,20 @@ impl World {
 
     pub fn is_open(&self, client: usize) -> bool {
         self.clients[client].open
+    }
+
+    /// From now on nothing more can be sent to the client.
+    pub fn stop_reading(&mut self, client: usize) {
+        self.clients[client].reads = false;
+    }
+
+    /// Lets time go by, with a tick of every core at its end.
+    pub fn wait_ms(&mut self, millis: u64) {
+        self.now.monotonic_us += millis * 1000;
+        self.now.unix_ms += millis;
+        for core in 0..self.cores.len() {
+            self.pass(core, |engine, now, outbox| engine.handle(now, Event::Tick, outbox));
+        }
     }
 
     pub fn send(&mut self, client: usize, bytes: &[u8]) {
@@ -149,9 +169,29 @@ impl World {
             || self.clients.iter().any(|c| c.open && !c.paused && !c.outgoing.is_empty())
     }
 
-    /// One pass of one core: some of its inbox, some of its clients' bytes.
+    /// Passes of one core only.
+    pub fn run_only(&mut self, core: usize, passes: usize) {
+        for _ in 0..passes {
+            self.step_of(core);
+        }
+    }
+
+    /// Whether some of what the client sends has not been delivered.
+    pub fn has_unsent(&self, client: usize) -> bool {
+        !self.clients[client].outgoing.is_empty()
+    }
+
+    pub fn was_dropped(&self, client: usize) -> bool {
+        self.clients[client].dropped
+    }
+
     fn step(&mut self) {
         let core = self.rng.below(self.cores.len());
+        self.step_of(core);
+    }
+
+    /// One pass of one core: some of its inbox, some of its clients' bytes.
+    fn step_of(&mut self, core: usize) {
         self.now.monotonic_us += 1 + self.rng.next() % 100;
         let messages = self.rng.below(self.cores[core].inbox.len() + 1);
         let messages: Vec<_> = self.cores[core].inbox.drain(..messages).collect();
@@ -182,6 +222,9 @@ impl World {
         }
         let mut resend = Outbox::default();
         for conn in outbox.output.drain(..) {
+            if !self.clients[conn.index as usize].reads {
+                continue;
+            }
             let mut bytes = Vec::new();
             let engine = &mut self.cores[core].engine;
             engine.take_output(conn, &mut bytes);
@@ -194,6 +237,7 @@ impl World {
         self.cores[core].engine.end_pass(self.now, &mut resend);
         for (conn, control) in outbox.control.drain(..) {
             let client = &mut self.clients[conn.index as usize];
+            client.dropped |= control == ConnControl::CloseNow;
             match control {
                 ConnControl::PauseReading => client.paused = true,
                 ConnControl::ResumeReading => client.paused = false,

@@ -14,6 +14,7 @@ pub(super) fn docs(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     context.reply.map(rows.len());
     for row in rows {
         reply_docs(&mut context.reply, row);
+        context.check_reply()?;
     }
     Ok(())
 }

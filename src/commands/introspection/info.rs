@@ -15,6 +15,7 @@ pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             Some(row) => reply_row(&mut context.reply, row),
             None => context.reply.null(),
         }
+        context.check_reply()?;
     }
     Ok(())
 }

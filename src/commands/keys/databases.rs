@@ -116,12 +116,16 @@ fn swapdb(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     };
     let first = index(1, "ERR invalid first DB index")?;
     let second = index(2, "ERR invalid second DB index")?;
-    context.shard.swap_dbs(checked_index(first)?, checked_index(second)?);
+    let (first, second) = (checked_index(first)?, checked_index(second)?);
+    context.check_database(first)?;
+    context.check_database(second)?;
+    context.shard.swap_dbs(first, second);
     context.reply.ok();
     Ok(())
 }
 
-/// The database that an argument names.
+/// The database that an argument names; `databases` may allow fewer than there are, see
+/// [`Context::check_database`].
 pub fn parse_index(argument: &[u8]) -> Result<usize, CommandError> {
     let index = number::parse_i64(argument).ok_or(CommandError::NotInteger)?;
     let index = i32::try_from(index).map_err(|_| {

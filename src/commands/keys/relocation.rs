@@ -64,6 +64,7 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (source, destination) = (args.at(1), args.at(2));
     let CopyOptions { replace, destination_db } = CopyOptions::parse(args)?;
     let destination_db = destination_db.unwrap_or(context.db_index);
+    context.check_database(destination_db)?;
     if destination_db == context.db_index && source == destination {
         return Err(same_object());
     }
@@ -108,6 +109,7 @@ pub const MOVE: Command = Command {
 fn move_key(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (key, now) = (args.at(1), context.now);
     let destination = parse_index(args.at(2))?;
+    context.check_database(destination)?;
     if destination == context.db_index {
         return Err(same_object());
     }
@@ -205,6 +207,22 @@ mod tests {
     const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";
     const NOT_INT: &str =
         "-ERR value is out of range, value must between -2147483648 and 2147483647";
+
+    /// What SELECT could not reach would be lost.
+    #[test]
+    fn databases_that_are_configured_away_take_nothing() {
+        let mut server = Server::new();
+        server.config.databases = 4;
+        server.check(&[
+            ("set k v", "+OK"),
+            ("move k 4", NO_SUCH_DB),
+            ("copy k j db 4", NO_SUCH_DB),
+            ("swapdb 0 4", NO_SUCH_DB),
+            ("swapdb 4 0", NO_SUCH_DB),
+            ("copy k k db 3", ":1"),
+            ("get k", "$1 v"),
+        ]);
+    }
 
     #[test]
     fn copy() {

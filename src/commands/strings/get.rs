@@ -179,6 +179,7 @@ fn mget(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             Some(value) => context.reply.bulk(value),
             None => context.reply.null(),
         }
+        context.check_reply()?;
     }
     Ok(())
 }

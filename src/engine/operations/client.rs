@@ -9,7 +9,9 @@ use super::super::task::{Finish, Task, TaskResult};
 use super::super::{Engine, close_now};
 use super::Asked;
 use crate::access::Peer;
-use crate::commands::{ClientAttribute, ClientFilter, ClientKill, ClientType, Outcome, ReplyMode};
+use crate::commands::{
+    ClientAttribute, ClientFilter, ClientKill, ClientType, CommandError, Outcome, ReplyMode,
+};
 use crate::protocol::resp::{Reply, Version};
 use crate::session::Session;
 
@@ -50,8 +52,9 @@ pub(super) fn info(asked: &mut Asked<'_>) -> Outcome {
     Ok(())
 }
 
-pub(super) fn list(asked: &mut Asked<'_>, filter: ClientFilter) -> Outcome {
+pub(super) fn list(asked: &mut Asked<'_>, mut filter: ClientFilter) -> Outcome {
     let finish = Finish::ClientList { ids: filter.ids.clone() };
+    filter.ids.sort_unstable();
     asked.every_core(&Task::ListClients(filter), finish);
     Ok(())
 }
@@ -63,7 +66,12 @@ pub(in super::super) fn list_clients(engine: &Engine, filter: &ClientFilter) -> 
 }
 
 /// By age, or in the order in which ids were asked for.
-pub(super) fn finish_list(results: Vec<TaskResult>, ids: &[u64], reply: &mut Reply<'_>) {
+pub(super) fn finish_list(
+    results: Vec<TaskResult>,
+    ids: &[u64],
+    bytes_max: usize,
+    reply: &mut Reply<'_>,
+) {
     let lists = results.into_iter().filter_map(|result| match result {
         TaskResult::Clients(lines) => Some(lines),
         _ => None,
@@ -77,6 +85,9 @@ pub(super) fn finish_list(results: Vec<TaskResult>, ids: &[u64], reply: &mut Rep
     for id in ids {
         if let Ok(at) = lines.binary_search_by_key(id, |(id, _)| *id) {
             text.push_str(&lines[at].1);
+        }
+        if text.len() > bytes_max {
+            return reply.error_bytes(&CommandError::ReplyTooLong.message());
         }
     }
     reply.verbatim(&text);
@@ -138,7 +149,7 @@ fn matches(filter: &ClientFilter, session: &Session) -> bool {
         wanted.as_deref().is_none_or(|wanted| wanted == value.as_bytes())
     };
     filter.except != Some(client.id)
-        && (filter.ids.is_empty() || filter.ids.contains(&client.id))
+        && (filter.ids.is_empty() || filter.ids.binary_search(&client.id).is_ok())
         && filter.kind.is_none_or(|kind| kind == ClientType::Normal)
         && same(&filter.addr, &client.addr)
         && same(&filter.laddr, &client.laddr)
@@ -162,7 +173,7 @@ pub(in super::super) fn kill_clients(
 ) -> usize {
     let mut killed = 0;
     for session in engine.sessions.iter_mut() {
-        if matches(filter, session) && !session.is_closing() {
+        if matches(filter, session) && !session.dropped {
             close_now(session, outbox);
             killed += 1;
         }

@@ -21,7 +21,7 @@ use super::core::{ConnReply, Core};
 use super::dispatch::{fail, reply_later};
 use super::event::{Effect, Outbox, Ticket};
 use super::task::{Finish, Task, TaskResult};
-use crate::commands::{Operation, Row};
+use crate::commands::{Operation, Row, reply_bytes_max};
 use crate::protocol::resp::{Reply, Version};
 use crate::session::{Session, Stall};
 
@@ -109,7 +109,10 @@ pub(super) fn finish(
     let mut reply = Reply::new(&mut out, version);
     match finish {
         Finish::Ok => reply.ok(),
-        Finish::ClientList { ids } => client::finish_list(results, &ids, &mut reply),
+        Finish::ClientList { ids } => {
+            let bytes_max = reply_bytes_max(&engine.core.settings.config);
+            client::finish_list(results, &ids, bytes_max, &mut reply);
+        }
         Finish::ClientKill { old_form, kill_self } => {
             client::finish_kill(results, old_form, kill_self, &mut reply);
             if kill_self && let Some(session) = engine.sessions.get_mut(to.conn) {

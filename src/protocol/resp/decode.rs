@@ -131,56 +131,62 @@ impl Decoder {
         spans: &mut Vec<Span>,
         limits: Limits,
     ) -> Result<Decoded, ProtocolError> {
-        let first = spans.len();
-        let (mut position, arguments);
         if let Some(resume) = self.resume.take() {
-            (position, arguments) = (resume.position, resume.arguments);
-            spans.extend_from_slice(&resume.spans);
-        } else {
-            let count = match header(input, 1) {
-                Header::Number(value, next) => {
-                    position = next;
-                    value
-                }
-                Header::Incomplete => {
-                    return incomplete_line(input.len(), ProtocolError::TooBigMultibulkCount);
-                }
-                Header::Invalid => return Err(ProtocolError::InvalidMultibulkLength),
-            };
-            if count > ARGUMENTS_MAX {
-                return Err(ProtocolError::InvalidMultibulkLength);
-            }
-            if count > UNAUTHENTICATED_ARGUMENTS_MAX && !limits.authenticated {
-                return Err(ProtocolError::UnauthenticatedMultibulkLength);
-            }
-            if count <= 0 {
-                self.needed = 0;
-                return Ok(Decoded::Nothing { consumed: position });
-            }
-            arguments = count as usize;
+            return self.go_on(resume, input, spans, limits);
         }
-        while spans.len() - first < arguments {
-            let bulk = match bulk(input, position, limits) {
-                Ok(bulk) => bulk,
-                Err(error) => {
-                    spans.truncate(first);
-                    return Err(error);
-                }
-            };
-            let Some((span, next)) = bulk else {
-                self.needed = self.bytes_needed(input, position);
-                if spans.len() - first >= RESUME_ARGUMENTS_MIN {
-                    let spans = spans.split_off(first);
-                    self.resume = Some(Box::new(Resume { spans, position, arguments }));
-                }
-                spans.truncate(first);
-                return Ok(Decoded::Incomplete);
-            };
-            spans.push(span);
-            position = next;
+        let (count, mut position) = match header(input, 1) {
+            Header::Number(count, next) => (count, next),
+            Header::Incomplete => {
+                return incomplete_line(input.len(), ProtocolError::TooBigMultibulkCount);
+            }
+            Header::Invalid => return Err(ProtocolError::InvalidMultibulkLength),
+        };
+        if count > ARGUMENTS_MAX {
+            return Err(ProtocolError::InvalidMultibulkLength);
         }
-        self.needed = 0;
-        Ok(Decoded::Command { consumed: position })
+        if count > UNAUTHENTICATED_ARGUMENTS_MAX && !limits.authenticated {
+            return Err(ProtocolError::UnauthenticatedMultibulkLength);
+        }
+        if count <= 0 {
+            self.needed = 0;
+            return Ok(Decoded::Nothing { consumed: position });
+        }
+        let arguments = count as usize;
+        let first = spans.len();
+        let result = bulks(input, &mut position, spans, first + arguments, limits);
+        if let Ok(true) = result {
+            self.needed = 0;
+            return Ok(Decoded::Command { consumed: position });
+        }
+        if result.is_ok() {
+            self.needed = self.bytes_needed(input, position);
+            if spans.len() - first >= RESUME_ARGUMENTS_MIN {
+                let spans = spans.split_off(first);
+                self.resume = Some(Box::new(Resume { spans, position, arguments }));
+            }
+        }
+        spans.truncate(first);
+        result.map(|_| Decoded::Incomplete)
+    }
+
+    /// Goes on with a long command. Its spans move once, when it is whole: a client may send the
+    /// bytes behind a million arguments one by one.
+    fn go_on(
+        &mut self,
+        mut resume: Box<Resume>,
+        input: &[u8],
+        spans: &mut Vec<Span>,
+        limits: Limits,
+    ) -> Result<Decoded, ProtocolError> {
+        let Resume { spans: decoded, position, arguments } = &mut *resume;
+        if bulks(input, position, decoded, *arguments, limits)? {
+            spans.append(decoded);
+            self.needed = 0;
+            return Ok(Decoded::Command { consumed: *position });
+        }
+        self.needed = self.bytes_needed(input, *position);
+        self.resume = Some(resume);
+        Ok(Decoded::Incomplete)
     }
 
     /// At least how long the input must become for the bulk at `position` to be whole.
@@ -218,6 +224,23 @@ fn incomplete_line(len: usize, too_big: ProtocolError) -> Result<Decoded, Protoc
     if len > LINE_BYTES_MAX { Err(too_big) } else { Ok(Decoded::Incomplete) }
 }
 
+/// Decodes bulks from `position` on until there are `end` spans; false if the input ends before.
+#[inline(always)]
+fn bulks(
+    input: &[u8],
+    position: &mut usize,
+    spans: &mut Vec<Span>,
+    end: usize,
+    limits: Limits,
+) -> Result<bool, ProtocolError> {
+    while spans.len() < end {
+        let Some((span, next)) = bulk(input, *position, limits)? else { return Ok(false) };
+        spans.push(span);
+        *position = next;
+    }
+    Ok(true)
+}
+
 /// One `$<len>\r\n<bytes>\r\n` at `position`: its bytes and where the next one starts.
 #[inline(always)]
 fn bulk(
@@ -231,7 +254,11 @@ fn bulk(
             if input.len().saturating_sub(position) > LINE_BYTES_MAX {
                 return Err(ProtocolError::TooBigBulkCount);
             }
-            return Ok(None);
+            // The line may end where its type should stand.
+            return match input.get(position..) {
+                Some([b'\r', _, ..]) => Err(ProtocolError::ExpectedBulk { got: b'\r' }),
+                _ => Ok(None),
+            };
         }
         Header::Invalid => {
             return Err(match input[position] {
@@ -302,5 +329,33 @@ fn uncommon_header(input: &[u8], position: usize) -> Header {
     match crate::text::number::parse_i64(&rest[..end]) {
         Some(value) => Header::Number(value, position + end + 2),
         None => Header::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever has been decoded, another byte costs no more.
+    #[test]
+    fn bytes_behind_many_arguments_are_cheap() {
+        let limits = Limits { bulk_bytes_max: 1 << 29, authenticated: true };
+        let arguments = 10_000;
+        let mut input = format!("*{arguments}\r\n").into_bytes();
+        input.extend_from_slice(&b"$0\r\n\r\n".repeat(arguments - 1));
+        let head = input.len();
+        input.extend_from_slice(b"$1\r\nx\r\n");
+        let mut decoder = Decoder::default();
+        let mut decode =
+            |end: usize, spans: &mut Vec<Span>| decoder.decode(&input[..end], spans, limits);
+        assert_eq!(decode(head, &mut Vec::new()), Ok(Decoded::Incomplete));
+        let mut spans = Vec::new();
+        for end in head + 1..input.len() {
+            assert_eq!(decode(end, &mut spans), Ok(Decoded::Incomplete));
+            assert_eq!(spans.capacity(), 0, "what had been decoded was copied");
+        }
+        let whole = Decoded::Command { consumed: input.len() };
+        assert_eq!(decode(input.len(), &mut spans), Ok(whole));
+        assert_eq!(spans.len(), arguments);
     }
 }

@@ -161,7 +161,11 @@ impl RefusalLog {
         // The first sentence says why; the rest are remedies for whom it concerns.
         let text = String::from_utf8_lossy(text);
         let reason = text.trim_start_matches('-').split(['.', '\r']).next().unwrap_or_default();
-        tracing::warn!("Refused a connection from {peer} ({suppressed} others): {reason}");
+        let others = match suppressed {
+            0 => String::new(),
+            others => format!(" (and {others} others since the last such line)"),
+        };
+        tracing::warn!("Refused a connection from {peer}{others}: {reason}");
     }
 }
 

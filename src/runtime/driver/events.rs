@@ -33,6 +33,12 @@ impl<C: Core> Driver<C> {
             Completion::Accepted { listener, socket } => self.accepted(listener, socket),
             Completion::AcceptFailed { listener, error } => self.accept_failed(listener, &error),
             Completion::Doorbell => {}
+            Completion::NotRung { peer } => {
+                // An older kernel: doorbells it is, for all of them.
+                let peer = peer as usize;
+                self.process.post.set_ring(peer, None);
+                self.process.post.ring_bell(peer);
+            }
             Completion::Timer => self.timer_at_us = None,
         }
     }

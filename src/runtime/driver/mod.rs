@@ -25,6 +25,7 @@ mod events;
 mod outgoing;
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -189,6 +190,7 @@ impl<C: Core> Driver<C> {
     ) -> io::Result<Driver<C>> {
         let mut ring = Ring::new(options)?;
         ring.watch(&inbox.bell());
+        process.post.set_ring(shard, Some(ring.as_raw_fd()));
         for listener in &listeners {
             ring.add_listener(&listener.socket);
         }
@@ -241,6 +243,7 @@ impl<C: Core> Driver<C> {
             // Whatever is still to be told to the engine must not wait for something to happen.
             idle = self.gone.is_empty() && self.outbox.is_empty();
         }
+        self.process.post.set_ring(self.shard, None);
         self.say_goodbye();
         Ok(())
     }

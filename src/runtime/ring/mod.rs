@@ -101,8 +101,10 @@ pub enum Completion {
     Sent { key: Key, bytes: usize },
     /// The output cannot be delivered any more: the peer is gone.
     SendFailed { key: Key, error: io::Error },
-    /// The descriptor given to [`Ring::watch`] was written to.
+    /// The descriptor given to [`Ring::watch`] was written to, or another ring rang this one.
     Doorbell,
+    /// [`Ring::ring_peer`] did not work for this one: it must be woken in another way.
+    NotRung { peer: u32 },
     /// The time set by [`Ring::wake_in`] has passed.
     Timer,
 }
@@ -215,6 +217,8 @@ impl Ring {
                 self.timer_armed = false;
                 Some(Completion::Timer)
             }
+            Operation::Rung => Some(Completion::Doorbell),
+            Operation::Ring => Some(Completion::NotRung { peer: token.key.index }),
             Operation::Unanswered => None,
         }
     }
@@ -286,6 +290,12 @@ impl Ring {
     pub fn watch(&mut self, eventfd: &impl AsRawFd) {
         self.bell = Some(eventfd.as_raw_fd());
         self.arm_bell();
+    }
+
+    /// Wakes another ring of this process with the next [`Ring::enter`], without a system call of
+    /// its own. `peer` is the caller's number for it.
+    pub fn ring_peer(&mut self, ring: RawFd, peer: u32) {
+        self.queue.ring_peer(ring, Token::of_peer(peer));
     }
 
     fn arm_bell(&mut self) {
@@ -385,6 +395,13 @@ impl Ring {
             buffer.clear();
             self.spare.push(buffer);
         }
+    }
+}
+
+impl AsRawFd for Ring {
+    /// What [`Ring::ring_peer`] of another ring takes.
+    fn as_raw_fd(&self) -> RawFd {
+        self.queue.fd()
     }
 }
 

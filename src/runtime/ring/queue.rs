@@ -182,6 +182,16 @@ impl Queue {
         self.push(opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).multi(true).build(), token);
     }
 
+    /// Wakes another ring of this process, where a completion with token `rung` appears.
+    pub fn ring_peer(&mut self, ring: RawFd, token: Token) {
+        let rung = Token::rung().to_bits();
+        self.push(silent(opcode::MsgRingData::new(Fd(ring), 0, rung, None).build()), token);
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.uring.as_raw_fd()
+    }
+
     pub fn timer(&mut self, delay: Duration, token: Token, replaces: bool) {
         *self.time = Timespec::from(delay);
         if replaces {

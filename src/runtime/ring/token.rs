@@ -21,6 +21,10 @@ pub(super) enum Operation {
     Accept = 3,
     Bell = 4,
     Timer = 5,
+    /// At the ring that is rung.
+    Rung = 6,
+    /// At the ring that rings, if it could not; the index is the number of the rung one.
+    Ring = 7,
 }
 
 /// `generation` in the upper half, then eight bits of operation, then 24 of index.
@@ -47,6 +51,14 @@ impl Token {
         Token::without_key(Operation::Timer)
     }
 
+    pub const fn rung() -> Token {
+        Token::without_key(Operation::Rung)
+    }
+
+    pub const fn of_peer(index: u32) -> Token {
+        Token { operation: Operation::Ring, key: Key { index, generation: 0 } }
+    }
+
     pub const fn of_listener(index: u32) -> Token {
         Token { operation: Operation::Accept, key: Key { index, generation: 0 } }
     }
@@ -64,6 +76,8 @@ impl Token {
             3 => Operation::Accept,
             4 => Operation::Bell,
             5 => Operation::Timer,
+            6 => Operation::Rung,
+            7 => Operation::Ring,
             _ => Operation::Unanswered,
         };
         let key = Key { index: bits as u32 & INDEX_MAX, generation: (bits >> 32) as u32 };
@@ -78,7 +92,7 @@ mod tests {
     #[test]
     fn bits_and_back() {
         use Operation::*;
-        for operation in [Unanswered, Receive, Send, Accept, Bell, Timer] {
+        for operation in [Unanswered, Receive, Send, Accept, Bell, Timer, Rung, Ring] {
             for index in [0, 1, INDEX_MAX] {
                 for generation in [0, 1, u32::MAX] {
                     let token = Token { operation, key: Key { index, generation } };

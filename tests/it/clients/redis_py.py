@@ -35,7 +35,7 @@ def check(protocol):
     assert listed and listed[0]["lib-name"].startswith("redis-py"), listed
     assert r.command_count() > 50
     assert r.command_getkeys("MSET", "a", "1", "b", "2") == ["a", "b"]
-    assert r.command_info("get")["get"]["arity"] == 2
+    assert r.command()["get"]["arity"] == 2
     assert r.execute_command("ECHO", "x" * 100000) == "x" * 100000
     try:
         r.incr("k")

@@ -64,8 +64,10 @@ pub(super) fn clients(facts: &Facts<'_>, fields: &mut Fields) {
 
 pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     let (core, host, config) = (facts.core, &facts.host, &facts.core.settings.config);
-    let used = facts.sum(|core| core.used_memory as u64);
-    let peak = facts.sum(|core| core.peak_memory as u64).max(used);
+    let startup = core.shared.startup_bytes();
+    let stored = facts.sum(|core| core.used_memory as u64);
+    let used = startup + stored;
+    let peak = (startup + facts.sum(|core| core.peak_memory as u64)).max(used);
     let entries = facts.sum(|core| core.entry_memory as u64);
     let max = config.maxmemory.bytes(core.shared.total_memory_bytes);
     let rss = host.rss_bytes;
@@ -77,9 +79,9 @@ pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     fields.bytes("used_memory_peak", peak);
     fields.add("used_memory_peak_perc", format_args!("{:.2}%", percent(used, peak)));
     fields.add("used_memory_overhead", used.saturating_sub(entries));
-    fields.add("used_memory_startup", 0);
+    fields.add("used_memory_startup", startup);
     fields.add("used_memory_dataset", entries);
-    fields.add("used_memory_dataset_perc", format_args!("{:.2}%", percent(entries, used)));
+    fields.add("used_memory_dataset_perc", format_args!("{:.2}%", percent(entries, stored)));
     fields.add("allocator_allocated", used);
     fields.add("allocator_active", rss);
     fields.add("allocator_resident", rss);
