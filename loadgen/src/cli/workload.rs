@@ -15,7 +15,8 @@ const DEFAULT_VALUE_BYTES: usize = 64;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
-    /// Commands by name with their weights [default: get=90,set=10]
+    /// Commands by name with their weights; a name that is unknown lists all [default:
+    /// get=90,set=10]
     #[arg(long, value_name = "NAME=WEIGHT,...", value_parser = parse::mix)]
     pub mix: Option<parse::Mix>,
     /// Any command, with __key__, __rand__ and __value__ in its words; several with weights:
