@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::exec::Progress;
-use crate::plan::{Plan, Stop};
+use crate::plan::{Pacing, Plan, Stop};
 use crate::report::units::{counted, grouped, percent, significant, time};
 use crate::stats::summary::fraction;
 
@@ -22,6 +22,7 @@ pub struct Live {
     /// What is being run, where there are several runs: `round 3 of 10, A`.
     label: String,
     stop: Stop,
+    pacing: Pacing,
     lines: u64,
     warming_up: bool,
     mode: Mode,
@@ -47,7 +48,8 @@ impl Live {
             (false, true) => Mode::Terminal(bar(label)),
         };
         let label = label.to_string();
-        let live = Live { label, stop: plan.stop, lines: 0, warming_up: false, mode };
+        let live =
+            Live { label, stop: plan.stop, pacing: plan.pacing, lines: 0, warming_up: false, mode };
         let preparing = match plan.workload.preload {
             true => format!("writing {}", counted(plan.workload.keys.count, "key")),
             false => "connecting".to_string(),
@@ -81,8 +83,10 @@ impl Live {
         }
         self.lines += 1;
         let line = match &self.mode {
-            Mode::Lines if !self.label.is_empty() => format!("{}  {}", self.label, row(progress)),
-            _ => row(progress),
+            Mode::Lines if !self.label.is_empty() => {
+                format!("{}  {}", self.label, row(progress, self.pacing))
+            }
+            _ => row(progress, self.pacing),
         };
         self.print(&line);
     }
@@ -120,20 +124,20 @@ fn bar(label: &str) -> ProgressBar {
     bar
 }
 
-const HEAD: &str = "    time          sent      answered       rate      lag      p50      p99    \
-                    p99.9      max      hits  errors";
+const HEAD: &str = "   time          sent      answered         rate      lag      p50      p99    p99.9      max     \
+                    hits  errors";
 
 /// One line; cells as wide as those of [`HEAD`].
-fn row(progress: &Progress) -> String {
+fn row(progress: &Progress, pacing: Pacing) -> String {
     let at = |ns: u64| time(ns as f64);
     let hits = fraction(progress.hits, progress.hits + progress.misses);
     format!(
-        "{:>8} {:>13} {:>13} {:>8}/s {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
+        "{:>7} {:>13} {:>13} {:>12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7}",
         clock(progress.elapsed),
         grouped(progress.sent),
         grouped(progress.answered),
-        significant(progress.rate),
-        at(progress.lag_max_ns),
+        format!("{}/s", significant(progress.rate)),
+        if pacing == Pacing::Closed { "-".to_string() } else { at(progress.lag_max_ns) },
         at(progress.p50_ns),
         at(progress.p99_ns),
         at(progress.p999_ns),
@@ -170,6 +174,7 @@ fn clock(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Arrivals;
 
     fn progress() -> Progress {
         Progress {
@@ -191,7 +196,8 @@ mod tests {
 
     #[test]
     fn cells_stand_under_their_heads() {
-        let line = row(&progress());
+        let open = Pacing::Open { rate_per_second: 1.0, arrivals: Arrivals::Poisson };
+        let line = row(&progress(), open);
         let ends = |text: &str| -> Vec<usize> {
             let chars: Vec<char> = text.chars().chain([' ']).collect();
             // Cells are apart by two blanks, or by one where a unit does not follow.
@@ -207,7 +213,8 @@ mod tests {
     #[test]
     fn lookups_that_never_happened_have_no_ratio() {
         let none = Progress { hits: 0, misses: 0, ..progress() };
-        assert!(row(&none).contains(" - "), "{}", row(&none));
+        let line = row(&none, Pacing::Closed);
+        assert!(line.matches(" - ").count() == 2, "neither hits nor lag: {line}");
     }
 
     #[test]
