@@ -301,6 +301,7 @@ impl<'a> Coordinator<'a> {
         progress.elapsed = Duration::from_nanos(now_ns.unsigned_abs());
         progress.done = by_time.max(by_requests).min(1.0);
         progress.rate = interval.answered as f64;
+        progress.mean_ns = response.mean();
         progress.p50_ns = percentile(0.5);
         progress.p99_ns = percentile(0.99);
         progress.p999_ns = percentile(0.999);

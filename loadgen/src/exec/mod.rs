@@ -14,12 +14,12 @@
 mod budget;
 pub mod client;
 mod clock;
-mod cluster;
+pub mod cluster;
 mod coordinator;
-mod interrupt;
+pub mod interrupt;
 mod load;
 mod loads;
-mod schedule;
+pub mod schedule;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -44,9 +44,10 @@ pub struct Progress {
     pub errors: u64,
     pub hits: u64,
     pub misses: u64,
-    /// Of the last second: answers per second, response time percentiles in nanoseconds, and how
-    /// far behind schedule requests were sent at most.
+    /// Of the last second: answers per second, mean and percentiles of response times in
+    /// nanoseconds, and how far behind schedule requests were sent at most.
     pub rate: f64,
+    pub mean_ns: f64,
     pub p50_ns: u64,
     pub p99_ns: u64,
     pub p999_ns: u64,
