@@ -60,6 +60,16 @@ Exit status: 0; 1 the server, the network or this machine failed; 2 impossible o
 pub enum Command {
     /// Make load and report latencies, rate, hits and errors
     Run(Box<subcommands::run::RunArgs>),
+    /// redis-benchmark's options, tests and output formats
+    Compat(subcommands::compat::CompatArgs),
+    /// The same workload on two servers in turn: what differs beyond noise
+    Compare(Box<subcommands::compare::CompareArgs>),
+    /// The highest rate that meets a latency objective
+    Knee(Box<subcommands::knee::KneeArgs>),
+    /// Is the server still as good as when a baseline was recorded?
+    Check(Box<subcommands::check::CheckArgs>),
+    /// Prove the latencies that this program records against known delays
+    Selftest(subcommands::selftest::SelftestArgs),
 }
 
 /// What a redis-benchmark would be called.
@@ -81,6 +91,11 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => subcommands::run::run(&args),
+        Command::Compat(args) => subcommands::compat::run(&args),
+        Command::Compare(args) => subcommands::compare::run(&args),
+        Command::Knee(args) => subcommands::knee::run(&args),
+        Command::Check(args) => subcommands::check::run(&args),
+        Command::Selftest(args) => subcommands::selftest::run(&args),
     }
 }
 
@@ -112,7 +127,7 @@ mod tests {
         let words = words.into_iter().map(|w| String::from_utf8(w).expect("UTF-8"));
         let words = ["loadgen".to_string(), "run".to_string()].into_iter().chain(words);
         let cli = Cli::try_parse_from(words).map_err(|e| e.to_string())?;
-        let Command::Run(args) = cli.command;
+        let Command::Run(args) = cli.command else { panic!("{line} is no run") };
         args.plan().map_err(|failure| failure.message)
     }
 
