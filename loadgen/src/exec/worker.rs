@@ -341,7 +341,8 @@ impl<'a> Worker<'a> {
                 // Never asked for.
                 Completion::Accepted { .. }
                 | Completion::AcceptFailed { .. }
-                | Completion::Doorbell => {}
+                | Completion::Doorbell
+                | Completion::NotRung { .. } => {}
             }
         }
         self.ring.end_pass();
