@@ -51,6 +51,8 @@ Examples:
   loadgen run --rate 50k --preload           90 % GET, 10 % SET, 50,000 a second for 10 s
   loadgen run -c 100 -P 16 --mix get=1       as much as the server gives (closed loop)
   loadgen compat -t get,set -n 100000 -q     as redis-benchmark (also when called by that name)
+  loadgen compare cache-1:6379 cache-2:6379  which of two servers is faster, beyond noise
+  loadgen knee --slo p99.9=1ms               how much a server does while it is fast enough
   loadgen selftest                           proves the latencies against known delays
 
 Exit status: 0; 1 the server, the network or this machine failed; 2 impossible options;

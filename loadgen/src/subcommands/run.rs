@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::live::Live;
 use crate::plan::Plan;
 use crate::report::{self, Environment, Report, RunFile};
+use crate::subcommands::figures::identity;
 use crate::{exec, verdict};
 
 #[derive(Args, Clone, Debug)]
@@ -74,7 +75,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     live.finish();
     let outcome = result?;
     let verdict = verdict::judge(&plan, &outcome);
-    let environment = Environment::of_this_host(None);
+    let environment = Environment::of_this_host(identity(&plan.target));
     let report = Report {
         plan: &plan,
         outcome: &outcome,
