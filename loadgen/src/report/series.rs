@@ -13,7 +13,7 @@ use crate::stats::{Interval, PERCENTILES, percentile, summary};
 pub struct SeriesRow {
     /// Since the start of the measurement.
     pub second: u64,
-    /// How much of it was measured: 1, less in the last one (more in a row of several seconds).
+    /// How much of it was measured: 1, more or less in the last one.
     pub length_seconds: f64,
     pub sent: u64,
     pub answered: u64,
@@ -65,9 +65,10 @@ impl SeriesRow {
     }
 }
 
+/// A row per second. What is left at the end joins the row before it if it is short: a rate over a
+/// moment is chance.
 pub fn series(outcome: &Outcome) -> Vec<SeriesRow> {
-    let elapsed = outcome.elapsed.as_secs_f64();
-    outcome.recording.seconds().map(|interval| SeriesRow::new(&interval, 1.0, elapsed)).collect()
+    series_within(outcome, usize::MAX).1
 }
 
 /// The same with the fewest seconds to a row that make at most `rows_max` rows; their percentiles
@@ -76,7 +77,15 @@ pub fn series_within(outcome: &Outcome, rows_max: usize) -> (u64, Vec<SeriesRow>
     let seconds: Vec<Interval> = outcome.recording.seconds().collect();
     let step = seconds.len().div_ceil(rows_max.max(1)).max(1);
     let elapsed = outcome.elapsed.as_secs_f64();
-    let rows = seconds.chunks(step).map(|chunk| {
+    let mut chunks: Vec<&[Interval]> = seconds.chunks(step).collect();
+    if let [.., before, last] = chunks[..]
+        && elapsed - (last[0].second as f64) < step as f64 * SHORTEST_SHARE
+    {
+        let joined = seconds.len() - last.len() - before.len();
+        chunks.truncate(chunks.len() - 2);
+        chunks.push(&seconds[joined..]);
+    }
+    let rows = chunks.into_iter().map(|chunk| {
         let mut whole = Interval::new(chunk[0].second);
         for interval in chunk {
             whole.merge(&Interval { second: whole.second, ..interval.clone() });
@@ -85,6 +94,9 @@ pub fn series_within(outcome: &Outcome, rows_max: usize) -> (u64, Vec<SeriesRow>
     });
     (step as u64, rows.collect())
 }
+
+/// Of a row's length; see [`series`].
+const SHORTEST_SHARE: f64 = 0.25;
 
 /// Writes a head and a row per second; latencies in milliseconds, nothing where there is no value.
 ///
@@ -176,6 +188,11 @@ mod tests {
         let (step, rows) = series_within(&run, 4);
         let shape: Vec<_> = rows.iter().map(|row| (row.second, row.length_seconds)).collect();
         assert_eq!((step, shape), (3, vec![(0, 3.0), (3, 3.0), (6, 3.0), (9, 1.0)]));
+        let short = Outcome { elapsed: Duration::from_millis(9_100), ..run.clone() };
+        let (_, joined) = series_within(&short, 10);
+        assert_eq!(joined.len(), 9);
+        assert!((joined[8].length_seconds - 1.1).abs() < 1e-9);
+        assert_eq!(joined.iter().map(|row| row.answered).sum::<u64>(), 120_000);
         assert_eq!(rows.iter().map(|row| row.answered).sum::<u64>(), 120_000);
         assert!(rows.iter().all(|row| (row.rate / 12_000.0 - 1.0).abs() < 0.01));
     }

@@ -9,20 +9,12 @@ use crate::report::{Report, units};
 
 /// More points across a page cannot be told apart.
 const ROWS_MAX: usize = 600;
-/// The last second is cut short by the end; a rate over less than this is chance.
-const SHORTEST_SECONDS: f64 = 0.25;
 
 pub fn section(report: &Report) -> String {
     let (step, rows) = series_within(report.outcome, ROWS_MAX);
     if rows.is_empty() {
         return String::new();
     }
-    let elapsed = report.outcome.elapsed.as_secs_f64();
-    let steady: Vec<&SeriesRow> = rows
-        .iter()
-        .filter(|row| rows.len() == 1 || row.length_seconds >= SHORTEST_SECONDS)
-        .filter(|row| rows.len() == 1 || (row.second as f64) < elapsed)
-        .collect();
     let per = match step {
         1 => "second by second".to_owned(),
         step => format!("{step} seconds to a point"),
@@ -30,14 +22,14 @@ pub fn section(report: &Report) -> String {
     let mut html = format!("<section>\n<h2>Over time</h2>\n<h3>Response time, {per}</h3>\n");
     html.push_str(&latency(&rows));
     html.push_str("<h3>Answers per second</h3>\n");
-    html.push_str(&rate(report, &steady));
-    if steady.iter().any(|row| row.hit_ratio().is_some()) {
+    html.push_str(&rate(report, &rows));
+    if rows.iter().any(|row| row.hit_ratio().is_some()) {
         html.push_str("<h3>Hit ratio</h3>\n");
-        html.push_str(&hits(&steady));
+        html.push_str(&hits(&rows));
     }
     if rows.iter().any(|row| row.errors > 0) {
         html.push_str("<h3>Errors per second</h3>\n");
-        html.push_str(&errors(&steady));
+        html.push_str(&errors(&rows));
     }
     html.push_str("</section>\n");
     html
@@ -48,7 +40,7 @@ fn place(row: &SeriesRow) -> f64 {
     row.second as f64 + row.length_seconds / 2.0
 }
 
-fn seconds_axis(rows: &[&SeriesRow]) -> Axis {
+fn seconds_axis(rows: &[SeriesRow]) -> Axis {
     let end = rows.last().map_or(1.0, |row| row.second as f64 + row.length_seconds);
     let axis = Axis::from_zero(end, 10, |seconds| format!("{seconds} s"));
     let ticks = axis.ticks.into_iter().filter(|tick| tick.value <= end).collect();
@@ -75,9 +67,8 @@ fn latency(rows: &[SeriesRow]) -> String {
             Some(format!("{name} from {} to {}.", units::time(least), units::time(most)))
         })
         .collect();
-    let all: Vec<&SeriesRow> = rows.iter().collect();
     let y = Axis::of_range(low, high, 6, time_label);
-    let mut chart = Chart::new("latency", 300.0, seconds_axis(&all), y)
+    let mut chart = Chart::new("latency", 300.0, seconds_axis(rows), y)
         .described("Response time over time", said.join(" "))
         .named("time", "response time");
     for (class, _, of) in lines {
@@ -88,7 +79,7 @@ fn latency(rows: &[SeriesRow]) -> String {
     legend(&entries) + &chart.svg()
 }
 
-fn rate(report: &Report, rows: &[&SeriesRow]) -> String {
+fn rate(report: &Report, rows: &[SeriesRow]) -> String {
     let asked = match report.plan.pacing {
         Pacing::Open { rate_per_second, .. } => Some(rate_per_second),
         Pacing::Closed => None,
@@ -111,7 +102,7 @@ fn rate(report: &Report, rows: &[&SeriesRow]) -> String {
     chart.svg()
 }
 
-fn hits(rows: &[&SeriesRow]) -> String {
+fn hits(rows: &[SeriesRow]) -> String {
     let ratios = || rows.iter().filter_map(|row| row.hit_ratio());
     let (least, most) = (ratios().fold(1.0, f64::min), ratios().fold(0.0, f64::max));
     let y = Axis::from_zero(1.0, 2, |ratio| format!("{:.0} %", ratio * 100.0));
@@ -122,9 +113,9 @@ fn hits(rows: &[&SeriesRow]) -> String {
     chart.svg()
 }
 
-fn errors(rows: &[&SeriesRow]) -> String {
+fn errors(rows: &[SeriesRow]) -> String {
     let of = |row: &SeriesRow| row.errors as f64 / row.length_seconds;
-    let most = rows.iter().map(|row| of(row)).fold(0.0, f64::max);
+    let most = rows.iter().map(of).fold(0.0, f64::max);
     let total = rows.iter().map(|row| row.errors).sum();
     let y = Axis::from_zero(most, 2, rate_label);
     let mut chart = Chart::new("errors", 140.0, seconds_axis(rows), y)
