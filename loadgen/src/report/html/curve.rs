@@ -22,7 +22,7 @@ pub fn section(report: &Report) -> String {
     if is_open {
         curves.push(Curve { class: "s2", name: "service time", of: &total.service });
     }
-    html.push_str(&chart("curve", 340.0, "Latency by percentile", &curves));
+    html.push_str(&whole_run(&curves));
     let commands = &report.outcome.recording.commands;
     if (2..=COMMANDS_MAX).contains(&commands.len()) {
         html.push_str("<h3>By command</h3>\n");
@@ -32,7 +32,7 @@ pub fn section(report: &Report) -> String {
             .filter(|(command, _)| !command.response.is_empty())
             .map(|(command, class)| Curve { class, name: &command.title, of: &command.response })
             .collect();
-        html.push_str(&chart("commands", 280.0, "Response time by command", &curves));
+        html.push_str(&by_command(&curves));
     }
     html.push_str("</section>\n");
     html
@@ -49,30 +49,53 @@ fn nines(beyond: f64) -> f64 {
     -beyond.log10()
 }
 
-fn chart(id: &'static str, height: f64, title: &str, curves: &[Curve]) -> String {
+/// All of it, to the largest sample; the part that decides no printed percentile is shaded.
+fn whole_run(curves: &[Curve]) -> String {
     let count = curves.iter().map(|curve| curve.of.len()).max().unwrap_or(1);
-    let low = curves.iter().map(|curve| curve.of.min()).min().unwrap_or(0).max(1);
-    let high = curves.iter().map(|curve| curve.of.max()).max().unwrap_or(1).max(1);
     // The largest sample is beyond all but itself; a little room lets it be seen.
     let end = nines(1.0 / count as f64).max(1.0) + 0.2;
-    let y = Axis::of_range(low as f64, high as f64, 6, time_label);
-    let said: Vec<String> = curves.iter().map(|curve| said(curve)).collect();
-    let mut chart = Chart::new(id, height, percent_axis(end), y)
-        .described(title, said.join(" "))
-        .named("percentile", "latency");
-    let refused = nines(SAMPLES_BEYOND as f64 / count as f64);
+    let mut chart = frame("curve", 340.0, "Latency by percentile", curves, end);
+    let refused = last_place(count);
     if refused < end {
-        chart.shade_from(refused.max(0.0));
+        chart.shade_from(refused);
         let place = (end, chart.y.ticks[0].value);
-        let text = format!("fewer than {SAMPLES_BEYOND} samples beyond");
+        let text = format!("under {SAMPLES_BEYOND} samples");
         chart.text("remark", place, 8.0, Anchor::End, &text);
     }
     for curve in curves.iter().rev() {
         chart.line(curve.class, steps(curve.of, end).map(Some));
     }
-    if let [curve, ..] = curves {
-        marks(&mut chart, curve);
+    marks(&mut chart, &curves[0]);
+    with_legend(chart, curves)
+}
+
+/// Each as far as enough samples lie beyond: commands differ in that.
+fn by_command(curves: &[Curve]) -> String {
+    let last = |curve: &Curve| last_place(curve.of.len()).max(0.5);
+    let end = curves.iter().map(last).fold(1.0, f64::max);
+    let mut chart = frame("commands", 280.0, "Response time by command", curves, end);
+    for curve in curves.iter().rev() {
+        chart.line(curve.class, steps(curve.of, last(curve)).map(Some));
     }
+    with_legend(chart, curves)
+}
+
+/// Beyond this place fewer samples lie than a percentile needs.
+fn last_place(count: u64) -> f64 {
+    nines(SAMPLES_BEYOND as f64 / count as f64).max(0.0)
+}
+
+fn frame(id: &'static str, height: f64, title: &str, curves: &[Curve], end: f64) -> Chart {
+    let values = || curves.iter().flat_map(|curve| steps(curve.of, end)).map(|(_, value)| value);
+    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(1.0, f64::max));
+    let y = Axis::of_range(low.max(1.0), high, 6, time_label);
+    let said: Vec<String> = curves.iter().map(said).collect();
+    Chart::new(id, height, percent_axis(end), y)
+        .described(title, said.join(" "))
+        .named("percentile", "latency")
+}
+
+fn with_legend(chart: Chart, curves: &[Curve]) -> String {
     let entries: Vec<_> = curves.iter().map(|curve| (curve.class, curve.name.to_owned())).collect();
     let key = if curves.len() > 1 { legend(&entries) } else { String::new() };
     format!("{key}{}", chart.svg())
@@ -94,11 +117,12 @@ fn percent_axis(end: f64) -> Axis {
     Axis::with_ticks(0.0, end, ticks)
 }
 
-/// The corners of the cumulative distribution: every value at the share of samples beyond it.
+/// The corners of the cumulative distribution: every value at the share of samples beyond it, as
+/// far as `end`.
 fn steps(histogram: &Histogram<u64>, end: f64) -> impl Iterator<Item = (f64, f64)> + '_ {
     let count = histogram.len();
     let mut below = 0;
-    histogram.iter_recorded().flat_map(move |step| {
+    let corners = histogram.iter_recorded().map(move |step| {
         let value = step.value_iterated_to() as f64;
         let place = |below: u64| match count - below {
             0 => end,
@@ -107,7 +131,8 @@ fn steps(histogram: &Histogram<u64>, end: f64) -> impl Iterator<Item = (f64, f64
         let from = place(below);
         below += step.count_at_value();
         [(from, value), (place(below), value)]
-    })
+    });
+    corners.take_while(move |[(from, _), _]| *from < end).flatten()
 }
 
 /// The percentiles of the table, and their values beside them.
