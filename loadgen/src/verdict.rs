@@ -161,7 +161,7 @@ fn judge_schedule(plan: &Plan, outcome: &Outcome, verdict: &mut Verdict) {
 
 /// 99 % of what was asked for; less by what Poisson arrivals vary in a short run (three deviations),
 /// and by the one request that may be outstanding at the end.
-fn slowest_acceptable(rate_per_second: f64, outcome: &Outcome) -> f64 {
+pub(crate) fn slowest_acceptable(rate_per_second: f64, outcome: &Outcome) -> f64 {
     let seconds = outcome.elapsed.as_secs_f64();
     let due = rate_per_second * seconds;
     (due * RATE_SHARE_MIN - 3.0 * due.sqrt() - 1.0).max(0.0) / seconds.max(1e-9)

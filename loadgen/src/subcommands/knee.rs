@@ -20,7 +20,7 @@ use crate::plan::{Arrivals, Pacing, Plan, Stop};
 use crate::report::units::{grouped, time};
 use crate::report::{self, Environment, Knee, KneePoint, Report};
 use crate::stats::{Percentile, percentile};
-use crate::verdict::{Cause, Verdict, achieved_rate, judge};
+use crate::verdict::{Cause, Verdict, achieved_rate, judge, slowest_acceptable};
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -212,17 +212,20 @@ impl Step {
         let response = self.outcome.recording.total().response;
         let objective_ns = percentile(&response, slo.percentile);
         // Requests that were never sent, never answered or answered with an error have no response
-        // time that the objective could be held against.
-        let missed = [Cause::BehindSchedule, Cause::Unanswered, Cause::Errors, Cause::Interrupted]
-            .into_iter()
-            .any(|cause| self.verdict.has(cause));
+        // time that the objective could be held against. Being late is not among that: response
+        // times contain it.
+        let missing = self.outcome.unsent > 0
+            || achieved_rate(&self.outcome) < slowest_acceptable(self.offered, &self.outcome)
+            || [Cause::Unanswered, Cause::Errors, Cause::Interrupted]
+                .into_iter()
+                .any(|cause| self.verdict.has(cause));
         KneePoint {
             offered: self.offered,
             rate: achieved_rate(&self.outcome),
             p50_ns: percentile(&response, Percentile::P50),
             p99_ns: percentile(&response, Percentile::P99),
             objective_ns,
-            met: !missed && objective_ns.is_some_and(|ns| ns <= nanoseconds(slo.limit)),
+            met: !missing && objective_ns.is_some_and(|ns| ns <= nanoseconds(slo.limit)),
             valid: self.verdict.reasons.iter().all(|r| r.cause == Cause::TooFewSamples),
         }
     }

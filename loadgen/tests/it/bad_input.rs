@@ -10,7 +10,8 @@ use crate::support::fake::{Fake, Say};
 use crate::support::program::{finish, interrupt};
 use crate::support::server::free_port;
 use crate::support::{
-    Kind, Output, Scratch, Server, beside_others, loadgen, on_both_servers, program, spawn, test,
+    Kind, Output, Scratch, Server, beside_others, loadgen, loadgen_line, on_both_servers, program,
+    spawn, test,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -106,21 +107,11 @@ fn a_fake_server_that_dies() {
         });
     let scratch = Scratch::new("dies");
     let report = scratch.file("report");
-    let output = loadgen(&[
-        "run",
-        &fake.address(),
-        "-c",
-        "2",
-        "--requests",
-        "5000",
-        "--warmup",
-        "0",
-        "--quiet",
-        "--cmd",
-        "FOO",
-        "-o",
-        &report,
-    ])
+    let output = loadgen_line(&format!(
+        "run {} -c 2 --requests 5000 --warmup 0 --quiet --cmd FOO -o {}",
+        fake.address(),
+        report
+    ))
     .expect_status(1);
     says(&output, &[&fake.address()]);
     let results = &json(&report)["results"];

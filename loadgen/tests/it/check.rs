@@ -5,7 +5,9 @@ use std::fs;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::{Kind, Scratch, Server, beside_others, loadgen, on_both_servers};
+use crate::support::{
+    Kind, Scratch, Server, beside_others, loadgen, loadgen_line, on_both_servers,
+};
 
 pub fn trials() -> Vec<Trial> {
     on_both_servers("check", &[("regressions_have_their_own_status", regressions)])
@@ -18,23 +20,12 @@ fn regressions(kind: Kind) {
     let server = Server::start(kind);
     let scratch = Scratch::new("check");
     let baseline = scratch.file("baseline");
-    loadgen(&[
-        "run",
-        &server.address(),
-        "-c",
-        "2",
-        "--rate",
-        "2k",
-        "--duration",
-        "250ms",
-        "--warmup",
-        "20ms",
-        "--cmd",
-        "PING",
-        "--quiet",
-        "-o",
-        &baseline,
-    ])
+    loadgen_line(&format!(
+        "run {} -c 2 --rate 2k --duration 250ms --warmup 20ms --cmd PING --quiet -o \
+         {}",
+        server.address(),
+        baseline
+    ))
     .expect_status(0);
 
     // Of the figures only the rate stays: latencies of a busy machine say nothing here.

@@ -5,7 +5,7 @@ use std::fs;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::support::{Kind, Scratch, Server, beside_others, loadgen, on_both_servers};
+use crate::support::{Kind, Scratch, Server, beside_others, loadgen_line, on_both_servers};
 
 pub fn trials() -> Vec<Trial> {
     on_both_servers(
@@ -23,24 +23,12 @@ fn a_closed_loop_writes_every_file(kind: Kind) {
     let server = Server::start(kind);
     let scratch = Scratch::new("run");
     let report = scratch.file("report");
-    let output = loadgen(&[
-        "run",
-        &server.address(),
-        "-c",
-        "4",
-        "-P",
-        "4",
-        "--duration",
-        "300ms",
-        "--warmup",
-        "50ms",
-        "--keys",
-        "1000",
-        "--preload",
-        "--quiet",
-        "-o",
-        &report,
-    ])
+    let output = loadgen_line(&format!(
+        "run {} -c 4 -P 4 --duration 300ms --warmup 50ms --keys 1000 --preload \
+         --quiet -o {}",
+        server.address(),
+        report
+    ))
     .expect_status(0);
     for part in ["GET", "SET", "total", "p99", "verdict"] {
         assert!(output.out.contains(part), "{part}: {}", output.out);
@@ -67,24 +55,11 @@ fn a_closed_loop_writes_every_file(kind: Kind) {
 fn an_open_loop_sends_exactly(kind: Kind) {
     let _turn = beside_others();
     let server = Server::start(kind);
-    let output = loadgen(&[
-        "run",
-        &server.address(),
-        "-c",
-        "4",
-        "--rate",
-        "2k",
-        "--arrivals",
-        "poisson",
-        "--requests",
-        "700",
-        "--warmup",
-        "0",
-        "--cmd",
-        "ECHO __rand__",
-        "--json",
-        "--quiet",
-    ])
+    let output = loadgen_line(&format!(
+        "run {} -c 4 --rate 2k --arrivals poisson --requests 700 --warmup 0 --cmd PING --json \
+         --quiet",
+        server.address()
+    ))
     .expect_status(0);
     let run: Value = serde_json::from_str(&output.out).expect("JSON");
     let results = &run["results"];
@@ -100,25 +75,11 @@ fn an_open_loop_sends_exactly(kind: Kind) {
 fn values_are_verified(kind: Kind) {
     let _turn = beside_others();
     let server = Server::start(kind);
-    let output = loadgen(&[
-        "run",
-        &server.address(),
-        "-c",
-        "4",
-        "--duration",
-        "200ms",
-        "--warmup",
-        "0",
-        "--keys",
-        "100",
-        "--mix",
-        "get=1,set=1",
-        "-d",
-        "32-200",
-        "--verify",
-        "--json",
-        "--quiet",
-    ])
+    let output = loadgen_line(&format!(
+        "run {} -c 4 --duration 200ms --warmup 0 --keys 100 --mix get=1,set=1 -d \
+         32-200 --verify --json --quiet",
+        server.address()
+    ))
     .expect_status(0);
     let run: Value = serde_json::from_str(&output.out).expect("JSON");
     assert_eq!(run["results"]["wrong"], 0);

@@ -6,7 +6,7 @@ pub mod program;
 pub mod server;
 
 pub use need::{Need, on_both_servers, test, test_with};
-pub use program::{Output, loadgen, loadgen_with, program, spawn};
+pub use program::{Output, loadgen, loadgen_line, loadgen_with, program, spawn};
 pub use server::{Kind, Scratch, Server};
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

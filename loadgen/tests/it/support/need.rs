@@ -28,8 +28,11 @@ impl Need {
     }
 }
 
+/// A name, and a test that takes the kind of server.
+pub type PerServer = (&'static str, fn(Kind));
+
 /// Runs each test against redis-server and against ringwell.
-pub fn on_both_servers(module: &str, tests: &[(&'static str, fn(Kind))]) -> Vec<Trial> {
+pub fn on_both_servers(module: &str, tests: &[PerServer]) -> Vec<Trial> {
     let mut trials = Vec::new();
     for &(name, run) in tests {
         trials.push(test_with(

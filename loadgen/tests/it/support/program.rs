@@ -36,6 +36,11 @@ pub fn loadgen(args: &[&str]) -> Output {
     loadgen_with(command)
 }
 
+/// Runs the program with the words of this line.
+pub fn loadgen_line(line: &str) -> Output {
+    loadgen(&line.split_ascii_whitespace().collect::<Vec<_>>())
+}
+
 /// Runs a command to its end.
 pub fn loadgen_with(command: Command) -> Output {
     finish(spawn(command))
