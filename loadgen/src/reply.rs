@@ -42,7 +42,11 @@ pub struct Reply<'a> {
     pub length: u64,
 }
 
-impl Reply<'_> {
+impl<'a> Reply<'a> {
+    fn of(kind: Kind, text: &'a [u8], length: u64) -> Reply<'a> {
+        Reply { kind, leaves: 1, nulls: 0, text, length }
+    }
+
     /// Whether nothing was found: null, or an aggregate of nulls only (MGET of absent keys).
     pub fn is_miss(&self) -> bool {
         self.leaves > 0 && self.nulls == self.leaves
@@ -114,8 +118,19 @@ impl Decoder {
         input: &'a [u8],
     ) -> Result<(usize, Option<Reply<'a>>), Malformed> {
         if self.left == 0 {
+            if let Some((used, reply)) = plain(input, self.keep) {
+                return Ok((used, Some(reply)));
+            }
             self.begin();
         }
+        self.decode_on(input)
+    }
+
+    /// [`Decoder::decode`] of what is not plain and whole.
+    fn decode_on<'a>(
+        &'a mut self,
+        input: &'a [u8],
+    ) -> Result<(usize, Option<Reply<'a>>), Malformed> {
         let mut at = 0;
         loop {
             let rest = &input[at..];
@@ -289,6 +304,42 @@ impl Decoder {
         let left = self.left.checked_add(elements);
         self.left = left.ok_or_else(|| Malformed("a reply with endless elements".into()))?;
         Ok(())
+    }
+}
+
+/// Almost every reply: one string, line or number, whole in the input. Anything else, well-formed or
+/// not, is for the decoder proper.
+#[inline]
+fn plain(input: &[u8], keep: usize) -> Option<(usize, Reply<'_>)> {
+    let (kind, rest) = input.split_first()?;
+    match kind {
+        b'$' => {
+            let mut length = 0;
+            let mut digits = 0;
+            // Nine digits do not overflow.
+            while let Some(digit) = rest.get(digits).map(|byte| byte.wrapping_sub(b'0'))
+                && digit < 10
+                && digits < 9
+            {
+                length = length * 10 + usize::from(digit);
+                digits += 1;
+            }
+            let body = rest.get(digits..digits + 2 + length + 2)?;
+            if digits == 0 || body[..2] != *b"\r\n" || body[2 + length..] != *b"\r\n" {
+                return None;
+            }
+            let text = &body[2..2 + length.min(keep)];
+            Some((1 + digits + body.len(), Reply::of(Kind::Scalar, text, length as u64)))
+        }
+        b'+' | b':' => {
+            /// Further than OK and most numbers it is not worth looking.
+            const NEAR: usize = 24;
+            let near = &rest[..rest.len().min(NEAR)];
+            let end = near.iter().position(|byte| *byte == b'\n')?;
+            let text = near[..end].strip_suffix(b"\r")?;
+            Some((end + 2, Reply::of(Kind::Scalar, text, text.len() as u64)))
+        }
+        _ => None,
     }
 }
 
