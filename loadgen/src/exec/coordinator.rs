@@ -12,6 +12,7 @@ use super::clock::{Clock, nanoseconds};
 use super::cluster::{Router, SlotMap};
 use super::interrupt::Watch;
 use super::load::Tally;
+use super::pending::COMMANDS_MAX;
 use super::worker::{self, Event, Gate, GaveUp, Share, Signal, ThreadOutcome};
 use super::{Outcome, Progress};
 use crate::failure::Failure;
@@ -80,6 +81,9 @@ fn sensible(plan: &Plan) -> Result<Plan, Failure> {
     let mut plan = plan.clone();
     if plan.clients == 0 || plan.pipeline == 0 || plan.threads.count == 0 {
         return Err(Failure::usage("clients, pipeline and threads must be at least 1"));
+    }
+    if plan.workload.commands.len() >= COMMANDS_MAX {
+        return Err(Failure::usage(format!("a workload has at most {COMMANDS_MAX} commands")));
     }
     if plan.target.endpoints.is_empty() {
         return Err(Failure::usage("there is no server to send to"));

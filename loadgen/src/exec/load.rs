@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::budget::Allowance;
 use super::cluster::{Router, SlotMap};
 use super::loads::Loads;
+use super::pending::{Moment, Pending};
 use super::schedule::{Fills, Schedule};
 use crate::failure::Failure;
 use crate::plan::{Pacing, Plan, ValueSizes};
@@ -92,16 +93,6 @@ pub struct Connection {
     is_lost: bool,
     /// Without keep-alive: when connecting for the requests to come began.
     connecting_since_ns: Option<i64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    intended_ns: i64,
-    sent_ns: i64,
-    request: Request,
-    measured: bool,
-    /// The intended moment is the one of sending.
-    on_sending: bool,
 }
 
 struct Group {
@@ -344,7 +335,7 @@ impl<'a> Load<'a> {
             None => self.generator.next(&mut encoded),
         };
         let node = routing.map.owner(self.generator.slot(&request, &encoded));
-        let pending = Pending::new(request, moment);
+        let pending = Pending::new(&request, moment);
         let group = &mut self.groups[node];
         match group.loads.with_room() {
             Some(member) if group.backlog.is_empty() => {
@@ -385,7 +376,7 @@ impl<'a> Load<'a> {
             Some(key) => self.generator.fill(key, output),
             None => self.generator.next(output),
         };
-        self.enqueue(index, Pending::new(request, moment));
+        self.enqueue(index, Pending::new(&request, moment));
     }
 
     #[inline]
@@ -406,16 +397,22 @@ impl<'a> Load<'a> {
         connection.is_dirty = false;
         let first = connection.in_flight.len() - connection.unsent;
         connection.unsent = 0;
+        let mut together = 0;
         for pending in connection.in_flight.range_mut(first..) {
             pending.sent_ns = now_ns;
-            if pending.on_sending {
+            if pending.is_intended_on_sending() {
                 pending.intended_ns = now_ns;
             }
-            if pending.measured {
-                self.recording.note_sent(pending.intended_ns, now_ns);
-            } else {
+            if !pending.is_measured() {
                 self.tally.unmeasured += 1;
+            } else if pending.intended_ns == now_ns {
+                together += 1;
+            } else {
+                self.recording.note_sent(pending.intended_ns, now_ns);
             }
+        }
+        if together > 0 {
+            self.recording.note_sent_together(now_ns, now_ns, together);
         }
     }
 
@@ -442,7 +439,8 @@ impl<'a> Load<'a> {
         let connection = &mut connections[index];
         let mut rest = bytes;
         let mut answered = 0;
-        loop {
+        let mut alike = Alike::default();
+        while !rest.is_empty() {
             let (used, reply) = connection.decoder.decode(rest).map_err(|malformed| {
                 Failure::run(format!("the server answers what is no reply: {}", malformed.0))
             })?;
@@ -451,30 +449,27 @@ impl<'a> Load<'a> {
             if reply.kind == Kind::Push {
                 continue;
             }
-            let sent = connection.in_flight.len() > connection.unsent;
-            let Some(pending) = connection.in_flight.pop_front().filter(|_| sent) else {
-                return Err(Failure::run(
-                    "the server sends more replies than it got requests; commands that subscribe \
-                     or monitor cannot be measured",
-                ));
-            };
+            if connection.in_flight.len() == connection.unsent {
+                return Err(unasked());
+            }
+            let Some(pending) = connection.in_flight.pop_front() else { return Err(unasked()) };
             answered += 1;
             let ending = if reply.kind == Kind::Error {
                 if reply.text.starts_with(b"MOVED ") {
-                    tally.moved += u64::from(pending.measured);
+                    tally.moved += u64::from(pending.is_measured());
                     routing.iter().for_each(|routing| routing.router.note_moved());
                 } else if !*any_reply || matches!(source, Source::Preload(_)) {
                     let preloading = matches!(source, Source::Preload(_));
-                    return Err(refused(plan, preloading, &pending.request, &reply));
+                    return Err(refused(plan, preloading, pending.command(), &reply));
                 }
-                if pending.measured {
+                if pending.is_measured() {
                     recording.note_error(&String::from_utf8_lossy(reply.text));
                 }
                 Ending::Error
-            } else if !pending.request.can_miss {
+            } else if !pending.can_miss() {
                 Ending::Done
             } else if reply.is_miss() {
-                if let (true, Some(key)) = (pending.request.fill_on_miss, pending.request.key) {
+                if let Some(key) = pending.fill_on_miss() {
                     fills.missed(key, now_ns);
                 }
                 Ending::Miss
@@ -482,15 +477,16 @@ impl<'a> Load<'a> {
                 Ending::Hit
             };
             *any_reply = true;
-            if pending.request.verify != Verify::Nothing {
-                verify(generator, tally, &pending.request, &reply);
+            if pending.is_verified() {
+                verify(generator, tally, &pending.request(), &reply);
             }
-            if pending.measured {
-                let Pending { intended_ns, sent_ns, .. } = pending;
-                let times = Times { intended_ns, sent_ns, done_ns: now_ns };
-                recording.record(pending.request.command, times, ending);
-                tally.last_done_ns = now_ns;
+            if pending.is_measured() {
+                alike.add(&pending, ending, now_ns, recording);
             }
+        }
+        if alike.count > 0 {
+            alike.record(now_ns, recording);
+            tally.last_done_ns = now_ns;
         }
         self.answered(index, answered);
         Ok(())
@@ -596,9 +592,59 @@ impl<'a> Load<'a> {
     }
 }
 
-fn refused(plan: &Plan, preloading: bool, request: &Request, reply: &Reply<'_>) -> Failure {
+/// Replies of one piece of input with everything in common, recorded together.
+struct Alike {
+    command: usize,
+    intended_ns: i64,
+    sent_ns: i64,
+    ending: Ending,
+    count: u64,
+}
+
+impl Default for Alike {
+    fn default() -> Self {
+        Alike { command: 0, intended_ns: 0, sent_ns: 0, ending: Ending::Done, count: 0 }
+    }
+}
+
+impl Alike {
+    #[inline]
+    fn add(&mut self, pending: &Pending, ending: Ending, now_ns: i64, recording: &mut Recording) {
+        let Pending { intended_ns, sent_ns, .. } = *pending;
+        let command = pending.command();
+        let same = self.intended_ns == intended_ns
+            && self.sent_ns == sent_ns
+            && self.command == command
+            && self.ending == ending;
+        if !same {
+            self.record(now_ns, recording);
+            *self = Alike { command, intended_ns, sent_ns, ending, count: 0 };
+        }
+        self.count += 1;
+    }
+
+    #[inline]
+    fn record(&self, done_ns: i64, recording: &mut Recording) {
+        if self.count > 0 {
+            let Alike { command, intended_ns, sent_ns, ending, count } = *self;
+            let times = Times { intended_ns, sent_ns, done_ns };
+            recording.record_together(command, times, ending, count);
+        }
+    }
+}
+
+#[cold]
+fn unasked() -> Failure {
+    Failure::run(
+        "the server sends more replies than it got requests; commands that subscribe or monitor \
+         cannot be measured",
+    )
+}
+
+#[cold]
+fn refused(plan: &Plan, preloading: bool, command: usize, reply: &Reply<'_>) -> Failure {
     let text = String::from_utf8_lossy(reply.text);
-    let title = plan.workload.commands.get(request.command);
+    let title = plan.workload.commands.get(command);
     let title = title.map_or("SET", |command| &command.title);
     let doing = if preloading { "while preloading, " } else { "" };
     let advice = match text.split(' ').next().unwrap_or_default() {
@@ -644,38 +690,9 @@ fn longest(sizes: &ValueSizes) -> usize {
     }
 }
 
-/// What a request's intended moment is.
-#[derive(Clone, Copy, Debug)]
-struct Moment {
-    intended_ns: i64,
-    measured: bool,
-    on_sending: bool,
-}
-
-impl Moment {
-    fn unmeasured() -> Moment {
-        Moment { intended_ns: 0, measured: false, on_sending: true }
-    }
-
-    fn on_sending(now_ns: i64) -> Moment {
-        Moment { intended_ns: now_ns, measured: now_ns >= 0, on_sending: true }
-    }
-
-    fn at(intended_ns: i64) -> Moment {
-        Moment { intended_ns, measured: intended_ns >= 0, on_sending: false }
-    }
-}
-
-impl Pending {
-    fn new(request: Request, moment: Moment) -> Pending {
-        let Moment { intended_ns, measured, on_sending } = moment;
-        Pending { intended_ns, sent_ns: 0, request, measured, on_sending }
-    }
-}
-
 impl Tally {
     fn lose(&mut self, pending: &Pending, sent: bool) {
-        match (pending.measured, sent) {
+        match (pending.is_measured(), sent) {
             (true, true) => self.unanswered += 1,
             (true, false) => self.unsent += 1,
             (false, _) => {}

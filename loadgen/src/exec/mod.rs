@@ -7,6 +7,7 @@
 //! | `worker` | one thread: its ring, its connections, its loop |
 //! | `load` | one thread's load without I/O: which request goes where when, what replies mean |
 //! | `schedule`, `budget`, `loads` | when requests are due, how many, on which connection |
+//! | `pending` | a request in flight |
 //! | `cluster` | which node owns which slot |
 //! | [`client`], [`value`] | set-up and questions, outside the measurement |
 //! | `clock`, `interrupt` | time, processor time; Ctrl-C |
@@ -19,6 +20,7 @@ mod coordinator;
 pub mod interrupt;
 mod load;
 mod loads;
+mod pending;
 pub mod schedule;
 #[cfg(test)]
 mod tests;

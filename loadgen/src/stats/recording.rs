@@ -120,12 +120,18 @@ impl Recording {
     /// A request was sent.
     #[inline]
     pub fn note_sent(&mut self, intended_ns: i64, sent_ns: i64) {
+        self.note_sent_together(intended_ns, sent_ns, 1);
+    }
+
+    /// [`Recording::note_sent`] of `count` requests at once.
+    #[inline]
+    pub fn note_sent_together(&mut self, intended_ns: i64, sent_ns: i64, count: u64) {
         self.enter(sent_ns);
-        self.sent += 1;
-        self.current.counts.sent += 1;
+        self.sent += count;
+        self.current.counts.sent += count;
         if self.open_loop {
             let lag_ns = between(intended_ns, sent_ns).min(LONGEST_NS);
-            self.lag.saturating_record(lag_ns);
+            self.lag.saturating_record_n(lag_ns, count);
             self.lag_max_ns = self.lag_max_ns.max(lag_ns);
             self.current.counts.lag_max_ns = self.current.counts.lag_max_ns.max(lag_ns);
         }
@@ -134,43 +140,61 @@ impl Recording {
     /// A reply to a request of the command numbered `command` was read.
     #[inline]
     pub fn record(&mut self, command: usize, times: Times, ending: Ending) {
-        let times = match self.flaw {
-            Flaw::None => times,
-            flaw => match flaw.distort(times, self.received) {
-                Some(times) => times,
-                None => return self.received += 1,
-            },
-        };
+        self.record_together(command, times, ending, 1);
+    }
+
+    /// [`Recording::record`] of `count` replies that have everything in common, as those of one
+    /// pipeline often do.
+    #[inline]
+    pub fn record_together(&mut self, command: usize, times: Times, ending: Ending, count: u64) {
+        if self.flaw == Flaw::None {
+            self.add(command, times, ending, count);
+        } else {
+            self.record_with_flaw(command, times, ending, count);
+        }
+    }
+
+    #[cold]
+    fn record_with_flaw(&mut self, command: usize, times: Times, ending: Ending, count: u64) {
+        for _ in 0..count {
+            match self.flaw.distort(times, self.received) {
+                Some(times) => self.add(command, times, ending, 1),
+                None => self.received += 1,
+            }
+        }
+    }
+
+    fn add(&mut self, command: usize, times: Times, ending: Ending, count: u64) {
         self.enter(times.done_ns);
-        self.received += 1;
+        self.received += count;
         let of_second = &mut self.current.counts;
-        of_second.answered += 1;
+        of_second.answered += count;
         let of_command = &mut self.commands[command];
         match ending {
             Ending::Done => {}
             Ending::Hit => {
-                of_command.hits += 1;
-                of_second.hits += 1;
+                of_command.hits += count;
+                of_second.hits += count;
             }
             Ending::Miss => {
-                of_command.misses += 1;
-                of_second.misses += 1;
+                of_command.misses += count;
+                of_second.misses += count;
             }
             Ending::Error => {
-                of_command.errors += 1;
-                of_second.errors += 1;
+                of_command.errors += count;
+                of_second.errors += count;
             }
         }
         let response_ns = between(times.intended_ns, times.done_ns);
         if response_ns > LONGEST_NS {
-            self.clipped += 1;
+            self.clipped += count;
         }
         let response_ns = response_ns.min(LONGEST_NS);
-        of_command.response.saturating_record(response_ns);
-        self.current.response.saturating_record(response_ns);
+        of_command.response.saturating_record_n(response_ns, count);
+        self.current.response.saturating_record_n(response_ns, count);
         if self.open_loop {
             let service_ns = between(times.sent_ns, times.done_ns).min(LONGEST_NS);
-            of_command.service.saturating_record(service_ns);
+            of_command.service.saturating_record_n(service_ns, count);
         }
     }
 
@@ -374,6 +398,26 @@ mod tests {
         assert_eq!((recording.sent, recording.received), (2, 2));
         assert_eq!(recording.commands[0].hit_ratio(), Some(1.0));
         assert_eq!(recording.commands[1].hit_ratio(), None);
+    }
+
+    #[test]
+    fn together_is_one_after_the_other() {
+        let (mut together, mut single) = (open_loop(), open_loop());
+        let at = times(0, MS, 900 * MS);
+        together.note_sent_together(0, MS, 3);
+        together.record_together(1, at, Ending::Miss, 3);
+        for _ in 0..3 {
+            single.note_sent(0, MS);
+            single.record(1, at, Ending::Miss);
+        }
+        together.finish();
+        single.finish();
+        assert_eq!(together.intervals, single.intervals);
+        assert_eq!((together.sent, together.received), (3, 3));
+        assert_eq!(together.commands[1].misses, 3);
+        assert_eq!(together.commands[1].response, single.commands[1].response);
+        assert_eq!(together.commands[1].service, single.commands[1].service);
+        assert_eq!(together.lag, single.lag);
     }
 
     #[test]
