@@ -330,7 +330,7 @@ impl<'a> Coordinator<'a> {
             let working = outcome.cpu.saturating_sub(outcome.spun);
             let seconds = outcome.elapsed.as_secs_f64();
             busy.push(if seconds > 0.0 { working.as_secs_f64() / seconds } else { 0.0 });
-            cpu += outcome.cpu;
+            cpu += working;
             elapsed = elapsed.max(outcome.elapsed);
             tally.add(outcome.tally);
             match &mut sum {

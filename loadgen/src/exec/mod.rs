@@ -7,7 +7,7 @@
 //! | `worker` | one thread: its ring, its connections, its loop |
 //! | `load` | one thread's load without I/O: which request goes where when, what replies mean |
 //! | `schedule`, `budget`, `loads` | when requests are due, how many, on which connection |
-//! | `pending` | a request in flight |
+//! | `pending`, `margin` | a request in flight; how much too late timers wake |
 //! | `cluster` | which node owns which slot |
 //! | [`client`], [`value`] | set-up and questions, outside the measurement |
 //! | `clock`, `interrupt` | time, processor time; Ctrl-C |
@@ -20,6 +20,7 @@ mod coordinator;
 pub mod interrupt;
 mod load;
 mod loads;
+mod margin;
 mod pending;
 pub mod schedule;
 #[cfg(test)]
@@ -65,9 +66,10 @@ pub struct Outcome {
     pub started: SystemTime,
     /// Of the measurement.
     pub elapsed: Duration,
-    /// How busy each thread's processor time was, from 0 to 1 (CLOCK_THREAD_CPUTIME_ID over elapsed).
+    /// How busy each thread was, from 0 to 1: processor time (CLOCK_THREAD_CPUTIME_ID) over elapsed,
+    /// without what an open loop spends on awaiting due moments precisely.
     pub busy: Vec<f64>,
-    /// CPU time of this process's load threads in the measurement.
+    /// Processor time of the load threads in the measurement, without that too.
     pub cpu: Duration,
     /// What the server itself counted (INFO total_commands_processed), ours alone if nobody else
     /// used it; `None` where it could not be asked.

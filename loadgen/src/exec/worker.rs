@@ -13,6 +13,7 @@ use super::client::{Client, address};
 use super::clock::{Clock, nanoseconds, thread_cpu};
 use super::cluster::Router;
 use super::load::{Load, Tally, Wake};
+use super::margin::Margin;
 use super::schedule::Schedule;
 use crate::failure::Failure;
 use crate::plan::{Endpoint, Pacing, Plan};
@@ -23,9 +24,6 @@ use crate::workload::Generator;
 pub const DRAIN: Duration = Duration::from_secs(2);
 /// A thread looks at the time, and at whether it should stop, at least this often.
 const GLANCE_NS: i64 = 100_000_000;
-/// Of the wait for a moment, this last part is not slept: a timer and the scheduler are late by
-/// some microseconds.
-const SPIN_NS: i64 = 20_000;
 /// While preloading, without any reply for this long there is no server any more.
 const PRELOAD_STALL: Duration = Duration::from_secs(10);
 
@@ -136,6 +134,7 @@ struct Worker<'a> {
     keys: Vec<(Key, usize)>,
     by_slot: Vec<usize>,
     timer_at_ns: Option<i64>,
+    margin: Margin,
     ended_by: Option<Failure>,
 }
 
@@ -169,6 +168,7 @@ impl<'a> Worker<'a> {
             keys: Vec::with_capacity(count),
             by_slot: Vec::new(),
             timer_at_ns: None,
+            margin: Margin::new(),
             ended_by: None,
         };
         for index in 0..count {
@@ -260,9 +260,8 @@ impl<'a> Worker<'a> {
                 }
             }
             let spins = self.wait(now_ns)?;
-            if !self.receive() && spins && now_ns >= 0 {
-                books.spun_ns += self.clock.now_ns() - now_ns;
-            }
+            let answered = self.receive();
+            books.spins(spins && !answered && now_ns >= 0);
         };
         self.load.give_up();
         let ended_ns = ended_ns.max(self.load.tally.last_done_ns).max(0);
@@ -272,7 +271,7 @@ impl<'a> Worker<'a> {
             recording: self.load.recording,
             tally: self.load.tally,
             cpu,
-            spun: Duration::from_nanos(books.spun_ns.unsigned_abs()).min(cpu),
+            spun: books.spun.min(cpu),
             elapsed: Duration::from_nanos(ended_ns.unsigned_abs()),
             ended_by: self.ended_by,
         })
@@ -287,12 +286,14 @@ impl<'a> Worker<'a> {
     /// due very soon.
     fn wait(&mut self, now_ns: i64) -> Result<bool, Failure> {
         match self.load.wake(now_ns) {
-            Wake::Due(due_ns) if due_ns - now_ns <= SPIN_NS => {
+            Wake::Due(due_ns) if due_ns - now_ns <= self.margin.get_ns() => {
+                // The server, if it waits for this very processor, comes first.
+                std::thread::yield_now();
                 self.enter(false)?;
                 Ok(true)
             }
             Wake::Due(due_ns) => {
-                self.sleep_until(now_ns, (due_ns - SPIN_NS).min(now_ns + GLANCE_NS))?;
+                self.sleep_until(now_ns, (due_ns - self.margin.get_ns()).min(now_ns + GLANCE_NS))?;
                 Ok(false)
             }
             Wake::Replies => {
@@ -335,7 +336,11 @@ impl<'a> Worker<'a> {
                 }
                 Completion::Ended { key, error } => self.lose(key, error),
                 Completion::SendFailed { key, error } => self.lose(key, Some(error)),
-                Completion::Timer => self.timer_at_ns = None,
+                Completion::Timer => {
+                    if let Some(at_ns) = self.timer_at_ns.take() {
+                        self.margin.woke(self.clock.now_ns() - at_ns);
+                    }
+                }
                 // Output that waited for it is still marked as dirty.
                 Completion::Sent { .. } => {}
                 // Never asked for.
@@ -417,7 +422,9 @@ struct Books {
     /// Seconds before this one have been told.
     told: u64,
     cpu_at_start: Option<Duration>,
-    spun_ns: i64,
+    spun: Duration,
+    /// The processor time when the spinning under way began.
+    spins_since: Option<Duration>,
 }
 
 impl Books {
@@ -433,6 +440,18 @@ impl Books {
                 let _ = events.send(Event::Second(interval.1.clone()));
             }
             self.told = second;
+        }
+    }
+
+    /// Whether the pass that ends did nothing but wait for a due moment without sleeping.
+    fn spins(&mut self, idle: bool) {
+        match (idle, self.spins_since) {
+            (true, None) => self.spins_since = Some(thread_cpu()),
+            (false, Some(since)) => {
+                self.spun += thread_cpu().saturating_sub(since);
+                self.spins_since = None;
+            }
+            _ => {}
         }
     }
 
