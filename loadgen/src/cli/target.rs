@@ -152,7 +152,7 @@ impl FromStr for EndpointArg {
     }
 }
 
-/// What follows `redis://`: `[user][:password]@host[:port][/db]`, percent-encoded.
+/// What follows `redis://`: `[[user]:password@]host[:port][/db]`, percent-encoded.
 fn parse_url(url: &str) -> Result<EndpointArg, String> {
     let (credentials, rest) = match url.rsplit_once('@') {
         Some((credentials, rest)) => (Some(credentials), rest),
@@ -171,8 +171,8 @@ fn parse_url(url: &str) -> Result<EndpointArg, String> {
     let (user, password) = match credentials {
         None => (None, None),
         Some(credentials) => match credentials.split_once(':') {
-            // redis://password@host is what some write; redis-cli reads it as a user, as we do.
-            None => (Some(percent_decode(credentials)?), None),
+            // Without a colon it is the password, as for redis-cli.
+            None => (None, Some(percent_decode(credentials)?)),
             Some((user, password)) => {
                 let user = percent_decode(user)?;
                 ((!user.is_empty()).then_some(user), Some(percent_decode(password)?))
@@ -285,6 +285,8 @@ mod tests {
             database: Some(3),
         };
         assert_eq!(parsed, expected);
+        let bare: EndpointArg = "redis://pass@h".parse().expect("a URL");
+        assert_eq!((bare.user, bare.password.as_deref()), (None, Some("pass")));
         let anonymous: EndpointArg = "redis://:pass@h".parse().expect("a URL");
         assert_eq!((anonymous.user, anonymous.password.as_deref()), (None, Some("pass")));
         for text in ["redis://h/x", "redis://a:%zz@h", "redis://a:%f@h", "redis://a:b@"] {

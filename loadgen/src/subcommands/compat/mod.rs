@@ -27,6 +27,7 @@ use crate::plan::{
     Workload,
 };
 use crate::report::endpoint as endpoint_name;
+use crate::report::units::counted;
 use crate::verdict::{Cause, judge};
 use arguments::{Arguments, COMPATIBLE_WITH, HELP, Output, Request};
 use cluster::Cluster;
@@ -128,6 +129,16 @@ struct Session<'a> {
     setting: Setting,
 }
 
+/// What a test came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    Well,
+    /// Its figures are worth less than they seem.
+    Doubtful,
+    /// The server refused it, or it did not reach its end.
+    Badly,
+}
+
 /// How the tests go on after one of them.
 enum Next {
     Go,
@@ -141,11 +152,12 @@ impl Session<'_> {
         if output == Output::Csv {
             print(CSV_HEADER)?;
         }
-        let mut all_well = true;
+        let (mut all_well, mut not_valid) = (true, 0);
         'passes: loop {
             for job in jobs {
-                let (well, next) = self.run_job(job)?;
-                all_well &= well;
+                let (came, next) = self.run_job(job)?;
+                all_well &= came != Came::Badly;
+                not_valid += u64::from(came != Came::Well);
                 if let Next::End = next {
                     break 'passes;
                 }
@@ -157,11 +169,14 @@ impl Session<'_> {
         if output != Output::Csv {
             print("\n")?;
         }
+        match not_valid {
+            0 => eprintln!("verdict: VALID"),
+            count => eprintln!("verdict: NOT VALID: {}, see above", counted(count, "test")),
+        }
         Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Whether the test went well, and how to go on.
-    fn run_job(&self, job: &Job) -> Result<(bool, Next), Failure> {
+    fn run_job(&self, job: &Job) -> Result<(Came, Next), Failure> {
         let plan = self.plan(job);
         let mut live = Live::new(&job.title, self.arguments.output != Output::Csv);
         let outcome = match exec::run(&plan, &mut |progress| live.observe(progress)) {
@@ -172,14 +187,14 @@ impl Session<'_> {
                 let endpoint = &self.arguments.target.endpoints[0];
                 Client::set_up(endpoint, &self.arguments.target)?;
                 eprintln!("Error from server: {failure}");
-                return Ok((false, Next::Go));
+                return Ok((Came::Badly, Next::Go));
             }
         };
         live.end();
         self.report(job, &plan, &outcome)
     }
 
-    fn report(&self, job: &Job, plan: &Plan, outcome: &Outcome) -> Result<(bool, Next), Failure> {
+    fn report(&self, job: &Job, plan: &Plan, outcome: &Outcome) -> Result<(Came, Next), Failure> {
         let total = outcome.recording.total();
         let figures = Figures {
             title: job.title.clone(),
@@ -198,7 +213,8 @@ impl Session<'_> {
         for (text, count) in &outcome.recording.error_texts {
             eprintln!("{title}: Error from server: {text} ({count} of {} replies)", total.count());
         }
-        for doubt in doubts(plan, outcome) {
+        let doubts = doubts(plan, outcome);
+        for doubt in &doubts {
             eprintln!("{title}: NOT VALID: {doubt}");
         }
         if let Some(failure) = &outcome.ended_by {
@@ -206,7 +222,12 @@ impl Session<'_> {
         }
         let ended = outcome.interrupted || outcome.ended_by.is_some();
         let next = if ended { Next::End } else { Next::Go };
-        Ok((!ended && total.errors == 0, next))
+        let came = match (ended || total.errors > 0, doubts.is_empty()) {
+            (true, _) => Came::Badly,
+            (false, true) => Came::Well,
+            (false, false) => Came::Doubtful,
+        };
+        Ok((came, next))
     }
 
     fn plan(&self, job: &Job) -> Plan {
