@@ -54,6 +54,15 @@ impl<'a> Allowance<'a> {
         self.taken -= u64::from(allowed);
         allowed
     }
+
+    /// How many of `wanted` requests may be made, which are then used up.
+    pub fn take_up_to(&mut self, wanted: u64) -> u64 {
+        let own = self.taken.min(wanted);
+        self.taken -= own;
+        let update = |left: u64| Some(left.saturating_sub(wanted - own));
+        let left = self.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+        own + left.unwrap_or(0).min(wanted - own)
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +83,12 @@ mod tests {
             });
             assert_eq!(counts.iter().sum::<u64>(), requests, "{counts:?}");
         }
+        let budget = Budget::new(Some(100), 1);
+        let mut allowance = Allowance::new(&budget);
+        assert!(allowance.take());
+        let taken = [50, 40, 30].map(|wanted| allowance.take_up_to(wanted));
+        assert_eq!((taken, allowance.take()), ([50, 40, 9], false));
+
         let endless = Budget::new(None, 1);
         let mut allowance = Allowance::new(&endless);
         assert!((0..10_000).all(|_| allowance.take()));

@@ -223,7 +223,7 @@ impl Client {
             }
             _ => "see the server's log and configuration",
         };
-        Failure::run(format!("{address} refuses: {text:?}; {advice}"))
+        Failure::run(format!("{address} refuses: {:?}; {advice}", first_sentence(text)))
     }
 
     fn closed(&self) -> Failure {
@@ -252,6 +252,11 @@ impl Client {
             _ => format!("{address} ended the connection ({error}); see the server's log"),
         })
     }
+}
+
+/// Redis explains DENIED in a dozen of them.
+fn first_sentence(text: &str) -> &str {
+    text.find(". ").map_or(text, |end| &text[..end])
 }
 
 fn is_about_access(text: &str) -> bool {

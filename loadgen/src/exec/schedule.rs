@@ -54,6 +54,28 @@ impl Schedule {
             Arrivals::Poisson => self.rng.sample::<f64, _>(Exp1),
         };
     }
+
+    /// How many requests are still due in the measurement before `end_ns`. Of very many Poisson
+    /// arrivals it is the expected number.
+    pub fn due_until(&mut self, end_ns: i64) -> u64 {
+        const DRAWN_MAX: u64 = 1 << 20;
+        if self.arrivals == Arrivals::Constant {
+            let gaps_at = |ns: f64| ((ns - self.first_ns) / self.gap_ns).ceil();
+            return (gaps_at(end_ns as f64) - gaps_at(0.0).max(self.gaps)).max(0.0) as u64;
+        }
+        let mut due = 0;
+        if end_ns <= 0 {
+            return due;
+        }
+        while self.next_ns() < end_ns {
+            if due == DRAWN_MAX {
+                return due + ((end_ns - self.next_ns()) as f64 / self.gap_ns) as u64;
+            }
+            due += u64::from(self.next_ns() >= 0);
+            self.advance();
+        }
+        due
+    }
 }
 
 /// Keys to be written after a miss, each after the same delay and therefore in order.
@@ -143,6 +165,25 @@ mod tests {
         assert_eq!(of(0, 1), of(0, 1));
         assert_ne!(of(0, 1), of(1, 1));
         assert_ne!(of(0, 1), of(0, 2));
+    }
+
+    #[test]
+    fn what_is_still_due_is_known_without_waiting_for_it() {
+        for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+            let new = || Schedule::new(3_000.0, arrivals, (1, 3), -500_000_000, 1);
+            let mut one_by_one = new();
+            let mut expected = 0;
+            while one_by_one.next_ns() < 1_000_000_000 {
+                expected += u64::from(one_by_one.next_ns() >= 0);
+                one_by_one.advance();
+            }
+            assert_eq!(new().due_until(1_000_000_000), expected, "{arrivals:?}");
+            assert_eq!(one_by_one.due_until(1_000_000_000), 0);
+            assert_eq!(new().due_until(-1), 0);
+            let mut fast = Schedule::new(1e10, arrivals, (0, 1), 0, 1);
+            let due = fast.due_until(10_000_000_000) as f64;
+            assert!((due / 1e11 - 1.0).abs() < 0.01, "{due}");
+        }
     }
 
     #[test]

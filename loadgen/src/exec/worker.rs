@@ -357,17 +357,18 @@ impl<'a> Worker<'a> {
     /// The server has ended a connection: the end of the run, unless that is over anyway.
     fn lose(&mut self, key: Key, error: Option<std::io::Error>) {
         let index = self.by_slot[key.index as usize];
-        let in_flight = self.load.connections[index].in_flight();
+        let was_idle = self.load.connections[index].is_idle();
+        let waiting = self.load.in_flight();
         self.load.lost(index);
         self.ring.close(key);
-        if in_flight == 0 && self.load.over {
+        if was_idle && self.load.over {
             return;
         }
         let address = address(&self.share.nodes[self.keys.get(index).map_or(0, |(_, node)| *node)]);
         let how = error.map_or_else(|| "closed".to_owned(), |error| error.to_string());
         self.end_by(Failure::run(format!(
-            "{address} ended a connection with {in_flight} requests unanswered ({how}); has the \
-             server stopped, or disconnected its client? See its log"
+            "{address} ended a connection ({how}) while {waiting} requests waited for answers; has \
+             the server stopped, or disconnected its client? See its log"
         )));
     }
 

@@ -13,6 +13,9 @@
 //!
 //! Requests carry `measured`; others leave no trace in the recording.
 
+mod ending;
+mod replies;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -21,12 +24,12 @@ use super::cluster::{Router, SlotMap};
 use super::loads::Loads;
 use super::pending::{Moment, Pending};
 use super::schedule::{Fills, Schedule};
-use crate::failure::Failure;
 use crate::plan::{Pacing, Plan, ValueSizes};
-use crate::reply::{Decoder, Kind, Reply};
-use crate::stats::{Ending, Recording, Times};
-use crate::workload::verify::Check;
-use crate::workload::{Generator, Request, Verify};
+use crate::reply::Decoder;
+use crate::stats::Recording;
+use crate::workload::Generator;
+
+pub use ending::Tally;
 
 /// Requests in flight per connection while preloading, and their bytes.
 const PRELOAD_PIPELINE_MAX: usize = 64;
@@ -63,20 +66,6 @@ pub struct Load<'a> {
     start_ns: i64,
     end_ns: i64,
     any_reply: bool,
-}
-
-/// What a thread counted beside its recording; see [`super::Outcome`].
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    pub unmeasured: u64,
-    pub unanswered: u64,
-    pub unsent: u64,
-    pub moved: u64,
-    pub fills_dropped: u64,
-    pub wrong: u64,
-    pub wrong_examples: Vec<String>,
-    /// When the last measured reply came; 0 before.
-    pub last_done_ns: i64,
 }
 
 pub struct Connection {
@@ -200,6 +189,11 @@ impl<'a> Load<'a> {
     /// Whether everything has been made and answered.
     pub fn is_finished(&self) -> bool {
         self.over && self.in_flight == 0 && self.waiting == 0
+    }
+
+    /// Requests sent, or about to be, and not answered.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     // Making requests.
@@ -416,162 +410,12 @@ impl<'a> Load<'a> {
         }
     }
 
-    // Replies.
-
-    /// Bytes that the connection received, read at `now_ns`.
-    ///
-    /// # Errors
-    /// What ends the run: bytes that are not RESP, an error as the very first reply, or while
-    /// preloading.
-    pub fn received(&mut self, index: usize, bytes: &[u8], now_ns: i64) -> Result<(), Failure> {
-        let Load {
-            plan,
-            connections,
-            recording,
-            generator,
-            tally,
-            fills,
-            source,
-            routing,
-            any_reply,
-            ..
-        } = self;
-        let connection = &mut connections[index];
-        let mut rest = bytes;
-        let mut answered = 0;
-        let mut alike = Alike::default();
-        while !rest.is_empty() {
-            let (used, reply) = connection.decoder.decode(rest).map_err(|malformed| {
-                Failure::run(format!("the server answers what is no reply: {}", malformed.0))
-            })?;
-            rest = &rest[used..];
-            let Some(reply) = reply else { break };
-            if reply.kind == Kind::Push {
-                continue;
-            }
-            if connection.in_flight.len() == connection.unsent {
-                return Err(unasked());
-            }
-            let Some(pending) = connection.in_flight.pop_front() else { return Err(unasked()) };
-            answered += 1;
-            let ending = if reply.kind == Kind::Error {
-                if reply.text.starts_with(b"MOVED ") {
-                    tally.moved += u64::from(pending.is_measured());
-                    routing.iter().for_each(|routing| routing.router.note_moved());
-                } else if !*any_reply || matches!(source, Source::Preload(_)) {
-                    let preloading = matches!(source, Source::Preload(_));
-                    return Err(refused(plan, preloading, pending.command(), &reply));
-                }
-                if pending.is_measured() {
-                    recording.note_error(&String::from_utf8_lossy(reply.text));
-                }
-                Ending::Error
-            } else if !pending.can_miss() {
-                Ending::Done
-            } else if reply.is_miss() {
-                if let Some(key) = pending.fill_on_miss() {
-                    fills.missed(key, now_ns);
-                }
-                Ending::Miss
-            } else {
-                Ending::Hit
-            };
-            *any_reply = true;
-            if pending.is_verified() {
-                verify(generator, tally, &pending.request(), &reply);
-            }
-            if pending.is_measured() {
-                alike.add(&pending, ending, now_ns, recording);
-            }
-        }
-        if alike.count > 0 {
-            alike.record(now_ns, recording);
-            tally.last_done_ns = now_ns;
-        }
-        self.answered(index, answered);
-        Ok(())
-    }
-
-    fn answered(&mut self, index: usize, count: usize) {
-        self.in_flight -= count;
-        let Connection { group, member, .. } = self.connections[index];
-        if matches!(self.source, Source::Closed) && self.routing.is_none() {
-            if self.plan.keep_alive {
-                self.become_hungry(index);
-            } else if count > 0 && self.connections[index].in_flight.is_empty() {
-                self.spent.push(index);
-            }
-            return;
-        }
-        for _ in 0..count {
-            self.groups[group].loads.remove(member);
-        }
-    }
-
     fn become_hungry(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         if !connection.is_hungry {
             connection.is_hungry = true;
             self.hungry.push(index);
         }
-    }
-
-    // Connections that come and go.
-
-    /// The connection is gone, and with it the answers to what was in flight. Whether any was.
-    pub fn lost(&mut self, index: usize) -> bool {
-        let connection = &mut self.connections[index];
-        connection.is_lost = true;
-        let waited = !connection.in_flight.is_empty();
-        let unsent = connection.unsent;
-        let in_flight = std::mem::take(&mut connection.in_flight);
-        connection.unsent = 0;
-        connection.output.clear();
-        self.in_flight -= in_flight.len();
-        let sent = in_flight.len() - unsent;
-        for (position, pending) in in_flight.iter().enumerate() {
-            self.tally.lose(pending, position < sent);
-        }
-        waited
-    }
-
-    /// A spent connection has been made anew since `since_ns`.
-    pub fn renewed(&mut self, index: usize, since_ns: i64) {
-        let connection = &mut self.connections[index];
-        connection.connecting_since_ns = Some(since_ns);
-        self.become_hungry(index);
-    }
-
-    /// Ends the making of requests at `now_ns`, before its time.
-    pub fn cut_short(&mut self, now_ns: i64) {
-        self.over = true;
-        self.end_ns = self.end_ns.min(now_ns);
-    }
-
-    /// Gives up on what has not been answered, and counts it.
-    pub fn give_up(&mut self) {
-        for index in 0..self.connections.len() {
-            self.lost(index);
-        }
-        for group in &mut self.groups {
-            for (_, pending) in group.backlog.drain(..) {
-                self.tally.lose(&pending, false);
-            }
-        }
-        self.waiting = 0;
-        if let Source::Open(schedule) = &mut self.source {
-            while schedule.next_ns() < self.end_ns && self.end_ns != i64::MAX {
-                // Nothing that the budget would not have allowed.
-                if schedule.next_ns() >= 0 && !self.allowance.take() {
-                    break;
-                }
-                self.tally.unsent += u64::from(schedule.next_ns() >= 0);
-                schedule.advance();
-            }
-        }
-        self.tally.fills_dropped = self.fills.dropped;
-        self.fills.clear();
-        self.over = true;
     }
 
     /// What to sleep for.
@@ -592,123 +436,12 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Replies of one piece of input with everything in common, recorded together.
-struct Alike {
-    command: usize,
-    intended_ns: i64,
-    sent_ns: i64,
-    ending: Ending,
-    count: u64,
-}
-
-impl Default for Alike {
-    fn default() -> Self {
-        Alike { command: 0, intended_ns: 0, sent_ns: 0, ending: Ending::Done, count: 0 }
-    }
-}
-
-impl Alike {
-    #[inline]
-    fn add(&mut self, pending: &Pending, ending: Ending, now_ns: i64, recording: &mut Recording) {
-        let Pending { intended_ns, sent_ns, .. } = *pending;
-        let command = pending.command();
-        let same = self.intended_ns == intended_ns
-            && self.sent_ns == sent_ns
-            && self.command == command
-            && self.ending == ending;
-        if !same {
-            self.record(now_ns, recording);
-            *self = Alike { command, intended_ns, sent_ns, ending, count: 0 };
-        }
-        self.count += 1;
-    }
-
-    #[inline]
-    fn record(&self, done_ns: i64, recording: &mut Recording) {
-        if self.count > 0 {
-            let Alike { command, intended_ns, sent_ns, ending, count } = *self;
-            let times = Times { intended_ns, sent_ns, done_ns };
-            recording.record_together(command, times, ending, count);
-        }
-    }
-}
-
-#[cold]
-fn unasked() -> Failure {
-    Failure::run(
-        "the server sends more replies than it got requests; commands that subscribe or monitor \
-         cannot be measured",
-    )
-}
-
-#[cold]
-fn refused(plan: &Plan, preloading: bool, command: usize, reply: &Reply<'_>) -> Failure {
-    let text = String::from_utf8_lossy(reply.text);
-    let title = plan.workload.commands.get(command);
-    let title = title.map_or("SET", |command| &command.title);
-    let doing = if preloading { "while preloading, " } else { "" };
-    let advice = match text.split(' ').next().unwrap_or_default() {
-        "NOAUTH" => "give the password with -a",
-        "NOPERM" => "choose another user, or change its rules",
-        "OOM" => "raise the server's maxmemory, let it evict, or use fewer or smaller values",
-        "WRONGTYPE" => "the key holds another type: use another prefix, or empty the database",
-        "MISCONF" | "READONLY" => "the server takes no writes: see its log",
-        "LOADING" => "try again when it has loaded its data",
-        _ => "nothing can be measured with this command here",
-    };
-    Failure::run(format!("{doing}the server answers {title} with the error {text:?}; {advice}"))
-}
-
-fn verify(generator: &mut Generator, tally: &mut Tally, request: &Request, reply: &Reply<'_>) {
-    match request.verify {
-        Verify::Write { .. } => generator.wrote(request, reply.kind != Kind::Error),
-        Verify::Read { .. } if reply.kind == Kind::Scalar => {
-            let check = generator.read(request, reply.text);
-            if check != Check::Ok {
-                tally.wrong += 1;
-                if tally.wrong_examples.len() < WRONG_EXAMPLES_MAX {
-                    let key = request.key.unwrap_or_default();
-                    let value = crate::reply::excerpt(reply.text);
-                    let length = reply.length;
-                    let what = format!("{check:?}").to_lowercase();
-                    tally
-                        .wrong_examples
-                        .push(format!("key number {key}: {what} value of {length} bytes, {value}"));
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
 /// The size of the largest value.
 fn longest(sizes: &ValueSizes) -> usize {
     match sizes {
         ValueSizes::Fixed(size) => *size,
         ValueSizes::Range { max, .. } => *max,
         ValueSizes::Weighted(sizes) => sizes.iter().map(|(size, _)| *size).max().unwrap_or(0),
-    }
-}
-
-impl Tally {
-    fn lose(&mut self, pending: &Pending, sent: bool) {
-        match (pending.is_measured(), sent) {
-            (true, true) => self.unanswered += 1,
-            (true, false) => self.unsent += 1,
-            (false, _) => {}
-        }
-    }
-
-    pub fn add(&mut self, other: Tally) {
-        self.unmeasured += other.unmeasured;
-        self.unanswered += other.unanswered;
-        self.unsent += other.unsent;
-        self.moved += other.moved;
-        self.fills_dropped += other.fills_dropped;
-        self.wrong += other.wrong;
-        self.wrong_examples.extend(other.wrong_examples);
-        self.wrong_examples.truncate(WRONG_EXAMPLES_MAX);
-        self.last_done_ns = self.last_done_ns.max(other.last_done_ns);
     }
 }
 
@@ -732,8 +465,8 @@ impl Connection {
         self.is_lost
     }
 
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
     }
 }
 
