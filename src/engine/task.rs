@@ -167,7 +167,7 @@ impl Engine {
             writes: stats.writes,
             errors: stats.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
             by_command: stats.by_command.clone(),
-            stats: core.shard.stats,
+            stats: core.shard.stats(),
             keyspace: core.shard.dbs().map(|db| report_db(db, core.now.unix_ms)).collect(),
             input_bytes_max: largest(|session| session.input.len()).unwrap_or(0),
             output_bytes_max: largest(|session| session.output.unsent_bytes()).unwrap_or(0),

@@ -6,7 +6,7 @@ use crate::commands::Row;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Version;
 use crate::protocol::{Args, Span};
-use crate::store::Entry;
+use crate::store::Item;
 
 use super::LockMode;
 
@@ -196,7 +196,7 @@ pub enum PartResult {
     /// The reply, in the client's version.
     Reply(Vec<u8>),
     /// What there was, each with its database.
-    Entries(Vec<(u8, Entry)>),
+    Entries(Vec<(u8, Item)>),
     Task(Box<dyn Any + Send>),
 }
 
@@ -222,5 +222,5 @@ pub struct Release {
 pub struct Stored {
     pub db: u8,
     pub key: Box<[u8]>,
-    pub entry: Option<Entry>,
+    pub entry: Option<Item>,
 }
