@@ -224,7 +224,7 @@ impl Shard {
     /// may be dropped.
     pub fn evict(&mut self, now: UnixMs) -> bool {
         let total: usize = self.dbs.iter().map(Db::entry_bytes).sum();
-        let mut at = (u128::from(self.next_random()) * total as u128 >> 64) as usize;
+        let mut at = ((u128::from(self.next_random()) * total as u128) >> 64) as usize;
         let start = self.dbs.iter().position(|db| {
             let here = at < db.entry_bytes();
             at = at.saturating_sub(db.entry_bytes());

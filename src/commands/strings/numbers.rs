@@ -157,9 +157,10 @@ fn incrbyfloat(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let mut text = Vec::new();
     match context.shard.db_mut(context.db_index).slot(key, context.now) {
         Slot::Occupied(mut entry) => {
-            let value = entry.as_string()?;
-            push_sum(&mut text, parse(&value)?, parse(args.at(2))?)?;
-            drop(value);
+            {
+                let value = entry.as_string()?;
+                push_sum(&mut text, parse(&value)?, parse(args.at(2))?)?;
+            }
             entry.replace_string(&text, Encoding::of_text(&text));
         }
         Slot::Vacant(slot) => {

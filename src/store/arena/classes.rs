@@ -1,6 +1,6 @@
 //! The sizes of blocks.
 //!
-//! Sizes are a granule apart up to 512 bytes and 16 bytes apart up to a kibibyte; above, they are
+//! Sizes are eight bytes (or the granule) apart up to a kibibyte; above, they are
 //! what divides a page into equal blocks without a rest, which bounds the waste inside a block and
 //! at the end of a page by about a sixteenth.
 
@@ -10,8 +10,7 @@ use super::{DUE_BYTES, PAGE_BYTES};
 pub const BLOCK_BYTES_MAX: usize = 8192;
 const BLOCK_BYTES_MIN: usize = 24;
 
-const FINE_BYTES_MAX: usize = 512;
-const MEDIUM_BYTES_MAX: usize = 1024;
+const FINE_BYTES_MAX: usize = 1024;
 
 /// A size of blocks, and whether they carry an expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +37,8 @@ impl Classes {
             }
         };
         (BLOCK_BYTES_MIN..=FINE_BYTES_MAX).step_by(8).for_each(&mut add);
-        (FINE_BYTES_MAX..=MEDIUM_BYTES_MAX).step_by(16).for_each(&mut add);
         let fewest = PAGE_BYTES / BLOCK_BYTES_MAX;
-        let most = PAGE_BYTES / MEDIUM_BYTES_MAX;
+        let most = PAGE_BYTES / FINE_BYTES_MAX;
         (fewest..most).rev().map(|blocks| PAGE_BYTES / blocks).for_each(&mut add);
         let class_of = |length: usize| sizes.partition_point(|size| usize::from(*size) < length);
         let by_length = (0..=BLOCK_BYTES_MAX / 8).map(|units| class_of(units * 8) as u8).collect();

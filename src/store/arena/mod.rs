@@ -451,7 +451,7 @@ impl Arena {
             let is_open = page.next as usize != self.sparse_at;
             if own > 0
                 && is_open
-                && elsewhere >= usize::from(page.live) + 1
+                && elsewhere > usize::from(page.live)
                 && live_bytes < PAGE_BYTES * 9 / 10
                 && best.is_none_or(|(bytes, _)| live_bytes < bytes)
             {

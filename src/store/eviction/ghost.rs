@@ -52,7 +52,7 @@ impl Generation {
         let buckets = self.fingerprints.len() as u64;
         // Independent of the bits that the table uses for its buckets.
         let mixed = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let bucket = (mixed >> 32) * buckets >> 32;
+        let bucket = ((mixed >> 32) * buckets) >> 32;
         (buckets > 0).then_some((bucket as usize, (mixed as u16).max(1)))
     }
 
@@ -65,9 +65,8 @@ impl Generation {
     }
 
     fn contains(&self, hash: u64) -> bool {
-        self.place(hash).is_some_and(|(bucket, fingerprint)| {
-            self.fingerprints[bucket].iter().any(|other| *other == fingerprint)
-        })
+        self.place(hash)
+            .is_some_and(|(bucket, fingerprint)| self.fingerprints[bucket].contains(&fingerprint))
     }
 }
 
