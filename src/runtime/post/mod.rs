@@ -20,7 +20,7 @@
 //! ignored, ...) and holds loom to finding each of them.
 
 #[cfg(test)]
-mod model;
+pub mod model;
 
 use std::io;
 use std::os::fd::RawFd;

@@ -20,7 +20,7 @@ use loom::thread;
 
 use super::*;
 
-const NO_FAULT: u8 = 0;
+pub const NO_FAULT: u8 = 0;
 /// Nothing orders the flag and the queue.
 const NO_FENCE: u8 = 1;
 /// The last look into the inbox comes before the flag is set.
@@ -32,7 +32,7 @@ const NO_MUTEX: u8 = 4;
 /// What was put last is taken first.
 const LAST_IN_FIRST_OUT: u8 = 5;
 
-enum Model<const FAULT: u8> {}
+pub enum Model<const FAULT: u8> {}
 
 impl<const FAULT: u8> Means for Model<FAULT> {
     type Flag = ModelFlag<FAULT>;
@@ -58,7 +58,7 @@ impl<const FAULT: u8> Means for Model<FAULT> {
 
 /// Stores are swaps, because loom lets a store of one thread come between what the swap of another
 /// has read and what it has written, which nothing can.
-struct ModelFlag<const FAULT: u8>(AtomicBool);
+pub struct ModelFlag<const FAULT: u8>(AtomicBool);
 
 impl<const FAULT: u8> Flag for ModelFlag<FAULT> {
     fn new(value: bool) -> Self {
@@ -93,7 +93,7 @@ impl Number for AtomicI32 {
 }
 
 /// The sleep of a core, which its eventfd and the messages of other rings end alike.
-struct ModelBell {
+pub struct ModelBell {
     rung: loom::sync::Mutex<bool>,
     wake: Condvar,
     rings: Count,
@@ -122,7 +122,7 @@ impl Bell for ModelBell {
     }
 }
 
-struct ModelOrder<const FAULT: u8>(loom::sync::Mutex<()>);
+pub struct ModelOrder<const FAULT: u8>(loom::sync::Mutex<()>);
 
 impl<const FAULT: u8> Order for ModelOrder<FAULT> {
     fn new() -> Self {
@@ -137,12 +137,12 @@ impl<const FAULT: u8> Order for ModelOrder<FAULT> {
 
 /// Only `put` tells the threads about each other: loom switches threads nowhere else in here, so
 /// the plain mutex is never contended.
-struct ModelQueue<T> {
+pub struct ModelQueue<T> {
     items: Plain<VecDeque<T>>,
     put: AtomicUsize,
 }
 
-struct ModelSource<T, const FAULT: u8> {
+pub struct ModelSource<T, const FAULT: u8> {
     queue: Arc<ModelQueue<T>>,
     taken: Cell<usize>,
     found_none: Cell<bool>,
@@ -208,14 +208,14 @@ fn of_sender(items: &[Item], sender: usize) -> Vec<u32> {
 
 /// Up to so many switches of threads that were not about to wait. Bugs need few (Musuvathi and
 /// Qadeer, "Iterative context bounding", PLDI 2007); every fault planted here is found with two.
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+pub fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
 
 /// Holds the checker to finding a fault, and for the right reason.
-fn finds(reason: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+pub fn finds(reason: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let found = catch_unwind(AssertUnwindSafe(|| explore(preemptions, model)));
     let panic = found.expect_err("the planted fault was not found");
     let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -247,7 +247,7 @@ fn no_wake_up_is_lost_and_senders_keep_their_order() {
     finds("out of order", 2, two_senders::<LAST_IN_FIRST_OUT>);
 }
 
-/// One sender, nothing bounded. `bell_first` is the sender that does it the wrong way round.
+/// One sender. `bell_first` is the sender that does it the wrong way round.
 fn one_sender<const FAULT: u8>(bell_first: bool) {
     let (post, inboxes) = post::<FAULT>(1);
     thread::spawn(move || {
@@ -265,7 +265,7 @@ fn one_sender<const FAULT: u8>(bell_first: bool) {
 
 #[test]
 fn the_parcel_comes_before_the_bell() {
-    explore(4, || one_sender::<NO_FAULT>(false));
+    explore(5, || one_sender::<NO_FAULT>(false));
     finds(LOST, 2, || one_sender::<NO_FAULT>(true));
 }
 
