@@ -14,10 +14,11 @@
 //!
 //! # How that is known
 //!
-//! All this is generic over its [`Means`], and `model` runs it under loom, which tries every
-//! interleaving of a few threads, and every value that the memory model lets a load return. The same
-//! file plants faults (no fence, a look before the flag, a bell before the parcel, a failed ring
-//! ignored, ...) and holds loom to finding each of them.
+//! All this is generic over its [`Means`], and `model` runs it under loom: a few threads, every
+//! interleaving with up to a few preemptions, every value that the memory model lets a load return.
+//! The same file plants faults (no fence, a look before the flag, a bell before the parcel, a failed
+//! ring ignored, ...) and holds loom to finding each of them. The order within the channel itself
+//! is crossbeam's to keep.
 
 #[cfg(test)]
 pub mod model;

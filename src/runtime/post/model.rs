@@ -1,5 +1,5 @@
-//! The post under loom: every interleaving of a few threads, with every value that a load may
-//! return.
+//! The post under loom: every interleaving of a few threads with a bounded number of preemptions,
+//! and every value that a load may return.
 //!
 //! The stand-ins promise no more than the protocol may rely on. The queue of this model is weaker
 //! than the channel of the server: a look at it may miss what has been put, unless fences forbid
