@@ -104,12 +104,15 @@ pub struct Post<M: Means, T> {
     order: M::Order,
 }
 
+/// A post, and each core's inbox.
+type PostAndInboxes<M, T> = (Arc<Post<M, T>>, Vec<Inbox<M, T>>);
+
 impl<M: Means, T> Post<M, T> {
     /// The post of a process with so many cores, and each core's inbox.
     ///
     /// # Errors
     /// No descriptors left for the doorbells.
-    pub fn new(cores: usize) -> io::Result<(Arc<Post<M, T>>, Vec<Inbox<M, T>>)> {
+    pub fn new(cores: usize) -> io::Result<PostAndInboxes<M, T>> {
         let mut addresses = Vec::with_capacity(cores);
         let mut sources = Vec::with_capacity(cores);
         for _ in 0..cores {

@@ -177,9 +177,7 @@ impl<T, const FAULT: u8> Source<T> for ModelSource<T, FAULT> {
 /// Number and sender of a parcel.
 type Item = (usize, u32);
 
-fn post<const FAULT: u8>(
-    cores: usize,
-) -> (Arc<Post<Model<FAULT>, Item>>, Vec<Inbox<Model<FAULT>, Item>>) {
+fn post<const FAULT: u8>(cores: usize) -> PostAndInboxes<Model<FAULT>, Item> {
     Post::new(cores).expect("bells of a model cost nothing")
 }
 
