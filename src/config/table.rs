@@ -107,8 +107,8 @@ directives! {
         None;
     }
     "Memory" {
-        /// Most memory for data: bytes with a unit (100mb, 4gb) or a part of the machine's (70%).
-        /// 0: no limit.
+        /// Most memory for data and clients: bytes with a unit (100mb, 4gb), or a part of what the
+        /// machine has or the control groups allow, whichever is less (70%). 0: no limit.
         "maxmemory" maxmemory: MemoryLimit = "0", Rule::Any, Anytime, Here;
         /// What gives way when `maxmemory` is reached. At present each policy works as noeviction:
         /// commands that need memory get an error.

@@ -7,6 +7,7 @@
 //! | `core` | the state behind every command |
 //! | `sessions` | the connections of this core; input, stalls, limits |
 //! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
+//! | `memory` | what this core holds; `maxmemory` |
 //! | `peers` | batches of requests and replies between shards |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
@@ -16,6 +17,7 @@ mod coordinate;
 mod core;
 mod dispatch;
 mod event;
+mod memory;
 mod merge;
 mod operations;
 mod peers;
@@ -88,8 +90,9 @@ impl Engine {
             }
             Event::Message { from, message } => self.receive_message(from, message, outbox),
             Event::Open { conn, origin } => {
-                let session = self.core.new_session(conn, origin);
+                let mut session = self.core.new_session(conn, origin);
                 tracing::debug!("Accepted {}, client {}", session.client.addr, session.client.id);
+                self.core.memory.update(&mut session);
                 self.sessions.insert(session);
             }
             Event::Closed { conn } => {
@@ -99,6 +102,7 @@ impl Engine {
                         session.client.addr,
                         session.client.id
                     );
+                    self.core.memory.forget(session);
                 }
                 self.sessions.remove(conn);
             }
@@ -139,6 +143,7 @@ impl Engine {
             self.core.stats.writes += 1;
             session.listed = false;
             session.output.take(buffer);
+            self.core.memory.update(session);
         }
     }
 
@@ -155,7 +160,8 @@ impl Engine {
             || core.active_expire && core.shard.has_expiring()
             || core.pause.is_some()
             || !self.sessions.is_empty() && core.settings.config.timeout > 0
-            || core.soft_limits_watched;
+            || core.soft_limits_watched
+            || core.is_memory_exceeded();
         let tick_at = periodic.then_some(core.last_tick_us + TICK_US);
         let let_go_at = core.held.front().map(|held| held.since_us + HELD_US_MAX);
         let at = [tick_at, let_go_at].into_iter().flatten().min()?;
@@ -179,6 +185,7 @@ impl Engine {
         }
         self.core.last_tick_us = self.core.now.monotonic_us;
         self.core.sample();
+        self.core.sample_memory();
         self.core.sweep_expired();
         if self.core.pause.is_some_and(|pause| pause.until_us <= self.core.now.monotonic_us) {
             self.core.pause = None;

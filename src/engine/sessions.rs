@@ -125,6 +125,7 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
             list_output(session, outbox);
         }
     }
+    core.memory.update(session);
 }
 
 /// Whether what is ready had better wait for the replies of other shards that come behind it: one

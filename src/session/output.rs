@@ -34,6 +34,8 @@ pub struct Output {
     expected_bytes: usize,
     /// Bytes that the requests behind unfilled slots hold elsewhere.
     request_bytes: usize,
+    /// The size of the largest of the latest sends, decaying.
+    largest_send: usize,
 }
 
 impl Default for Output {
@@ -48,6 +50,7 @@ impl Default for Output {
             in_flight: 0,
             expected_bytes: EXPECTED_BYTES_FIRST,
             request_bytes: 0,
+            largest_send: 0,
         }
     }
 }
@@ -182,6 +185,41 @@ impl Output {
             self.ready = Vec::new();
         }
         self.in_flight += buffer.len();
+        let decayed = self.largest_send - self.largest_send / 32;
+        self.largest_send = decayed.max(buffer.len());
+    }
+
+    /// Bytes of the buffer that is sent next, whether or not there is anything in it.
+    #[inline]
+    pub fn buffer_capacity(&self) -> usize {
+        self.ready.capacity()
+    }
+
+    /// The most bytes that one of the latest sends had.
+    pub fn largest_send(&self) -> usize {
+        self.largest_send
+    }
+
+    /// Bytes of the replies that wait behind others, of their slots, and of what the runtime still
+    /// sends.
+    #[inline]
+    pub fn queued_memory(&self) -> usize {
+        self.staged.capacity()
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.stored_bytes
+            + self.in_flight
+    }
+
+    /// Bytes of all buffers; what requests hold elsewhere is not included.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        self.buffer_capacity() + self.queued_memory()
+    }
+
+    /// Bytes that the requests behind unfilled slots hold elsewhere.
+    #[inline]
+    pub fn request_bytes(&self) -> usize {
+        self.request_bytes
     }
 
     /// The kernel has taken so many bytes.

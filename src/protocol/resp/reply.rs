@@ -74,6 +74,15 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A number with its shortest decimals: a double in RESP3, a bulk string in RESP2.
+    pub fn double(&mut self, value: f64) {
+        let text = value.to_string();
+        match self.version {
+            Version::Resp2 => self.bulk(text.as_bytes()),
+            Version::Resp3 => self.line(b',', text.as_bytes()),
+        }
+    }
+
     /// A bulk string holding the number in decimal.
     pub fn bulk_integer(&mut self, value: i64) {
         let mut text = Vec::with_capacity(20);
