@@ -90,13 +90,13 @@ impl MemoryAccount {
 }
 
 impl Core {
-    /// Bytes that this core holds for its clients: their sessions, batches to and from other
-    /// cores, and what the runtime's buffers have grown to.
+    /// Bytes that this core holds for its clients: their sessions, and batches to and from other
+    /// cores. The runtime's pools of buffers are not among them: they have bounds of their own and
+    /// are never given back, so that against `maxmemory` they would use up a small limit for good.
     pub fn client_memory(&self) -> isize {
-        let runtime = self.shared.cores[self.shard_id].runtime_memory.load(Ordering::Relaxed);
         let scratch = self.spans.capacity() * size_of::<Span>();
         let account = &self.memory;
-        (account.sessions + account.batches + runtime + scratch) as isize + account.under_way
+        (account.sessions + account.batches + scratch) as isize + account.under_way
     }
 
     /// True if `maxmemory` is reached, which makes commands that take memory fail, whichever shards

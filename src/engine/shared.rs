@@ -38,7 +38,8 @@ pub struct CoreCounters {
     /// Bytes held for clients, likewise. Negative while more has come from other cores than was
     /// sent to them; the sum over all cores is right.
     pub client_memory: AtomicIsize,
-    /// Bytes that the runtime's buffers had from the start, and those they have grown by since.
+    /// Bytes that the runtime's pools of buffers had from the start, and what they have grown by
+    /// since; not counted above.
     pub fixed_memory: AtomicUsize,
     pub runtime_memory: AtomicUsize,
     pub passes: AtomicU64,
@@ -151,6 +152,11 @@ impl Shared {
 
     pub fn startup_bytes(&self) -> u64 {
         self.startup_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What the runtime's pools of buffers have grown by on all cores.
+    pub fn runtime_bytes(&self) -> u64 {
+        self.cores.iter().map(|core| core.runtime_memory.load(Ordering::Relaxed) as u64).sum()
     }
 
     pub fn connections(&self) -> usize {

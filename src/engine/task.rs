@@ -52,6 +52,8 @@ pub(super) struct CoreReport {
     pub entry_memory: usize,
     /// Bytes held for clients; see [`Core::client_memory`].
     pub client_memory: isize,
+    /// The sessions' part of it.
+    pub session_memory: usize,
     pub facts: CoreFacts,
     pub commands: u64,
     pub ops_per_sec: u64,
@@ -188,6 +190,7 @@ impl Engine {
             used_memory,
             entry_memory: core.shard.dbs().map(Db::entry_bytes).sum(),
             client_memory: core.client_memory(),
+            session_memory: core.memory.sessions(),
             facts: core.facts(),
             commands: stats.commands,
             ops_per_sec: stats.ops_per_sec,

@@ -189,10 +189,11 @@ impl Output {
         self.largest_send = decayed.max(buffer.len());
     }
 
-    /// Bytes of the buffer that is sent next, whether or not there is anything in it.
+    /// Bytes of the buffer that is sent next, whether or not there is anything in it, and of what
+    /// is being sent.
     #[inline]
     pub fn buffer_capacity(&self) -> usize {
-        self.ready.capacity()
+        self.ready.capacity() + self.in_flight
     }
 
     /// The most bytes that one of the latest sends had.
@@ -200,14 +201,15 @@ impl Output {
         self.largest_send
     }
 
-    /// Bytes of the replies that wait behind others, of their slots, and of what the runtime still
-    /// sends.
+    /// Bytes that wait for nothing but the client.
+    pub fn sendable_bytes(&self) -> usize {
+        self.ready.len() + self.in_flight
+    }
+
+    /// Bytes of the replies that wait behind others, and of the slots.
     #[inline]
     pub fn queued_memory(&self) -> usize {
-        self.staged.capacity()
-            + self.slots.capacity() * size_of::<Slot>()
-            + self.stored_bytes
-            + self.in_flight
+        self.staged.capacity() + self.slots.capacity() * size_of::<Slot>() + self.stored_bytes
     }
 
     /// Bytes of all buffers; what requests hold elsewhere is not included.

@@ -94,9 +94,9 @@ pub(super) fn finish_list(
 }
 
 /// The fields of Redis 7.2; those of features that are not here have the values of their absence.
-/// Redis's static reply buffer is here the buffer that is sent next (`rbs`, `obl`; `rbp`: the most
-/// that was sent at once lately), its list of replies what waits behind replies of other shards or
-/// is being sent (`oll`, `omem`).
+/// Redis's static reply buffer is here what waits for nothing but the client (`rbs`, `obl`; `rbp`:
+/// the most that was sent at once lately), its list of replies the slots and what waits behind
+/// replies of other shards (`oll`, `omem`).
 fn line(core: &Core, session: &Session) -> String {
     let client = &session.client;
     let seconds = |since_us: u64| core.now.monotonic_us.saturating_sub(since_us) / 1_000_000;
@@ -126,7 +126,7 @@ fn line(core: &Core, session: &Session) -> String {
         argv_mem = session.argument_bytes(),
         rbs = output.buffer_capacity(),
         rbp = output.largest_send(),
-        obl = output.ready_bytes(),
+        obl = output.sendable_bytes(),
         oll = output.awaited(),
         omem = output.queued_memory(),
         tot_mem = session.memory(),

@@ -186,6 +186,23 @@ fn errors() -> Vec<Row> {
         ),
         row("EXPIRE k 9223372036854775807\r\n", "-ERR invalid expire time in 'expire' command\r\n"),
         row("OBJECT FREQ nosuch\r\n", "$-1\r\n"),
+        row("MEMORY\r\n", arity("memory")),
+        row("MEMORY USAGE\r\n", arity("memory|usage")),
+        row("MEMORY STATS x\r\n", arity("memory|stats")),
+        row("MEMORY PURGE x\r\n", arity("memory|purge")),
+        row("MEMORY nosuch\r\n", "-ERR unknown subcommand 'nosuch'. Try MEMORY HELP.\r\n"),
+        row("MEMORY USAGE nosuch\r\n", "$-1\r\n"),
+        row("MEMORY USAGE nosuch SAMPLES 0\r\nMEMORY PURGE\r\n", "$-1\r\n+OK\r\n"),
+        row("MEMORY USAGE nosuch SAMPLES\r\n", "-ERR syntax error\r\n"),
+        row("MEMORY USAGE nosuch SAMPLES -1\r\n", "-ERR syntax error\r\n"),
+        row("MEMORY USAGE nosuch 3 SAMPLES\r\n", "-ERR syntax error\r\n"),
+        row("MEMORY USAGE nosuch SAMPLES 3 4\r\n", "-ERR syntax error\r\n"),
+        row(
+            "MEMORY USAGE nosuch SAMPLES x\r\n",
+            "-ERR value is not an integer or out of range\r\n",
+        ),
+        row("SET <key> v\r\nMEMORY USAGE <key>\r\n", "+OK\r\n:<id>\r\n"),
+        row("MEMORY HELP\r\n", memory_help()),
         row(
             "DEBUG SLEEP 0\r\n",
             "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.\r\n",
@@ -289,6 +306,27 @@ fn strings() -> Vec<Row> {
             "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n",
         ),
     ]
+}
+
+fn memory_help() -> String {
+    let lines = [
+        "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "DOCTOR",
+        "    Return memory problems reports.",
+        "MALLOC-STATS",
+        "    Return internal statistics report from the memory allocator.",
+        "PURGE",
+        "    Attempt to purge dirty pages for reclamation by the allocator.",
+        "STATS",
+        "    Return information about the memory usage of the server.",
+        "USAGE <key> [SAMPLES <count>]",
+        "    Return memory in bytes used by <key> and its value. Nested values are",
+        "    sampled up to <count> times (default: 5, 0 means sample all).",
+        "HELP",
+        "    Prints this help.",
+    ];
+    let lines = lines.map(|line| format!("+{line}\r\n"));
+    format!("*{}\r\n{}", lines.len(), lines.concat())
 }
 
 fn keys() -> Vec<Row> {

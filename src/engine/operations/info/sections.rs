@@ -81,10 +81,11 @@ pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("allocator_active", memory.committed);
     fields.add("allocator_resident", memory.allocator_resident());
     fields.bytes("total_system_memory", host.total_system_memory_bytes);
-    fields.bytes("used_memory_lua", 0);
+    fields.add("used_memory_lua", 0);
+    fields.add("used_memory_vm_eval", 0);
+    fields.add("used_memory_lua_human", "0B");
     fields.constants(
         &[
-            "used_memory_vm_eval",
             "used_memory_scripts_eval",
             "number_of_cached_scripts",
             "number_of_functions",
@@ -109,7 +110,7 @@ pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
         fields.add(bytes, excess.bytes);
     }
     // What the server takes by itself does not count against `maxmemory`.
-    fields.add("mem_not_counted_for_evict", memory.startup);
+    fields.add("mem_not_counted_for_evict", memory.own());
     fields.constants(
         &["mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves"],
         0,
@@ -328,12 +329,12 @@ pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
             format_args!("shard{}", core.shard),
             format_args!(
                 "cpu={cpu},connections={connections},keys={keys},expires={expires},\
-                 used_memory={memory},client_memory={client_memory},ops={ops},commands={commands},passes={passes},parks={parks},\
+                 used_memory={memory},clients_memory={clients_memory},ops={ops},commands={commands},passes={passes},parks={parks},\
                  doorbells={doorbells},handed_over={handed_over}",
                 cpu = counters.cpu.load(Ordering::Relaxed),
                 connections = core.clients,
                 memory = core.used_memory,
-                client_memory = core.client_memory,
+                clients_memory = core.session_memory,
                 ops = core.ops_per_sec,
                 commands = core.commands,
                 passes = read(&counters.passes),

@@ -143,7 +143,8 @@ mod tests {
 
     fn healthy() -> Patient {
         let memory = Overview {
-            startup: 10 * MB,
+            startup: 9 * MB,
+            pools: MB,
             entries: 80 * MB,
             tables: 10 * MB,
             clients: MB,

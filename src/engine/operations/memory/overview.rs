@@ -1,5 +1,7 @@
 //! Where the memory of the process is: what INFO and MEMORY tell.
 
+use std::sync::atomic::Ordering;
+
 use super::super::super::task::CoreReport;
 use super::super::info::Facts;
 
@@ -8,12 +10,14 @@ use super::super::info::Facts;
 pub(in super::super) struct Overview {
     /// What the server takes without a key or a client.
     pub startup: u64,
+    /// What the pools of buffers have grown by since.
+    pub pools: u64,
     /// The shards: entries and their tables.
     pub entries: u64,
     pub tables: u64,
     /// Everything held for clients.
     pub clients: u64,
-    /// The most that was used at any tick.
+    /// The most that was used at any tick or when anybody asked.
     pub peak: u64,
     pub rss: u64,
     /// What the allocator has taken from the system.
@@ -30,6 +34,7 @@ impl Overview {
         let keys = |core: &CoreReport| core.keyspace.iter().map(|db| db.keys as u64).sum();
         let mut overview = Overview {
             startup: shared.startup_bytes(),
+            pools: shared.runtime_bytes(),
             entries,
             tables: stored.saturating_sub(entries),
             clients: clients.max(0) as u64,
@@ -38,22 +43,28 @@ impl Overview {
             committed: facts.host.allocator_committed_bytes,
             keys: facts.sum(keys),
         };
-        let peak = shared.peak_memory.load(std::sync::atomic::Ordering::Relaxed) as u64;
-        overview.peak = overview.used().max(overview.startup + peak);
+        let counted = overview.counted();
+        let before = shared.peak_memory.fetch_max(counted as usize, Ordering::Relaxed) as u64;
+        overview.peak = overview.own() + before.max(counted);
         overview
     }
 
     pub fn used(&self) -> u64 {
-        self.startup + self.counted()
+        self.own() + self.counted()
     }
 
-    /// What is compared with `maxmemory`: all but what the server needs by itself.
+    /// What the server needs by itself, and does not count against `maxmemory`.
+    pub fn own(&self) -> u64 {
+        self.startup + self.pools
+    }
+
+    /// What is compared with `maxmemory`.
     pub fn counted(&self) -> u64 {
         self.entries + self.tables + self.clients
     }
 
     pub fn overhead(&self) -> u64 {
-        self.startup + self.tables + self.clients
+        self.own() + self.tables + self.clients
     }
 
     /// Of what the allocator has committed, what can be resident.
@@ -63,7 +74,7 @@ impl Overview {
 
     /// Percent of what was added since the start.
     pub fn dataset_percent(&self) -> f64 {
-        percent(self.entries, self.counted())
+        percent(self.entries, self.used() - self.startup)
     }
 
     pub fn peak_percent(&self) -> f64 {
@@ -71,7 +82,7 @@ impl Overview {
     }
 
     pub fn bytes_per_key(&self) -> u64 {
-        self.counted().checked_div(self.keys).unwrap_or(0)
+        (self.used() - self.startup).checked_div(self.keys).unwrap_or(0)
     }
 }
 
