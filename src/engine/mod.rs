@@ -93,7 +93,9 @@ impl Engine {
                 let mut session = self.core.new_session(conn, origin);
                 tracing::debug!("Accepted {}, client {}", session.client.addr, session.client.id);
                 self.core.memory.update(&mut session);
-                self.sessions.insert(session);
+                if let Some(replaced) = self.sessions.insert(session) {
+                    self.core.memory.forget(&replaced);
+                }
             }
             Event::Closed { conn } => {
                 if let Some(session) = self.sessions.get_mut(conn) {

@@ -29,7 +29,7 @@ pub fn trials() -> Vec<Trial> {
     }
     trials.push(test_with(
         &[Need::RedisServer],
-        "memory::info_has_the_fields_of_redis",
+        "memory::info_and_help_are_those_of_redis",
         compare_info,
     ));
     trials
@@ -241,6 +241,8 @@ fn compare_info() {
         server.info("memory").into_iter().map(|(name, _)| name).collect()
     };
     assert_eq!(names(&ringwell), names(&redis));
+    let help = |server: &Server| server.connect().run("MEMORY HELP");
+    assert_eq!(help(&ringwell), help(&redis));
     let ours = ringwell.info("stats");
     for (name, _) in redis.info("stats") {
         assert!(ours.iter().any(|(ours, _)| *ours == name), "no {name} in INFO stats");

@@ -176,3 +176,23 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_have_no_more_digits_than_they_need() {
+        for (value, text) in
+            [(0.0, "0"), (1.0, "1"), (0.1, "0.1"), (-2.5, "-2.5"), (86.25, "86.25")]
+        {
+            let written = |version| {
+                let mut out = Vec::new();
+                Reply::new(&mut out, version).double(value);
+                String::from_utf8(out).unwrap()
+            };
+            assert_eq!(written(Version::Resp2), format!("${}\r\n{text}\r\n", text.len()));
+            assert_eq!(written(Version::Resp3), format!(",{text}\r\n"));
+        }
+    }
+}

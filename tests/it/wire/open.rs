@@ -202,7 +202,6 @@ fn errors() -> Vec<Row> {
             "-ERR value is not an integer or out of range\r\n",
         ),
         row("SET <key> v\r\nMEMORY USAGE <key>\r\n", "+OK\r\n:<id>\r\n"),
-        row("MEMORY HELP\r\n", memory_help()),
         row(
             "DEBUG SLEEP 0\r\n",
             "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.\r\n",
@@ -306,27 +305,6 @@ fn strings() -> Vec<Row> {
             "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n",
         ),
     ]
-}
-
-fn memory_help() -> String {
-    let lines = [
-        "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "DOCTOR",
-        "    Return memory problems reports.",
-        "MALLOC-STATS",
-        "    Return internal statistics report from the memory allocator.",
-        "PURGE",
-        "    Attempt to purge dirty pages for reclamation by the allocator.",
-        "STATS",
-        "    Return information about the memory usage of the server.",
-        "USAGE <key> [SAMPLES <count>]",
-        "    Return memory in bytes used by <key> and its value. Nested values are",
-        "    sampled up to <count> times (default: 5, 0 means sample all).",
-        "HELP",
-        "    Prints this help.",
-    ];
-    let lines = lines.map(|line| format!("+{line}\r\n"));
-    format!("*{}\r\n{}", lines.len(), lines.concat())
 }
 
 fn keys() -> Vec<Row> {
