@@ -37,6 +37,11 @@ impl Item {
         &self.key
     }
 
+    /// What it takes while it is under way.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.text.len() + size_of::<Item>()
+    }
+
     pub fn expiry(&self) -> Option<UnixMs> {
         self.expiry
     }

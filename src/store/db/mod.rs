@@ -135,11 +135,12 @@ impl Db {
         self.arena.is_nearly_full()
     }
 
-    /// Bytes that a key costs: its block, its payload and its part of the table.
+    /// Bytes that a key costs: its block, its payload and its part of everything else.
     pub fn cost_of(&self, entry: EntryRef<'_>) -> usize {
         let shape = entry.shape();
         let block = self.arena.class_bytes(shape.class(&self.arena));
-        block + shape.payload_bytes() + self.table.allocated_bytes() / self.len().max(1)
+        let others = self.allocated_bytes() - self.entry_bytes();
+        block + shape.payload_bytes() + others.div_ceil(self.len().max(1))
     }
 
     #[inline]
