@@ -26,7 +26,7 @@ fn shuffled() -> Vec<Vec<u8>> {
 fn filled() -> Shard {
     let mut shard = Shard::new(1);
     for i in 0..KEYS {
-        shard.db_mut(0).set_string(&key(i), &[b'v'; 64], Encoding::Raw, None);
+        shard.db_mut(0).set_string(&key(i), &[b'v'; 64], Encoding::Raw, None, 0);
     }
     shard
 }
@@ -38,7 +38,7 @@ fn longest_insert() {
     for i in 0..KEYS {
         let key = key(i);
         let start = Instant::now();
-        shard.db_mut(0).set_string(&key, &[b'v'; 64], Encoding::Raw, None);
+        shard.db_mut(0).set_string(&key, &[b'v'; 64], Encoding::Raw, None, 0);
         longest = longest.max(start.elapsed());
     }
     println!("longest insertion of {KEYS}: {longest:?} (page faults of the kernel included)");
@@ -50,7 +50,7 @@ fn insert(bencher: Bencher) {
     bencher.counter(ItemsCount::new(KEYS)).with_inputs(|| Shard::new(1)).bench_values(
         |mut shard| {
             for key in &keys {
-                shard.db_mut(0).set_string(key, &[b'v'; 64], Encoding::Raw, None);
+                shard.db_mut(0).set_string(key, &[b'v'; 64], Encoding::Raw, None, 0);
             }
             shard
         },

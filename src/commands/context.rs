@@ -3,7 +3,7 @@
 use super::CommandError;
 use crate::config::Config;
 use crate::protocol::resp::Reply;
-use crate::store::{Db, Entry, Shard, UnixMs};
+use crate::store::{Db, EntryRef, Shard, UnixMs};
 
 /// Lent to a handler for one call. Handlers are plain functions on it: they never wait, never see a
 /// socket, a session or another shard.
@@ -33,12 +33,17 @@ impl Context<'_> {
 
     /// The entry at a key that a client reads: counted as a hit or a miss.
     #[inline]
-    pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
+    pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         self.shard.read(self.db_index, key, self.now)
     }
 
+    /// As [`Context::read`], for commands that only ask about an entry: it does not count as used.
+    pub fn glance(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.shard.glance(self.db_index, key, self.now)
+    }
+
     /// The entry at a key, not counted.
-    pub fn peek(&self, key: &[u8]) -> Option<&Entry> {
+    pub fn peek(&self, key: &[u8]) -> Option<EntryRef<'_>> {
         self.db().get(key, self.now)
     }
 

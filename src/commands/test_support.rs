@@ -36,7 +36,7 @@ impl Server {
     }
 
     pub fn stats(&self) -> ShardStats {
-        self.shard.stats
+        self.shard.stats()
     }
 
     /// Runs an inline command and gives its reply's bytes.

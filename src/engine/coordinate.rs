@@ -250,14 +250,14 @@ impl Core {
             Reply::new(&mut out, transaction.version).error_bytes(&error.message());
         }
         for key in keys {
-            let entry = self.scratch.db_mut(usize::from(key.db)).remove(&key.key, 0);
+            let entry = self.scratch.db_mut(usize::from(key.db)).take(&key.key, 0);
             if key.written && result.is_ok() {
                 stores[key.part].push(Stored { db: key.db, key: key.key.clone(), entry });
             }
         }
-        let gathered = std::mem::take(&mut self.scratch.stats);
-        self.shard.stats.keyspace_hits += gathered.keyspace_hits;
-        self.shard.stats.keyspace_misses += gathered.keyspace_misses;
+        let gathered = self.scratch.stats();
+        self.scratch.reset_stats();
+        self.shard.count_reads(gathered.keyspace_hits, gathered.keyspace_misses);
         (out, stores)
     }
 
@@ -379,12 +379,15 @@ impl Engine {
     /// A multi-shard command is over: stores what it left here, and runs what waited for it.
     pub(super) fn release(&mut self, release: Release, outbox: &mut Outbox) {
         self.core.memory.received(release.bytes());
+        let now = self.core.now.unix_ms;
         for stored in release.store {
             let db = self.core.shard.db_mut(usize::from(stored.db));
             match stored.entry {
-                Some(entry) => db.insert(entry, 0),
-                None => db.remove(&stored.key, 0),
-            };
+                Some(item) => db.insert(item, now),
+                None => {
+                    db.remove(&stored.key, now);
+                }
+            }
         }
         let mut granted = Vec::new();
         self.core.locks.release(release.txn, &mut granted);

@@ -18,7 +18,7 @@ use crate::commands::{CommandError, CommandTable, ReplyMode, Row, table};
 use crate::protocol::Span;
 use crate::protocol::resp::Version;
 use crate::session::{ClientState, OutputClass, Session, Stall};
-use crate::store::{Entry, Shard};
+use crate::store::{Item, Shard};
 use crate::txn::{ConnId, Locks};
 
 /// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
@@ -277,26 +277,24 @@ impl Core {
             return;
         }
         for _ in 0..SWEEP_ROUNDS_MAX {
-            let before = self.shard.stats.expired_keys;
-            self.shard.sweep_expired(SWEEP_KEYS, self.now.unix_ms);
-            if self.shard.stats.expired_keys - before < SWEEP_KEYS as u64 / 4 {
+            if !self.shard.sweep_expired(SWEEP_KEYS, self.now.unix_ms) {
                 return;
             }
         }
     }
 
     /// Copies of what there is at these keys; the locks on them are held.
-    pub fn fetch(&self, keys: Vec<(u8, Box<[u8]>)>) -> Vec<(u8, Entry)> {
+    pub fn fetch(&self, keys: Vec<(u8, Box<[u8]>)>) -> Vec<(u8, Item)> {
         let found = keys.into_iter().filter_map(|(db, key)| {
             let entry = self.shard.db(usize::from(db)).get(&key, self.now.unix_ms)?;
-            Some((db, entry.with_key(&key)))
+            Some((db, Item::copy_of(entry)))
         });
         found.collect()
     }
 
     /// CONFIG RESETSTAT.
     pub fn reset_stats(&mut self) {
-        self.shard.stats = Default::default();
+        self.shard.reset_stats();
         let by_command = vec![CommandStats::default(); self.table.by_id().len()];
         self.stats = EngineStats { by_command, ..EngineStats::default() };
         self.sampled = [0; 3];

@@ -74,7 +74,6 @@ pub(super) struct CoreReport {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CoreFacts {
     /// Deleted values whose memory is still to be given back, and those whose memory has been.
-    /// Values are freed where they are deleted, so there are none.
     pub lazyfree_pending_objects: u64,
     pub lazyfreed_objects: u64,
     /// Clients closed for `maxmemory-clients`, which has no effect yet.
@@ -169,7 +168,10 @@ impl Engine {
                 }
             }
             Task::SetActiveExpire(active) => self.core.active_expire = active,
-            Task::ReleaseMemory => self.core.shared.host.release_memory(),
+            Task::ReleaseMemory => {
+                self.core.shard.trim();
+                self.core.shared.host.release_memory();
+            }
             Task::Report => return TaskResult::Report(Box::new(self.report())),
         }
         TaskResult::Done
@@ -200,7 +202,7 @@ impl Engine {
             writes: stats.writes,
             errors: stats.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
             by_command: stats.by_command.clone(),
-            stats: core.shard.stats,
+            stats: core.shard.stats(),
             keyspace: core.shard.dbs().map(|db| report_db(db, core.now.unix_ms)).collect(),
             input_bytes_max: largest(|session| session.input.len()).unwrap_or(0),
             output_bytes_max: largest(|session| session.output.unsent_bytes()).unwrap_or(0),

@@ -1,23 +1,20 @@
-//! What crosses threads: an inbox per core, and a doorbell for those that sleep.
-//!
-//! # No lost wake-up
-//!
-//! A core that is about to sleep first says so (`parked`), then looks into its inbox once more. A
-//! sender first puts its parcel in, then looks whether the core is parked. Both in one total order
-//! (`SeqCst`), so at least one of them sees the other: either the core finds the parcel, or the
-//! sender rings. Who rings takes the flag down, so a batch rings once.
+//! What crosses threads in the server: the parcels, and what its [`post`](super::post) is made of.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::accepted::Accepted;
+use super::post::{self, Bell, Flag, Means, Number, Order, Queue, Source};
 use crate::engine::{ShardId, Ticket};
 use crate::txn::Message;
+
+pub type Post = post::Post<Native, Parcel>;
+pub type Inbox = post::Inbox<Native, Parcel>;
 
 /// Something for one core.
 #[derive(Debug)]
@@ -71,139 +68,102 @@ impl Doorbell {
     }
 }
 
-/// The sending side of one core's inbox. Padded: each is written by its own core in every pass.
+/// Channels of crossbeam, eventfds and the atomics of the processor.
 #[derive(Debug)]
-#[repr(align(128))]
-struct Address {
-    sender: Sender<Parcel>,
-    bell: Doorbell,
-    parked: AtomicBool,
-    /// The descriptor of the core's ring, for other rings to ring; negative while there is none.
-    ring: AtomicI32,
-}
+pub enum Native {}
 
-/// Where every core of the process can be reached.
-#[derive(Debug)]
-pub struct Post {
-    addresses: Vec<Address>,
-    /// Held while the lock requests of one command are put into their inboxes, so that any two
-    /// commands are met in the same order by every shard they share.
-    order: Mutex<()>,
-}
+impl Means for Native {
+    type Flag = AtomicBool;
+    type Number = AtomicI32;
+    type Bell = Doorbell;
+    type Order = Mutex<()>;
+    type Queue<T> = Sender<T>;
+    type Source<T> = Receiver<T>;
 
-impl Post {
-    /// The post of a process with so many cores, and each core's inbox.
-    ///
-    /// # Errors
-    /// No descriptors left for the doorbells.
-    pub fn new(cores: usize) -> io::Result<(Arc<Post>, Vec<Inbox>)> {
-        let mut addresses = Vec::with_capacity(cores);
-        let mut receivers = Vec::with_capacity(cores);
-        for _ in 0..cores {
-            let (sender, receiver) = unbounded();
-            addresses.push(Address {
-                sender,
-                bell: Doorbell::new()?,
-                parked: AtomicBool::new(false),
-                ring: AtomicI32::new(-1),
-            });
-            receivers.push(receiver);
-        }
-        let post = Arc::new(Post { addresses, order: Mutex::new(()) });
-        let inbox = |(core, receiver)| Inbox { core, receiver, post: Arc::clone(&post) };
-        let inboxes = receivers.into_iter().enumerate().map(inbox).collect();
-        Ok((post, inboxes))
+    fn queue<T>() -> (Sender<T>, Receiver<T>) {
+        unbounded()
     }
 
-    /// Puts a parcel into a core's inbox, which takes it as soon as it is awake: see [`Post::wake`].
-    pub fn put(&self, to: ShardId, parcel: Parcel) {
-        // Fails only when that core has ended, and then nothing is expected of it.
-        let _ = self.addresses[to].sender.send(parcel);
-    }
-
-    /// Wakes a core if it sleeps.
-    pub fn wake(&self, core: ShardId) {
-        if self.is_to_be_woken(core) {
-            self.addresses[core].bell.ring();
-        }
-    }
-
-    /// Whether the core sleeps; if so, it is the caller who must wake it.
-    pub fn is_to_be_woken(&self, core: ShardId) -> bool {
-        let parked = &self.addresses[core].parked;
+    #[inline]
+    fn fence() {
         fence(Ordering::SeqCst);
-        // The load first: to write to the flag of a core that is awake would slow it down.
-        parked.load(Ordering::SeqCst) && parked.swap(false, Ordering::SeqCst)
-    }
-
-    /// Wakes a core that [`Post::is_to_be_woken`].
-    pub fn ring_bell(&self, core: ShardId) {
-        self.addresses[core].bell.ring();
-    }
-
-    /// The ring that the core sleeps in, if other rings can ring it.
-    pub fn ring_of(&self, core: ShardId) -> Option<RawFd> {
-        let ring = self.addresses[core].ring.load(Ordering::Relaxed);
-        (ring >= 0).then_some(ring)
-    }
-
-    /// From now on the core can be woken through its ring; `None`: only by its doorbell.
-    pub fn set_ring(&self, core: ShardId, ring: Option<RawFd>) {
-        self.addresses[core].ring.store(ring.unwrap_or(-1), Ordering::Relaxed);
-    }
-
-    /// `put`, then `wake`.
-    pub fn deliver(&self, to: ShardId, parcel: Parcel) {
-        self.put(to, parcel);
-        self.wake(to);
-    }
-
-    /// Puts parcels that must meet any other such group in the same order everywhere.
-    pub fn put_ordered(&self, parcels: impl Iterator<Item = (ShardId, Parcel)>) {
-        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        parcels.for_each(|(to, parcel)| self.put(to, parcel));
-    }
-
-    pub fn cores(&self) -> usize {
-        self.addresses.len()
     }
 }
 
-/// The receiving side, owned by its core.
-#[derive(Debug)]
-pub struct Inbox {
-    core: ShardId,
-    receiver: Receiver<Parcel>,
-    post: Arc<Post>,
+impl Flag for AtomicBool {
+    fn new(value: bool) -> AtomicBool {
+        AtomicBool::new(value)
+    }
+
+    #[inline]
+    fn load(&self, ordering: Ordering) -> bool {
+        self.load(ordering)
+    }
+
+    #[inline]
+    fn store(&self, value: bool, ordering: Ordering) {
+        self.store(value, ordering);
+    }
+
+    #[inline]
+    fn swap(&self, value: bool, ordering: Ordering) -> bool {
+        self.swap(value, ordering)
+    }
 }
 
-impl Inbox {
-    pub fn take(&self) -> Option<Parcel> {
-        self.receiver.try_recv().ok()
+impl Number for AtomicI32 {
+    fn new(value: i32) -> AtomicI32 {
+        AtomicI32::new(value)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
+    #[inline]
+    fn load(&self, ordering: Ordering) -> i32 {
+        self.load(ordering)
     }
 
-    /// Announces that the core is about to sleep; false if it must not, because there is mail.
-    pub fn park(&self) -> bool {
-        let parked = &self.post.addresses[self.core].parked;
-        parked.store(true, Ordering::SeqCst);
-        if self.receiver.is_empty() {
-            return true;
-        }
-        parked.store(false, Ordering::Relaxed);
-        false
+    fn store(&self, value: i32, ordering: Ordering) {
+        self.store(value, ordering);
+    }
+}
+
+impl Bell for Doorbell {
+    fn new() -> io::Result<Doorbell> {
+        Doorbell::new()
     }
 
-    /// After the sleep. A sender that still sees the flag rings once for nothing.
-    pub fn unpark(&self) {
-        self.post.addresses[self.core].parked.store(false, Ordering::Relaxed);
+    fn ring(&self) {
+        self.ring();
+    }
+}
+
+impl Order for Mutex<()> {
+    fn new() -> Mutex<()> {
+        Mutex::new(())
     }
 
-    pub fn bell(&self) -> BorrowedFd<'_> {
-        self.post.addresses[self.core].bell.fd()
+    fn one_at_a_time(&self, work: impl FnOnce()) {
+        let _order = self.lock().unwrap_or_else(PoisonError::into_inner);
+        work();
+    }
+}
+
+impl<T> Queue<T> for Sender<T> {
+    #[inline]
+    fn push(&self, item: T) {
+        // Fails only when that core has ended, and then nothing is expected of it.
+        let _ = self.send(item);
+    }
+}
+
+impl<T> Source<T> for Receiver<T> {
+    #[inline]
+    fn pop(&self) -> Option<T> {
+        self.try_recv().ok()
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.is_empty()
     }
 }
 
@@ -213,7 +173,7 @@ mod tests {
 
     fn rings(inbox: &Inbox) -> u64 {
         let mut count = [0; 8];
-        let mut bell = File::from(inbox.bell().try_clone_to_owned().unwrap());
+        let mut bell = File::from(inbox.bell().fd().try_clone_to_owned().unwrap());
         match bell.read_exact(&mut count) {
             Ok(_) => u64::from_ne_bytes(count),
             Err(_) => 0,
@@ -253,7 +213,7 @@ mod tests {
             if received < PARCELS && inbox.park() {
                 // Sleep as the ring would; a lost wake-up would let it time out.
                 let mut poll = libc::pollfd {
-                    fd: std::os::fd::AsRawFd::as_raw_fd(&inbox.bell()),
+                    fd: std::os::fd::AsRawFd::as_raw_fd(&inbox.bell().fd()),
                     events: libc::POLLIN,
                     revents: 0,
                 };

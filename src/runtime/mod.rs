@@ -8,7 +8,8 @@
 //! | `listener`, `accepted` | listening sockets; who has connected |
 //! | [`ring`] | the network ring of a core: connections, buffers, operations; knows no engine |
 //! | `driver` | a core's loop between its ring, its inbox and its engine |
-//! | `inbox` | what crosses threads, and the doorbells of cores that sleep |
+//! | `post` | inboxes and doorbells: how cores reach each other, asleep or not; model-checked |
+//! | `inbox` | what crosses threads, and what the post of the server is made of |
 //! | `linger` | closing so that the peer can read the last words |
 //! | `control` | signals, shutdown, and work that blocks: the executor that owns no shard |
 //! | `rewrite` | CONFIG REWRITE's file |
@@ -38,6 +39,7 @@ mod listener;
 mod logging;
 mod notify;
 mod pidfile;
+mod post;
 mod rewrite;
 pub mod ring;
 mod server;

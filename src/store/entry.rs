@@ -1,32 +1,51 @@
-//! One key with its value in one allocation.
+//! How a key and its value lie in a block of the arena.
 //!
 //! ```text
-//! offset 0  flags      u8   bit 0-1 encoding, bit 2 has an expiry, bit 3 long key, bit 4-7 kind
-//!        1  aux        u8   access statistics, kept for eviction
-//!        2  key_len    u16  0 when the key is long
-//!        4  value_len  u32
-//!        8  [long key: key_len u64]
-//!        .  [expiry: Unix milliseconds, u64]
-//!        .  key bytes, value bytes
+//! offset 0   header   u64   see below; never 0, which marks a free block
+//!        8   previous u32   the neighbours in the eviction queue
+//!       12   next     u32
+//!       16   [expiry: Unix milliseconds, u64]
+//!        .   key bytes, value bytes
+//!        .   or, of a large entry: payload address u64, key_len u32, value_len u32
 //! ```
 //!
-//! The block's size is always `good_size` of what it holds, so it needs no field of its own.
+//! | header bits | |
+//! |---|---|
+//! | 0-2 | kind |
+//! | 3-4 | encoding |
+//! | 5 | has an expiry |
+//! | 6-7 | queue, from 1 |
+//! | 8-15 | access statistics of the eviction policy |
+//! | 16-28 | length of the key |
+//! | 29-41 | length of the value; all ones: a large entry, whose payload is the value and the key |
+//! | 42-63 | second of the last access, modulo 2^22 (48 days) |
+//!
+//! Integers are kept as the fewest bytes of their two's complement, the lowest first.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::ptr::NonNull;
 
-use super::memory::good_size;
+use super::arena::{Arena, BLOCK_BYTES_MAX, ClassId, Handle};
+use super::large::{self, Payload};
 use super::{UnixMs, WrongType};
+use crate::text::number::{self, parse_i64};
 
-const HEADER_BYTES: usize = 8;
+const HEADER_BYTES: usize = 16;
 const EXPIRY_BYTES: usize = 8;
-const LONG_KEY_BYTES: usize = 8;
-const ALIGN: usize = 8;
+const LARGE_BYTES: usize = 16;
 
-const ENCODING_MASK: u8 = 0b11;
-const HAS_EXPIRY: u8 = 1 << 2;
-const LONG_KEY: u8 = 1 << 3;
-const KIND_SHIFT: u8 = 4;
+const EXPIRES: u64 = 1 << 5;
+const ENCODING_SHIFT: u32 = 3;
+const QUEUE_SHIFT: u32 = 6;
+const STATISTICS_SHIFT: u32 = 8;
+const KEY_LEN_SHIFT: u32 = 16;
+const VALUE_LEN_SHIFT: u32 = 29;
+const ACCESS_SHIFT: u32 = 42;
+const LEN_MASK: u64 = (1 << 13) - 1;
+const ACCESS_MASK: u64 = (1 << 22) - 1;
+/// Where the length of the value would be.
+const LARGE: u64 = LEN_MASK;
 
 /// The kind of a value, as TYPE names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +64,7 @@ impl Kind {
 /// How Redis would store a string; what OBJECT ENCODING reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// The decimal digits of an `i64`.
+    /// The decimal digits of an `i64`, kept as that number.
     Int,
     /// Up to 44 bytes.
     EmbStr,
@@ -57,15 +76,12 @@ const EMBSTR_BYTES_MAX: usize = 44;
 
 impl Encoding {
     /// What Redis chooses for a value given by a client (SET and its like).
+    #[inline]
     pub fn of_value(value: &[u8]) -> Self {
-        let first = value.first().copied().unwrap_or(0);
-        if (first.is_ascii_digit() || first == b'-')
-            && value.len() <= 20
-            && crate::text::number::parse_i64(value).is_some()
-        {
-            return Encoding::Int;
+        match integer_of(value) {
+            Some(_) => Encoding::Int,
+            None => Self::of_text(value),
         }
-        Self::of_text(value)
     }
 
     /// What Redis chooses for a string that it does not try to read as an integer.
@@ -82,303 +98,488 @@ impl Encoding {
     }
 }
 
-/// An owned entry: a thin pointer to its one allocation.
-pub struct Entry(NonNull<u8>);
+/// The integer whose decimal digits, as Redis writes them, a value is.
+#[inline]
+fn integer_of(value: &[u8]) -> Option<i64> {
+    let first = *value.first()?;
+    ((first.is_ascii_digit() || first == b'-') && value.len() <= 20)
+        .then(|| parse_i64(value))
+        .flatten()
+}
 
-// SAFETY: an entry owns its block alone; nothing in it is tied to a thread.
-unsafe impl Send for Entry {}
+/// The bytes that a value is stored as.
+pub struct StoredValue<'a> {
+    bytes: Stored<'a>,
+    encoding: Encoding,
+}
 
-/// Sizes and offsets of one block.
+enum Stored<'a> {
+    Text(&'a [u8]),
+    Integer { bytes: [u8; 8], len: usize },
+}
+
+impl<'a> StoredValue<'a> {
+    /// `value` in the form of the encoding; as text if it does not have that form.
+    #[inline]
+    pub fn new(value: &'a [u8], encoding: Encoding) -> Self {
+        let integer = if encoding == Encoding::Int { integer_of(value) } else { None };
+        match integer {
+            Some(integer) => StoredValue::integer(integer),
+            None if encoding == Encoding::Int => {
+                StoredValue { bytes: Stored::Text(value), encoding: Encoding::of_text(value) }
+            }
+            None => StoredValue { bytes: Stored::Text(value), encoding },
+        }
+    }
+
+    #[inline]
+    pub fn integer(integer: i64) -> Self {
+        // The sign bit must be among the bytes.
+        let magnitude = if integer < 0 { !integer } else { integer };
+        let len = (65 - magnitude.leading_zeros()).div_ceil(8) as usize;
+        let bytes = Stored::Integer { bytes: integer.to_le_bytes(), len };
+        StoredValue { bytes, encoding: Encoding::Int }
+    }
+
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Stored::Text(text) => text,
+            Stored::Integer { bytes, len } => &bytes[..*len],
+        }
+    }
+
+    #[inline]
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+}
+
+fn integer_from(bytes: &[u8]) -> i64 {
+    let sign = bytes.last().map_or(0, |last| if last & 0x80 == 0 { 0 } else { 0xFF });
+    let mut all = [sign; 8];
+    let len = bytes.len().min(8);
+    all[..len].copy_from_slice(&bytes[..len]);
+    i64::from_le_bytes(all)
+}
+
+/// A string value to read.
+pub enum Text<'a> {
+    Stored(&'a [u8]),
+    /// The digits of an integer.
+    Digits {
+        digits: number::Digits,
+        len: usize,
+    },
+}
+
+impl Text<'_> {
+    fn of_integer(integer: i64) -> Self {
+        let mut digits = number::Digits::default();
+        let len = number::format_i64(integer, &mut digits).len();
+        let at = digits.len() - len;
+        digits.copy_within(at.., 0);
+        Text::Digits { digits, len }
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Text::Stored(bytes) => bytes,
+            Text::Digits { digits, len } => &digits[..*len],
+        }
+    }
+}
+
+/// An entry to look at.
 #[derive(Clone, Copy)]
-struct Shape {
-    long_key: bool,
-    has_expiry: bool,
-    key_len: usize,
-    value_len: usize,
+pub struct EntryRef<'a> {
+    block: NonNull<u8>,
+    arena: PhantomData<&'a Arena>,
+}
+
+/// An entry in place to change, as long as its lengths stay.
+pub(super) struct EntryView<'a> {
+    block: NonNull<u8>,
+    arena: PhantomData<&'a mut Arena>,
+}
+
+/// What decides the size of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub key_len: usize,
+    pub value_len: usize,
+    pub expires: bool,
 }
 
 impl Shape {
-    fn expiry_at(self) -> usize {
-        HEADER_BYTES + if self.long_key { LONG_KEY_BYTES } else { 0 }
+    fn body_at(self) -> usize {
+        HEADER_BYTES + if self.expires { EXPIRY_BYTES } else { 0 }
     }
 
-    fn key_at(self) -> usize {
-        self.expiry_at() + if self.has_expiry { EXPIRY_BYTES } else { 0 }
+    pub fn is_large(self) -> bool {
+        self.body_at() + self.key_len + self.value_len > BLOCK_BYTES_MAX
     }
 
-    fn value_at(self) -> usize {
-        self.key_at() + self.key_len
+    pub fn class(self, arena: &Arena) -> ClassId {
+        let body = if self.is_large() { LARGE_BYTES } else { self.key_len + self.value_len };
+        arena.class_of(self.body_at() + body, self.expires)
     }
 
-    fn block_bytes(self) -> usize {
-        good_size(self.value_at() + self.value_len)
+    pub fn payload_len(self) -> usize {
+        self.key_len + self.value_len
     }
 
-    fn layout(self) -> Layout {
-        Layout::from_size_align(self.block_bytes(), ALIGN)
-            .expect("an entry is far below isize::MAX")
+    /// Bytes outside of the block.
+    pub fn payload_bytes(self) -> usize {
+        if self.is_large() { large::held_bytes(self.payload_len()) } else { 0 }
     }
 }
 
-impl Entry {
-    /// A string entry. `value` is the concatenation of the parts.
-    ///
-    /// # Panics
-    /// If the value is 4 GiB or longer; `proto-max-bulk-len` keeps values below that.
-    pub fn string(key: &[u8], value: &[u8], encoding: Encoding, expiry: Option<UnixMs>) -> Entry {
-        let mut entry = Entry::allocate(key, value.len(), expiry);
-        entry.set_flags(Kind::String, encoding);
-        entry.value_mut().copy_from_slice(value);
-        entry
+/// # Invariants
+/// A handle given to these functions names a block that [`Arena::allocate_entry`] has laid out and
+/// that has not been freed: tables and queues hold only such handles, and they stay in the store.
+impl Arena {
+    #[inline]
+    pub(super) fn entry(&self, handle: Handle) -> EntryRef<'_> {
+        EntryRef { block: self.address(handle), arena: PhantomData }
     }
 
-    pub fn key(&self) -> &[u8] {
+    #[inline]
+    pub(super) fn entry_mut(&mut self, handle: Handle) -> EntryView<'_> {
+        EntryView { block: self.address(handle), arena: PhantomData }
+    }
+
+    /// A new entry in no queue's links yet, its value's bytes zero. `queue` is from 1 to 3.
+    ///
+    /// # Panics
+    /// If key or value have 4 GiB or more; `proto-max-bulk-len` keeps them below that.
+    #[inline]
+    pub(super) fn allocate_entry(
+        &mut self,
+        key: &[u8],
+        value_len: usize,
+        expiry: Option<UnixMs>,
+        queue: u8,
+    ) -> Handle {
+        let shape = Shape { key_len: key.len(), value_len, expires: expiry.is_some() };
+        let handle = self.allocate(shape.class(self));
+        let mut view = self.entry_mut(handle);
+        let expires = if shape.expires { EXPIRES } else { 0 };
+        let mut header = expires | u64::from(queue) << QUEUE_SHIFT;
+        if shape.is_large() {
+            header |= LARGE << VALUE_LEN_SHIFT;
+            view.set_header(header);
+            view.lay_out_payload(shape, Payload::allocate(shape.payload_len()));
+        } else {
+            header |= (shape.key_len as u64) << KEY_LEN_SHIFT
+                | (shape.value_len as u64) << VALUE_LEN_SHIFT;
+            view.set_header(header);
+        }
+        if let Some(at) = expiry {
+            view.write_expiry(at);
+        }
+        view.write_key(shape, key);
+        view.zero_value(shape, 0);
+        handle
+    }
+}
+
+impl<'a> EntryRef<'a> {
+    #[inline]
+    fn header(self) -> u64 {
+        // SAFETY: a block begins with its header.
+        unsafe { self.block.cast().read() }
+    }
+
+    #[inline]
+    pub(super) fn shape(self) -> Shape {
+        let header = self.header();
+        let expires = header & EXPIRES != 0;
+        let value_len = header >> VALUE_LEN_SHIFT & LEN_MASK;
+        if value_len == LARGE {
+            let (key_len, value_len) = self.large_lengths();
+            return Shape { key_len, value_len, expires };
+        }
+        let key_len = (header >> KEY_LEN_SHIFT & LEN_MASK) as usize;
+        Shape { key_len, value_len: value_len as usize, expires }
+    }
+
+    #[inline]
+    pub(super) fn is_large(self) -> bool {
+        self.header() >> VALUE_LEN_SHIFT & LEN_MASK == LARGE
+    }
+
+    #[inline]
+    fn body_at(self) -> usize {
+        HEADER_BYTES + if self.header() & EXPIRES != 0 { EXPIRY_BYTES } else { 0 }
+    }
+
+    fn large_lengths(self) -> (usize, usize) {
+        // SAFETY: a large entry's lengths lie behind its payload's address.
+        unsafe {
+            let lengths = self.block.add(self.body_at() + 8).cast::<[u32; 2]>().read();
+            (lengths[0] as usize, lengths[1] as usize)
+        }
+    }
+
+    /// Where value and key begin.
+    #[inline]
+    fn value_and_key(self) -> (NonNull<u8>, NonNull<u8>, Shape) {
         let shape = self.shape();
-        // SAFETY: the key's bytes lie within the block and were written when it was made.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(shape.key_at()), shape.key_len) }
+        // SAFETY: offsets within the block, or within the payload that a large entry names.
+        unsafe {
+            if self.is_large() {
+                let bits = self.block.add(self.body_at()).cast::<u64>().read();
+                let start =
+                    NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(bits as usize));
+                (start, start.add(shape.value_len), shape)
+            } else {
+                let key = self.block.add(self.body_at());
+                (key.add(shape.key_len), key, shape)
+            }
+        }
+    }
+
+    #[inline]
+    pub fn key(self) -> &'a [u8] {
+        let (_, key, shape) = self.value_and_key();
+        // SAFETY: the key was written when the entry was laid out; the arena is borrowed.
+        unsafe { std::slice::from_raw_parts(key.as_ptr(), shape.key_len) }
+    }
+
+    #[inline]
+    pub(super) fn stored_value(self) -> &'a [u8] {
+        let (value, _, shape) = self.value_and_key();
+        // SAFETY: the value's bytes are initialised; the arena is borrowed.
+        unsafe { std::slice::from_raw_parts(value.as_ptr(), shape.value_len) }
     }
 
     /// The bytes of a string value.
-    pub fn as_string(&self) -> Result<&[u8], WrongType> {
+    #[inline]
+    pub fn as_string(self) -> Result<Text<'a>, WrongType> {
         match self.kind() {
-            Kind::String => Ok(self.value()),
+            Kind::String if self.encoding() == Encoding::Int => {
+                Ok(Text::of_integer(integer_from(self.stored_value())))
+            }
+            Kind::String => Ok(Text::Stored(self.stored_value())),
         }
     }
 
-    pub fn as_string_mut(&mut self) -> Result<&mut [u8], WrongType> {
-        match self.kind() {
-            Kind::String => Ok(self.value_mut()),
-        }
+    /// The value of a string that is kept as an integer.
+    pub fn integer(self) -> Option<i64> {
+        (self.encoding() == Encoding::Int).then(|| integer_from(self.stored_value()))
     }
 
-    pub fn kind(&self) -> Kind {
-        match self.flags() >> KIND_SHIFT {
-            0 => Kind::String,
-            other => unreachable!("kind {other} is never stored"),
-        }
+    pub fn kind(self) -> Kind {
+        Kind::String
     }
 
-    pub fn encoding(&self) -> Encoding {
-        match self.flags() & ENCODING_MASK {
+    #[inline]
+    pub fn encoding(self) -> Encoding {
+        match self.header() >> ENCODING_SHIFT & 0b11 {
             0 => Encoding::Int,
             1 => Encoding::EmbStr,
             _ => Encoding::Raw,
         }
     }
 
-    pub fn expiry(&self) -> Option<UnixMs> {
-        let shape = self.shape();
-        // SAFETY: the flag says that the field is there; it may be read unaligned.
-        shape.has_expiry.then(|| unsafe {
-            self.0.as_ptr().add(shape.expiry_at()).cast::<u64>().read_unaligned()
-        })
+    #[inline]
+    pub fn expiry(self) -> Option<UnixMs> {
+        // SAFETY: the flag says that the field is there.
+        (self.header() & EXPIRES != 0)
+            .then(|| unsafe { self.block.add(HEADER_BYTES).cast::<u64>().read() })
     }
 
     #[inline]
-    pub fn is_expired(&self, now: UnixMs) -> bool {
-        self.flags() & HAS_EXPIRY != 0 && self.expiry().is_some_and(|at| at <= now)
+    pub fn is_expired(self, now: UnixMs) -> bool {
+        self.expiry().is_some_and(|at| at <= now)
     }
 
-    /// Asks the processor for the first two cache lines: header, key and a short value.
+    /// The eviction policy's byte about this entry.
     #[inline]
-    pub fn prefetch(&self) {
+    pub(super) fn statistics(self) -> u8 {
+        (self.header() >> STATISTICS_SHIFT) as u8
+    }
+
+    #[inline]
+    pub(super) fn queue(self) -> u8 {
+        (self.header() >> QUEUE_SHIFT & 0b11) as u8
+    }
+
+    /// Seconds since the entry was last used.
+    #[inline]
+    pub fn idle_seconds(self, now: UnixMs) -> u32 {
+        let accessed = self.header() >> ACCESS_SHIFT;
+        ((now / 1000).wrapping_sub(accessed) & ACCESS_MASK) as u32
+    }
+
+    #[inline]
+    pub(super) fn neighbours(self) -> (Handle, Handle) {
+        // SAFETY: both links are part of every block.
+        let links = unsafe { self.block.add(8).cast::<[u32; 2]>().read() };
+        (Handle::from_bits(links[0]), Handle::from_bits(links[1]))
+    }
+
+    /// Asks the processor for the cache lines of header, key and a short value.
+    #[inline]
+    pub(super) fn prefetch(self) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a prefetch has no effect but on the cache, whatever the address.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let start = self.0.as_ptr().cast::<i8>();
+            let start = self.block.as_ptr().cast::<i8>();
             _mm_prefetch(start, _MM_HINT_T0);
             _mm_prefetch(start.wrapping_add(64), _MM_HINT_T0);
         }
     }
+}
 
-    /// Bytes of the allocator that this entry holds.
-    pub fn allocated_bytes(&self) -> usize {
-        self.shape().block_bytes()
-    }
-
-    /// Replaces the value; key and expiry stay.
-    pub fn replace_string(&mut self, value: &[u8], encoding: Encoding) {
-        self.resize_value(value.len());
-        self.set_flags(Kind::String, encoding);
-        self.value_mut().copy_from_slice(value);
-    }
-
-    /// Replaces value and expiry; the key stays.
+impl<'a> EntryView<'a> {
     #[inline]
-    pub fn replace_string_and_expiry(
-        &mut self,
-        value: &[u8],
-        encoding: Encoding,
-        expiry: Option<UnixMs>,
-    ) {
-        if self.shape().has_expiry == expiry.is_some() {
-            self.replace_string(value, encoding);
-            self.set_expiry(expiry);
-            return;
-        }
-        let mut entry = Entry::string(self.key(), value, encoding, expiry);
-        entry.set_aux(self.aux());
-        *self = entry;
+    pub fn get(&self) -> EntryRef<'_> {
+        EntryRef { block: self.block, arena: PhantomData }
     }
 
-    /// Makes the string `len` bytes long, what is new of it zero, its encoding raw.
-    pub fn resize_string(&mut self, len: usize) {
-        let before = self.shape().value_len;
-        self.resize_value(len);
-        self.set_flags(Kind::String, Encoding::Raw);
-        if len > before {
-            self.value_mut()[before..].fill(0);
-        }
+    #[inline]
+    fn set_header(&mut self, header: u64) {
+        debug_assert_ne!(header, 0);
+        // SAFETY: a block begins with its header.
+        unsafe { self.block.cast().write(header) }
     }
 
-    pub fn set_expiry(&mut self, expiry: Option<UnixMs>) {
-        let shape = self.shape();
-        if let (true, Some(at)) = (shape.has_expiry, expiry) {
-            // SAFETY: the flag says that the field is there.
-            unsafe {
-                self.0.as_ptr().add(shape.expiry_at()).cast::<u64>().write_unaligned(at);
-            }
-            return;
-        }
-        if shape.has_expiry == expiry.is_some() {
-            return;
-        }
-        let mut moved = Entry::allocate(self.key(), shape.value_len, expiry);
-        moved.set_flags(self.kind(), self.encoding());
-        moved.set_aux(self.aux());
-        moved.value_mut().copy_from_slice(self.value());
-        *self = moved;
-    }
-
-    /// The same value and expiry under another key.
-    pub fn with_key(&self, key: &[u8]) -> Entry {
-        let mut copy = Entry::allocate(key, self.shape().value_len, self.expiry());
-        copy.set_flags(self.kind(), self.encoding());
-        copy.value_mut().copy_from_slice(self.value());
-        copy
-    }
-
-    fn allocate(key: &[u8], value_len: usize, expiry: Option<UnixMs>) -> Entry {
-        let long_key = key.len() > usize::from(u16::MAX);
-        let shape = Shape { long_key, has_expiry: expiry.is_some(), key_len: key.len(), value_len };
-        let stored_len = u32::try_from(value_len).expect("values are shorter than 4 GiB");
-        // SAFETY: the layout is not of size zero; every field written lies within the block, as
-        // `Shape` computes both from the same lengths. Value bytes are zeroed, so that the block
-        // is initialised as far as slices will ever reach.
-        unsafe {
-            let Some(block) = NonNull::new(alloc(shape.layout())) else {
-                handle_alloc_error(shape.layout());
-            };
-            let start = block.as_ptr();
-            let flags =
-                if long_key { LONG_KEY } else { 0 } | if expiry.is_some() { HAS_EXPIRY } else { 0 };
-            start.write(flags);
-            start.add(1).write(0);
-            start.add(2).cast::<u16>().write(if long_key { 0 } else { key.len() as u16 });
-            start.add(4).cast::<u32>().write(stored_len);
-            if long_key {
-                start.add(HEADER_BYTES).cast::<u64>().write(key.len() as u64);
-            }
-            if let Some(at) = expiry {
-                start.add(shape.expiry_at()).cast::<u64>().write(at);
-            }
-            std::ptr::copy_nonoverlapping(key.as_ptr(), start.add(shape.key_at()), key.len());
-            start.add(shape.value_at()).write_bytes(0, value_len);
-            Entry(block)
-        }
-    }
-
-    /// Changes the length of the value, keeping what fits of it; new bytes are zero.
-    fn resize_value(&mut self, len: usize) {
-        let old = self.shape();
-        let new = Shape { value_len: len, ..old };
-        let stored_len = u32::try_from(len).expect("values are shorter than 4 GiB");
-        // SAFETY: the block was allocated with `old`'s layout, whose alignment is `new`'s; bytes
-        // that become part of the value are zeroed before a slice can reach them.
-        unsafe {
-            if new.block_bytes() != old.block_bytes() {
-                let moved = realloc(self.0.as_ptr(), old.layout(), new.block_bytes());
-                let Some(moved) = NonNull::new(moved) else { handle_alloc_error(new.layout()) };
-                self.0 = moved;
-            }
-            let start = self.0.as_ptr();
-            start.add(4).cast::<u32>().write(stored_len);
-            if len > old.value_len {
-                start.add(old.value_at() + old.value_len).write_bytes(0, len - old.value_len);
-            }
+    #[inline]
+    fn set_bits(&mut self, shift: u32, mask: u64, value: u64) {
+        let header = self.get().header();
+        let changed = header & !(mask << shift) | (value & mask) << shift;
+        if changed != header {
+            self.set_header(changed);
         }
     }
 
     #[inline]
-    fn shape(&self) -> Shape {
-        // SAFETY: the header was written when the block was made.
-        unsafe {
-            let start = self.0.as_ptr();
-            let flags = start.read();
-            let long_key = flags & LONG_KEY != 0;
-            let key_len = if long_key {
-                start.add(HEADER_BYTES).cast::<u64>().read() as usize
-            } else {
-                usize::from(start.add(2).cast::<u16>().read())
-            };
-            Shape {
-                long_key,
-                has_expiry: flags & HAS_EXPIRY != 0,
-                key_len,
-                value_len: start.add(4).cast::<u32>().read() as usize,
-            }
-        }
-    }
-
-    fn value(&self) -> &[u8] {
-        let shape = self.shape();
-        // SAFETY: the value's bytes lie within the block and are initialised.
-        unsafe {
-            std::slice::from_raw_parts(self.0.as_ptr().add(shape.value_at()), shape.value_len)
-        }
-    }
-
-    fn value_mut(&mut self) -> &mut [u8] {
-        let shape = self.shape();
-        // SAFETY: as in `value`; the entry is borrowed mutably, so nothing else refers to it.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.0.as_ptr().add(shape.value_at()), shape.value_len)
-        }
+    pub fn set_encoding(&mut self, encoding: Encoding) {
+        self.set_bits(ENCODING_SHIFT, 0b11, encoding as u64);
     }
 
     #[inline]
-    fn flags(&self) -> u8 {
-        // SAFETY: the header was written when the block was made.
-        unsafe { self.0.as_ptr().read() }
+    pub fn set_queue(&mut self, queue: u8) {
+        self.set_bits(QUEUE_SHIFT, 0b11, u64::from(queue));
     }
 
-    fn set_flags(&mut self, kind: Kind, encoding: Encoding) {
-        let kept = self.flags() & (HAS_EXPIRY | LONG_KEY);
-        let flags = kept | (kind as u8) << KIND_SHIFT | encoding as u8;
-        // SAFETY: the header is within the block.
-        unsafe { self.0.as_ptr().write(flags) };
+    #[inline]
+    pub fn set_statistics(&mut self, statistics: u8) {
+        self.set_bits(STATISTICS_SHIFT, 0xFF, u64::from(statistics));
     }
 
-    fn aux(&self) -> u8 {
-        // SAFETY: the header was written when the block was made.
-        unsafe { self.0.as_ptr().add(1).read() }
+    #[inline]
+    pub fn set_accessed(&mut self, now: UnixMs) {
+        self.set_bits(ACCESS_SHIFT, ACCESS_MASK, now / 1000);
     }
 
-    fn set_aux(&mut self, aux: u8) {
-        // SAFETY: the header is within the block.
-        unsafe { self.0.as_ptr().add(1).write(aux) };
+    /// Statistics and time of the last access, from another block.
+    pub fn copy_history(&mut self, header: u64) {
+        self.set_bits(STATISTICS_SHIFT, 0xFF, header >> STATISTICS_SHIFT);
+        self.set_bits(ACCESS_SHIFT, ACCESS_MASK, header >> ACCESS_SHIFT);
+    }
+
+    #[inline]
+    pub fn set_previous(&mut self, handle: Handle) {
+        // SAFETY: the link is part of every block.
+        unsafe { self.block.add(8).cast::<u32>().write(handle.to_bits()) }
+    }
+
+    #[inline]
+    pub fn set_next(&mut self, handle: Handle) {
+        // SAFETY: as above.
+        unsafe { self.block.add(12).cast::<u32>().write(handle.to_bits()) }
+    }
+
+    /// Only for entries that have an expiry.
+    #[inline]
+    pub fn write_expiry(&mut self, at: UnixMs) {
+        debug_assert!(self.get().header() & EXPIRES != 0);
+        // SAFETY: the flag says that the field is there.
+        unsafe { self.block.add(HEADER_BYTES).cast::<u64>().write(at) }
+    }
+
+    fn lay_out_payload(&mut self, shape: Shape, payload: Payload) {
+        let length = |len: usize| u32::try_from(len).expect("strings are shorter than 4 GiB");
+        // SAFETY: a large entry's block has room for these fields.
+        unsafe {
+            let body = self.block.add(shape.body_at());
+            body.cast::<u64>().write(payload.into_bits());
+            body.add(8).cast().write([length(shape.key_len), length(shape.value_len)]);
+        }
+    }
+
+    fn write_key(&mut self, shape: Shape, key: &[u8]) {
+        let (_, start, _) = self.get().value_and_key();
+        debug_assert_eq!(shape.key_len, key.len());
+        // SAFETY: the place of the key is as long as the key.
+        unsafe { start.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len()) }
+    }
+
+    fn zero_value(&mut self, shape: Shape, from: usize) {
+        let (start, ..) = self.get().value_and_key();
+        // SAFETY: the place of the value is this long.
+        unsafe { start.add(from).write_bytes(0, shape.value_len - from) }
+    }
+
+    #[inline]
+    pub fn value_mut(self) -> &'a mut [u8] {
+        let (start, _, shape) = self.get().value_and_key();
+        // SAFETY: the value is initialised, and the arena is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), shape.value_len) }
+    }
+
+    /// Takes the payload of a large entry, which must then be given another or be freed.
+    pub fn take_payload(&mut self) -> Payload {
+        debug_assert!(self.get().is_large());
+        // SAFETY: the address is one that `lay_out_payload` wrote; the caller replaces it.
+        unsafe {
+            let bits = self.block.add(self.get().body_at()).cast::<u64>().read();
+            Payload::from_bits(bits)
+        }
+    }
+
+    /// Changes the length of a large entry's value in place. It must stay large.
+    pub fn resize_payload(&mut self, value_len: usize) {
+        let old = self.get().shape();
+        let new = Shape { value_len, ..old };
+        debug_assert!(old.is_large() && new.is_large());
+        let key = self.get().key().to_vec();
+        let payload = self.take_payload().resize(old.payload_len(), new.payload_len());
+        self.lay_out_payload(new, payload);
+        self.write_key(new, &key);
+        if value_len > old.value_len {
+            self.zero_value(new, old.value_len);
+        }
+    }
+
+    /// Changes the length of the value of an entry whose block holds the new length as well.
+    #[inline]
+    pub fn set_value_len(&mut self, value_len: usize) {
+        let old = self.get().shape();
+        self.set_bits(VALUE_LEN_SHIFT, LEN_MASK, value_len as u64);
+        if value_len > old.value_len {
+            self.zero_value(Shape { value_len, ..old }, old.value_len);
+        }
     }
 }
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        // SAFETY: the block was allocated with this layout (see `resize_value`) and is owned here.
-        unsafe { dealloc(self.0.as_ptr(), self.shape().layout()) };
+impl EntryRef<'_> {
+    /// For [`EntryView::copy_history`].
+    pub(super) fn history(self) -> u64 {
+        self.header()
     }
 }
 
-impl std::fmt::Debug for Entry {
+impl std::fmt::Debug for EntryRef<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entry")
             .field("key", &String::from_utf8_lossy(self.key()))
@@ -392,51 +593,35 @@ impl std::fmt::Debug for Entry {
 mod tests {
     use super::*;
 
-    fn check(entry: &Entry, key: &[u8], value: &[u8], expiry: Option<UnixMs>) {
-        assert_eq!(entry.key(), key);
-        assert_eq!(entry.as_string(), Ok(value));
-        assert_eq!(entry.expiry(), expiry);
-    }
-
     #[test]
-    fn holds_keys_and_values_of_any_length() {
-        for key_len in [0, 1, 16, 65_535, 65_536, 100_000] {
-            for value_len in [0, 1, 7, 8, 100, 70_000] {
-                let (key, value) = (vec![b'k'; key_len], vec![b'v'; value_len]);
-                for expiry in [None, Some(u64::MAX)] {
-                    let entry = Entry::string(&key, &value, Encoding::Raw, expiry);
-                    check(&entry, &key, &value, expiry);
-                    let copy = entry.with_key(b"other");
-                    check(&copy, b"other", &value, expiry);
-                }
-            }
+    fn integers_take_as_few_bytes_as_they_need() {
+        let cases = [
+            (0, 1),
+            (1, 1),
+            (-1, 1),
+            (127, 1),
+            (128, 2),
+            (-128, 1),
+            (-129, 2),
+            (32_767, 2),
+            (32_768, 3),
+            (i64::from(i32::MAX), 4),
+            (i64::MAX, 8),
+            (i64::MIN, 8),
+        ];
+        for (integer, len) in cases {
+            let stored = StoredValue::integer(integer);
+            assert_eq!(stored.bytes().len(), len, "{integer}");
+            assert_eq!(integer_from(stored.bytes()), integer);
+            assert_eq!(&*Text::of_integer(integer), integer.to_string().as_bytes());
         }
     }
 
     #[test]
-    fn grows_shrinks_and_takes_an_expiry() {
-        let mut entry = Entry::string(b"key", b"12", Encoding::Int, None);
-        assert_eq!(entry.encoding(), Encoding::Int);
-        for len in [0usize, 1, 40, 39, 5_000, 4_999, 3, 100_000, 10] {
-            let before = entry.as_string().unwrap().to_vec();
-            entry.resize_string(len);
-            let mut expected = before;
-            expected.resize(len, 0);
-            check(&entry, b"key", &expected, None);
-            let value: Vec<u8> = (0..len).map(|i| i as u8).collect();
-            entry.replace_string(&value, Encoding::Raw);
-            check(&entry, b"key", &value, None);
-            entry.set_expiry(Some(7));
-            check(&entry, b"key", &value, Some(7));
-            entry.set_expiry(Some(8));
-            assert!(entry.is_expired(8) && !entry.is_expired(7));
-            entry.set_expiry(None);
-            check(&entry, b"key", &value, None);
-            for expiry in [None, Some(9), Some(10), None] {
-                entry.replace_string_and_expiry(&value[..len / 2], Encoding::Raw, expiry);
-                check(&entry, b"key", &value[..len / 2], expiry);
-            }
-            entry.replace_string(&value, Encoding::Raw);
+    fn what_only_looks_like_an_integer_stays_text() {
+        for text in ["01", "+1", "-0", "1 ", "9223372036854775808", "", "1e3"] {
+            let stored = StoredValue::new(text.as_bytes(), Encoding::Int);
+            assert_eq!((stored.bytes(), stored.encoding()), (text.as_bytes(), Encoding::EmbStr));
         }
     }
 }

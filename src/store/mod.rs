@@ -1,14 +1,31 @@
 //! One shard's data. Single-threaded, free of I/O, clocks and randomness of its own: the time and
 //! the seed are arguments.
+//!
+//! ```text
+//! shard        sixteen databases, and what is being freed of former ones
+//!   db         one database: finds, creates, changes and drops entries and keeps the accounts
+//!     table    which handle a key has
+//!     arena    blocks of memory by handle, in pages that can be emptied
+//!       entry  how key and value lie in a block
+//!     large    payloads too large for a block
+//!     eviction what gives way when memory is short; queues through the entries
+//! ```
 
+mod arena;
 mod db;
 mod entry;
+mod eviction;
+mod item;
+mod large;
 pub mod memory;
+mod queue;
 mod shard;
 mod table;
 
 pub use db::{Db, EntryMut, ExpiryCondition, ScanCursor, Slot, VacantSlot};
-pub use entry::{Encoding, Entry, Kind};
+pub use entry::{Encoding, EntryRef, Kind, Text};
+pub use eviction::{LfuSettings, Order, Policy, frequency};
+pub use item::Item;
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
 
@@ -18,3 +35,12 @@ pub type UnixMs = u64;
 /// The value at a key is not of the kind that the command works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType;
+
+/// SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

@@ -1,11 +1,22 @@
 //! One shard: sixteen databases and the counters that INFO reports.
 
+use std::collections::VecDeque;
+
+use super::arena::Geometry;
 use super::db::{Db, EntryMut, Slot};
+use super::eviction::Policy;
+use super::large::Remains;
 use super::table::KeyHasher;
-use super::{Entry, UnixMs};
+use super::{EntryRef, UnixMs, split_mix};
 
 /// As many as Redis has by default. SELECT refuses the others.
 pub const DATABASES: usize = 16;
+/// What a shard can hold in blocks of eight bytes.
+const DEFAULT_CAPACITY_BYTES: u64 = 32 << 30;
+/// What one step of giving the memory of huge values back gives.
+const SLICE_BYTES: usize = 1 << 20;
+/// What one step of the sweep goes through at most: pages to glance at, entries to drop.
+const SWEEP_PAGES: usize = 4096;
 
 /// What one shard has done since the start or the last CONFIG RESETSTAT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,26 +25,46 @@ pub struct ShardStats {
     pub keyspace_misses: u64,
     pub expired_keys: u64,
     pub evicted_keys: u64,
+    /// Databases and huge values whose memory has been given back in slices.
+    pub lazily_freed: u64,
 }
 
 #[derive(Debug)]
 pub struct Shard {
     dbs: Vec<Db>,
-    pub stats: ShardStats,
+    counts: ShardStats,
     random_state: u64,
-    /// The database that the sweep looks at next.
+    policy: Policy,
+    /// The database that the sweep, or compaction, looks at next.
     sweep_db: usize,
+    compact_db: usize,
+    /// Former databases and huge values whose memory is still to be given back.
+    dead: VecDeque<Box<Db>>,
+    remains: VecDeque<Remains>,
 }
 
 impl Shard {
     /// `seed` must be unpredictable to clients: it keys the hash of the tables.
     pub fn new(seed: u64) -> Self {
+        Shard::with_capacity(seed, DEFAULT_CAPACITY_BYTES)
+    }
+
+    /// A shard whose databases can hold at least `bytes` each.
+    pub fn with_capacity(seed: u64, bytes: u64) -> Self {
         let hasher = KeyHasher::new(seed);
+        let geometry = Geometry::for_bytes(bytes);
+        let policy = Policy::default();
         Shard {
-            dbs: (0..DATABASES).map(|_| Db::new(hasher.clone())).collect(),
-            stats: ShardStats::default(),
+            dbs: (0..DATABASES)
+                .map(|_| Db::new(hasher.clone(), geometry.clone(), policy))
+                .collect(),
+            counts: ShardStats::default(),
             random_state: seed,
+            policy,
             sweep_db: 0,
+            compact_db: 0,
+            dead: VecDeque::new(),
+            remains: VecDeque::new(),
         }
     }
 
@@ -54,11 +85,22 @@ impl Shard {
 
     /// A read by a client: counted as a hit or a miss.
     #[inline]
-    pub fn read(&mut self, db: usize, key: &[u8], now: UnixMs) -> Option<&Entry> {
+    pub fn read(&mut self, db: usize, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
+        let found = self.dbs[db].use_entry(key, now);
+        match found {
+            Some(_) => self.counts.keyspace_hits += 1,
+            None => self.counts.keyspace_misses += 1,
+        }
+        found
+    }
+
+    /// A read by a client that does not count as a use of the entry.
+    #[inline]
+    pub fn glance(&mut self, db: usize, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
         let found = self.dbs[db].get(key, now);
         match found {
-            Some(_) => self.stats.keyspace_hits += 1,
-            None => self.stats.keyspace_misses += 1,
+            Some(_) => self.counts.keyspace_hits += 1,
+            None => self.counts.keyspace_misses += 1,
         }
         found
     }
@@ -68,8 +110,8 @@ impl Shard {
     pub fn read_mut(&mut self, db: usize, key: &[u8], now: UnixMs) -> Option<EntryMut<'_>> {
         let found = self.dbs[db].get_mut(key, now);
         match found {
-            Some(_) => self.stats.keyspace_hits += 1,
-            None => self.stats.keyspace_misses += 1,
+            Some(_) => self.counts.keyspace_hits += 1,
+            None => self.counts.keyspace_misses += 1,
         }
         found
     }
@@ -79,8 +121,8 @@ impl Shard {
     pub fn read_slot<'a>(&'a mut self, db: usize, key: &'a [u8], now: UnixMs) -> Slot<'a> {
         let slot = self.dbs[db].slot(key, now);
         match slot {
-            Slot::Occupied(_) => self.stats.keyspace_hits += 1,
-            Slot::Vacant(_) => self.stats.keyspace_misses += 1,
+            Slot::Occupied(_) => self.counts.keyspace_hits += 1,
+            Slot::Vacant(_) => self.counts.keyspace_misses += 1,
         }
         slot
     }
@@ -89,35 +131,185 @@ impl Shard {
         self.dbs.swap(a, b);
     }
 
+    /// Drops everything; returns how many keys there were. The memory goes back in slices.
+    pub fn clear_db(&mut self, index: usize) -> usize {
+        let db = &mut self.dbs[index];
+        let len = db.len();
+        if len > 0 {
+            let fresh = db.fresh();
+            self.dead.push_back(Box::new(std::mem::replace(db, fresh)));
+        }
+        len
+    }
+
     pub fn clear(&mut self) {
-        for db in &mut self.dbs {
-            db.clear();
+        for index in 0..DATABASES {
+            self.clear_db(index);
         }
     }
 
+    pub fn set_policy(&mut self, policy: Policy) {
+        if policy != self.policy {
+            self.policy = policy;
+            self.dbs.iter_mut().for_each(|db| db.set_policy(policy));
+        }
+    }
+
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// What has been done since the start or [`Shard::reset_stats`].
+    pub fn stats(&self) -> ShardStats {
+        let departures = |of: fn(&Db) -> u64| self.dbs.iter().map(of).sum::<u64>();
+        ShardStats {
+            expired_keys: departures(|db| db.departures.expired),
+            evicted_keys: departures(|db| db.departures.evicted),
+            ..self.counts
+        }
+    }
+
+    pub fn reset_stats(&mut self) {
+        self.counts = ShardStats::default();
+        self.dbs.iter_mut().for_each(|db| db.departures = Default::default());
+    }
+
+    /// Reads that were done on another shard's behalf.
+    pub fn count_reads(&mut self, hits: u64, misses: u64) {
+        self.counts.keyspace_hits += hits;
+        self.counts.keyspace_misses += misses;
+    }
+
     /// Bytes that everything stored here holds.
+    #[inline]
     pub fn allocated_bytes(&self) -> usize {
         self.dbs.iter().map(Db::allocated_bytes).sum()
+    }
+
+    /// Bytes of the pages that entries are in, beyond those of the entries.
+    pub fn unused_bytes(&self) -> usize {
+        self.dbs.iter().map(Db::unused_bytes).sum()
+    }
+
+    /// Whether there may be no room for what a command brings.
+    pub fn is_nearly_full(&self) -> bool {
+        self.dbs.iter().any(Db::is_nearly_full)
     }
 
     pub fn has_expiring(&self) -> bool {
         self.dbs.iter().any(|db| db.expiring() > 0)
     }
 
-    /// One step of the sweep that gives the memory of expired entries back: about `count` entries.
-    pub fn sweep_expired(&mut self, count: usize, now: UnixMs) {
+    /// One step of the sweep that gives the memory of expired entries back: up to about `count`
+    /// entries. True when it has not come round yet.
+    pub fn sweep_expired(&mut self, count: usize, now: UnixMs) -> bool {
+        let mut dropped = 0;
+        let mut pages = SWEEP_PAGES;
         for _ in 0..DATABASES {
-            let index = self.sweep_db;
-            self.sweep_db = (index + 1) % DATABASES;
-            if self.dbs[index].expiring() > 0 {
-                self.dbs[index].sweep_expired(count, now, &mut self.stats);
-                return;
+            let db = &mut self.dbs[self.sweep_db];
+            if db.expiring() > 0 {
+                let swept = db.sweep_expired(pages, count - dropped, now);
+                dropped += swept.expired;
+                pages -= swept.pages;
+                if swept.more || pages == 0 || dropped >= count {
+                    return true;
+                }
+            }
+            self.sweep_db = (self.sweep_db + 1) % DATABASES;
+        }
+        false
+    }
+
+    /// Drops the entry that is worth the least, of all databases by what they hold. False if none
+    /// may be dropped.
+    pub fn evict(&mut self, now: UnixMs) -> bool {
+        let total: usize = self.dbs.iter().map(Db::entry_bytes).sum();
+        let mut at = ((u128::from(self.next_random()) * total as u128) >> 64) as usize;
+        let start = self.dbs.iter().position(|db| {
+            let here = at < db.entry_bytes();
+            at = at.saturating_sub(db.entry_bytes());
+            here
+        });
+        let start = start.unwrap_or(0);
+        (0..DATABASES).any(|offset| {
+            let db = &mut self.dbs[(start + offset) % DATABASES];
+            !db.is_empty() && db.evict(now)
+        })
+    }
+
+    /// Seconds since the entry that would give way next was last used.
+    pub fn oldest_idle_seconds(&self, now: UnixMs) -> u32 {
+        self.dbs.iter().filter_map(|db| db.oldest_idle_seconds(now)).max().unwrap_or(0)
+    }
+
+    /// Bytes of former databases and huge values that are still to be given back.
+    pub fn dead_bytes(&self) -> usize {
+        self.dead.iter().map(|db| db.allocated_bytes()).sum::<usize>()
+            + self.remains.iter().map(Remains::bytes).sum::<usize>()
+    }
+
+    /// Former databases and huge values whose memory is still to be given back.
+    pub fn dead_objects(&self) -> usize {
+        self.dead.len() + self.remains.len()
+    }
+
+    /// One slice of giving memory back that nothing uses any more; true while there is more.
+    pub fn bury(&mut self) -> bool {
+        for db in &mut self.dbs {
+            self.remains.extend(db.remains.drain(..));
+        }
+        if let Some(first) = self.remains.front_mut() {
+            if !first.free_slice(SLICE_BYTES) {
+                self.remains.pop_front();
+                self.counts.lazily_freed += 1;
+            }
+        } else if let Some(first) = self.dead.front_mut()
+            && !first.take_apart()
+        {
+            self.dead.pop_front();
+            self.counts.lazily_freed += 1;
+        }
+        !self.remains.is_empty() || !self.dead.is_empty()
+    }
+
+    /// Moves up to about `count` entries out of sparse pages; false when there is nothing to do.
+    pub fn compact(&mut self, count: usize) -> bool {
+        for _ in 0..DATABASES {
+            if self.dbs[self.compact_db].compact(count) {
+                return true;
+            }
+            self.compact_db = (self.compact_db + 1) % DATABASES;
+        }
+        false
+    }
+
+    /// Gives memory that nothing lives in back to the system.
+    pub fn trim(&mut self) {
+        self.dbs.iter_mut().for_each(Db::trim);
+    }
+
+    /// Whether to note the keys that expire or are evicted, for [`Shard::take_departed`].
+    pub fn note_departed(&mut self, noted: bool) {
+        for db in &mut self.dbs {
+            if noted != db.departed_keys.is_some() {
+                db.departed_keys = noted.then(Vec::new);
             }
         }
     }
 
+    /// The keys that have expired or been evicted since the last call, with their databases.
+    pub fn take_departed(&mut self) -> Vec<(usize, Box<[u8]>)> {
+        let mut all = Vec::new();
+        for (index, db) in self.dbs.iter_mut().enumerate() {
+            if let Some(keys) = &mut db.departed_keys {
+                all.extend(keys.drain(..).map(|key| (index, key)));
+            }
+        }
+        all
+    }
+
     /// An entry chosen at random; see [`Db::random`].
-    pub fn random_entry(&mut self, db: usize, now: UnixMs) -> Option<&Entry> {
+    pub fn random_entry(&mut self, db: usize, now: UnixMs) -> Option<EntryRef<'_>> {
         let state = &mut self.random_state;
         self.dbs[db].random(now, || split_mix(state))
     }
@@ -126,13 +318,4 @@ impl Shard {
     pub fn next_random(&mut self) -> u64 {
         split_mix(&mut self.random_state)
     }
-}
-
-/// SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
-fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

@@ -6,7 +6,7 @@ use crate::commands::Row;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Version;
 use crate::protocol::{Args, Span};
-use crate::store::Entry;
+use crate::store::Item;
 
 use super::LockMode;
 
@@ -221,7 +221,7 @@ pub enum PartResult {
     /// The reply, in the client's version.
     Reply(Vec<u8>),
     /// What there was, each with its database.
-    Entries(Vec<(u8, Entry)>),
+    Entries(Vec<(u8, Item)>),
     Task(Box<dyn Any + Send>),
 }
 
@@ -230,9 +230,7 @@ impl PartResult {
     pub fn bytes(&self) -> usize {
         match self {
             PartResult::Reply(reply) => reply.capacity(),
-            PartResult::Entries(entries) => {
-                entries.iter().map(|(_, entry)| entry.allocated_bytes()).sum()
-            }
+            PartResult::Entries(entries) => entries.iter().map(|(_, item)| item.bytes()).sum(),
             PartResult::Task(_) => 0,
         }
     }
@@ -259,7 +257,7 @@ impl Release {
     /// Bytes of what is to be stored.
     pub fn bytes(&self) -> usize {
         let entries = self.store.iter().filter_map(|stored| stored.entry.as_ref());
-        entries.map(Entry::allocated_bytes).sum()
+        entries.map(Item::bytes).sum()
     }
 }
 
@@ -268,5 +266,5 @@ impl Release {
 pub struct Stored {
     pub db: u8,
     pub key: Box<[u8]>,
-    pub entry: Option<Entry>,
+    pub entry: Option<Item>,
 }

@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
         ("short_lived_connections", short_lived_connections),
     ];
     let mut trials = on_one_and_four_shards("lifecycle", &[], &per_shards);
-    let others: [(&str, fn()); 11] = [
+    let others: [(&str, fn()); 12] = [
         ("port_in_use", port_in_use),
         ("address_not_available", address_not_available),
         ("no_such_core", no_such_core),
@@ -39,6 +39,7 @@ pub fn trials() -> Vec<Trial> {
         ("writes_a_pidfile", writes_a_pidfile),
         ("a_second_sigterm_changes_nothing", a_second_sigterm_changes_nothing),
         ("connections_spread_evenly", connections_spread_evenly),
+        ("a_busy_shard_is_waited_for", a_busy_shard_is_waited_for),
     ];
     trials.extend(others.map(|(name, run)| test(format!("lifecycle::{name}"), run)));
     trials
@@ -139,6 +140,28 @@ fn short_lived_connections(shards: usize) {
     let connected = || server.info_number("clients", "connected_clients");
     // The one that asks is itself connected.
     wait_for("all to be forgotten", || connected() == 1);
+}
+
+/// At the end, one shard learns late that it needs the other, which had nothing left to do until
+/// then, and takes its time. Whichever the client is on: one key of each shard.
+fn a_busy_shard_is_waited_for() {
+    let mut server = Server::ringwell(2, &["--enable-debug-command", "local"]);
+    let mut client = server.connect();
+    let text = "ab".repeat(1500);
+    for key in ["{a}1", "{a}2", "{b}1", "{b}2"] {
+        assert_eq!(client.command(&["SET", key, &text]), Value::ok());
+    }
+    let slow = |tag: &str| encode(&["LCS", &format!("{tag}1"), &format!("{tag}2"), "LEN"]);
+    client.send(&[encode(&["DEBUG", "SLEEP", "0.4"]), slow("{a}"), slow("{b}")].concat());
+    // The time in which the shard falls asleep with all of it in its hands.
+    std::thread::sleep(Duration::from_millis(100));
+    server.signal(libc::SIGTERM);
+    assert_eq!(client.try_read_value(), Ok(Value::ok()));
+    for tag in ["{a}", "{b}"] {
+        assert_eq!(client.try_read_value(), Ok(Value::Int(3000)), "{tag}");
+    }
+    assert_eq!(client.read_until_closed(), b"");
+    assert_eq!(server.wait(ENDS_WITHIN).code(), Some(0), "{}", server.log());
 }
 
 /// Starts Ringwell expecting that it won't; returns its exit status and what it said.

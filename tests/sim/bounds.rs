@@ -127,7 +127,7 @@ fn expired_keys_are_reclaimed_while_keys_are_locked() {
     // The other core is never given its part, so the client's own shard stays locked.
     world.send(client, &command(&["MSET", "a", "1", "b", "2"]));
     world.run_only(0, 20);
-    world.wait_ms(200);
+    world.wait_ms(1_500);
     let other = world.connect(0);
     world.run_until_idle();
     assert_eq!(world.received(client), b"+OK\r\n");

@@ -76,7 +76,7 @@ pub const FLUSHDB: Command = Command {
 
 fn flushdb(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     check_flush_mode(args)?;
-    context.db_mut().clear();
+    context.shard.clear_db(context.db_index);
     context.reply.ok();
     Ok(())
 }

@@ -38,7 +38,7 @@ pub const UNLINK: Command = Command {
 fn del(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let now = context.now;
     let db = context.shard.db_mut(context.db_index);
-    let deleted = args.from(1).iter().filter(|key| db.remove(key, now).is_some()).count();
+    let deleted = args.from(1).iter().filter(|key| db.remove(key, now)).count();
     context.reply.integer(deleted as i64);
     Ok(())
 }

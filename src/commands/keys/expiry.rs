@@ -108,7 +108,6 @@ fn set_expiry(
     match UnixMs::try_from(at) {
         Ok(at) if at > context.now => entry.set_expiry(Some(at)),
         _ => {
-            drop(entry);
             context.shard.db_mut(context.db_index).remove(key, context.now);
         }
     }

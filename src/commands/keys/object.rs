@@ -7,7 +7,7 @@ use crate::commands::{
 };
 use crate::config::EvictionPolicy;
 use crate::protocol::Args;
-use crate::store::{Encoding, Entry};
+use crate::store::{Encoding, EntryRef};
 use crate::text::number;
 
 pub const OBJECT: Command = Command {
@@ -116,7 +116,7 @@ const SHARED_REFCOUNT: i64 = i32::MAX as i64;
 fn refcount(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     reply_with_statistic(context, args, |entry| {
         let integer = match (entry.encoding(), entry.as_string()) {
-            (Encoding::Int, Ok(digits)) => number::parse_i64(digits),
+            (Encoding::Int, Ok(digits)) => number::parse_i64(&digits),
             _ => None,
         };
         let shared = integer.is_some_and(|integer| SHARED_INTEGERS.contains(&integer));
@@ -127,7 +127,7 @@ fn refcount(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 fn reply_with_statistic(
     context: &mut Context<'_>,
     args: Args<'_>,
-    statistic: impl FnOnce(&Entry) -> Result<i64, &'static str>,
+    statistic: impl FnOnce(EntryRef<'_>) -> Result<i64, &'static str>,
 ) -> Outcome {
     match context.shard.read(context.db_index, args.at(2), context.now) {
         Some(entry) => {

@@ -6,6 +6,7 @@ use crate::commands::{
     Outcome, Spread,
 };
 use crate::protocol::Args;
+use crate::store::Item;
 
 pub const COPY: Command = Command {
     name: "copy",
@@ -68,13 +69,14 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     if destination_db == context.db_index && source == destination {
         return Err(same_object());
     }
-    let copied = match context.read(source).map(|entry| entry.with_key(destination)) {
-        Some(entry) => {
+    let copied = match context.read(source).map(|entry| Item::copy_of(entry).with_key(destination))
+    {
+        Some(item) => {
             let now = context.now;
             let db = context.shard.db_mut(destination_db);
             let writes = replace || !db.contains(destination, now);
             if writes {
-                db.insert(entry, now);
+                db.insert(item, now);
             }
             writes
         }
@@ -115,9 +117,9 @@ fn move_key(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     }
     let mut moved = false;
     if !context.shard.db(destination).contains(key, now)
-        && let Some(entry) = context.db_mut().remove(key, now)
+        && let Some(item) = context.db_mut().take(key, now)
     {
-        context.shard.db_mut(destination).insert(entry, now);
+        context.shard.db_mut(destination).insert(item, now);
         moved = true;
     }
     context.reply.integer(i64::from(moved));
@@ -192,8 +194,8 @@ fn rename_key(
     if key == new_key || !replace && db.contains(new_key, now) {
         return Ok(false);
     }
-    if let Some(entry) = db.remove(key, now) {
-        db.insert(entry.with_key(new_key), now);
+    if let Some(item) = db.take(key, now) {
+        db.insert(item.with_key(new_key), now);
     }
     Ok(true)
 }

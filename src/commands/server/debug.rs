@@ -92,10 +92,11 @@ fn object(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let value = entry.as_string()?;
     let line = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{lru_clock} \
-         lru_seconds_idle:0",
+         lru_seconds_idle:{}",
         value.as_ptr(),
         entry.encoding().name(),
-        serialized_len(value, entry.encoding()),
+        serialized_len(&value, entry.encoding()),
+        entry.idle_seconds(context.now),
     );
     context.reply.simple(&line);
     Ok(())
@@ -170,7 +171,7 @@ mod tests {
         let expected = ["int 2", "int 3", "int 5", "int 12", "embstr 4", "raw 66"];
         for (value, expected) in values.into_iter().zip(expected) {
             let encoding = Encoding::of_value(value.as_bytes());
-            server.shard.db_mut(0).set_string(b"k", value.as_bytes(), encoding, None);
+            server.shard.db_mut(0).set_string(b"k", value.as_bytes(), encoding, None, 0);
             let line = server.run("debug object k");
             let (encoding, len) = expected.split_once(' ').expect("two words");
             let part = format!(" refcount:1 encoding:{encoding} serializedlength:{len} lru:");

@@ -6,7 +6,7 @@ use crate::commands::{
     Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, Entry, Slot};
+use crate::store::{Encoding, Slot};
 
 pub const GET: Command = Command {
     name: "get",
@@ -28,7 +28,7 @@ pub const GET: Command = Command {
 
 fn get(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     match context.shard.read(context.db_index, args.at(1), context.now) {
-        Some(entry) => context.reply.bulk(entry.as_string()?),
+        Some(entry) => context.reply.bulk(&entry.as_string()?),
         None => context.reply.null(),
     }
     Ok(())
@@ -55,7 +55,7 @@ pub const GETDEL: Command = Command {
 fn getdel(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let key = args.at(1);
     match context.shard.read(context.db_index, key, context.now) {
-        Some(entry) => context.reply.bulk(entry.as_string()?),
+        Some(entry) => context.reply.bulk(&entry.as_string()?),
         None => {
             context.reply.null();
             return Ok(());
@@ -98,7 +98,7 @@ fn getex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     }
     let expiry = match context.shard.read_mut(context.db_index, key, context.now) {
         Some(mut entry) => {
-            context.reply.bulk(entry.as_string()?);
+            context.reply.bulk(&entry.as_string()?);
             let expiry = match lifetime {
                 Lifetime::Unsaid | Lifetime::Keep => return Ok(()),
                 Lifetime::Persist => None,
@@ -141,12 +141,12 @@ fn getset(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let encoding = Encoding::of_value(value);
     match context.shard.read_slot(context.db_index, key, context.now) {
         Slot::Occupied(mut entry) => {
-            context.reply.bulk(entry.as_string()?);
+            context.reply.bulk(&entry.as_string()?);
             entry.replace_string_and_expiry(value, encoding, None);
         }
         Slot::Vacant(slot) => {
             context.reply.null();
-            slot.insert(Entry::string(key, value, encoding, None));
+            slot.insert(value, encoding, None);
         }
     }
     Ok(())
@@ -176,7 +176,7 @@ fn mget(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     for key in keys.iter() {
         let found = context.shard.read(context.db_index, key, context.now);
         match found.and_then(|entry| entry.as_string().ok()) {
-            Some(value) => context.reply.bulk(value),
+            Some(value) => context.reply.bulk(&value),
             None => context.reply.null(),
         }
         context.check_reply()?;
@@ -204,7 +204,7 @@ pub const STRLEN: Command = Command {
 
 fn strlen(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let found = context.shard.read(context.db_index, args.at(1), context.now);
-    let len = found.map_or(Ok(0), |entry| entry.as_string().map(<[u8]>::len))?;
+    let len = found.map_or(Ok(0), |entry| entry.as_string().map(|text| text.len()))?;
     context.reply.integer(len as i64);
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::commands::{
 };
 use crate::protocol::Args;
 use crate::protocol::resp::Reply;
-use crate::store::Entry;
+use crate::store::EntryRef;
 use crate::text::number;
 
 pub const LCS: Command = Command {
@@ -75,10 +75,11 @@ fn lcs(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     context.read(b);
     let db = context.shard.db(context.db_index);
     let string_at = |key| {
-        let value = db.get(key, context.now).map_or(Ok(&[][..]), Entry::as_string);
+        let value = db.get(key, context.now).map(EntryRef::as_string).transpose();
         value.map_err(|_| CommandError::text("ERR The specified keys must contain string values"))
     };
     let (a, b) = (string_at(a)?, string_at(b)?);
+    let (a, b) = (a.as_deref().unwrap_or_default(), b.as_deref().unwrap_or_default());
     let options = LcsOptions::parse(args)?;
     check_size(a, b, context.config.proto_max_bulk_len)?;
     if options.length_only {

@@ -5,7 +5,7 @@ use crate::commands::{
     Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, Entry, Slot};
+use crate::store::{Encoding, Slot};
 use crate::text::long_double::LongDouble;
 use crate::text::number;
 
@@ -112,7 +112,11 @@ fn add(context: &mut Context<'_>, key: &[u8], increment: i64) -> Outcome {
     let mut digits = number::Digits::default();
     let sum = match context.shard.db_mut(context.db_index).slot(key, context.now) {
         Slot::Occupied(mut entry) => {
-            let value = number::parse_i64(entry.as_string()?).ok_or(CommandError::NotInteger)?;
+            let integer = match entry.get().integer() {
+                Some(integer) => Some(integer),
+                None => number::parse_i64(&entry.as_string()?),
+            };
+            let value = integer.ok_or(CommandError::NotInteger)?;
             let sum = value
                 .checked_add(increment)
                 .ok_or_else(|| CommandError::text("ERR increment or decrement would overflow"))?;
@@ -121,7 +125,7 @@ fn add(context: &mut Context<'_>, key: &[u8], increment: i64) -> Outcome {
         }
         Slot::Vacant(slot) => {
             let text = number::format_i64(increment, &mut digits);
-            slot.insert(Entry::string(key, text, Encoding::Int, None));
+            slot.insert(text, Encoding::Int, None);
             increment
         }
     };
@@ -153,13 +157,15 @@ fn incrbyfloat(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let mut text = Vec::new();
     match context.shard.db_mut(context.db_index).slot(key, context.now) {
         Slot::Occupied(mut entry) => {
-            let value = parse(entry.as_string()?)?;
-            push_sum(&mut text, value, parse(args.at(2))?)?;
+            {
+                let value = entry.as_string()?;
+                push_sum(&mut text, parse(&value)?, parse(args.at(2))?)?;
+            }
             entry.replace_string(&text, Encoding::of_text(&text));
         }
         Slot::Vacant(slot) => {
             push_sum(&mut text, LongDouble::ZERO, parse(args.at(2))?)?;
-            slot.insert(Entry::string(key, &text, Encoding::of_text(&text), None));
+            slot.insert(&text, Encoding::of_text(&text), None);
         }
     }
     context.reply.bulk(&text);

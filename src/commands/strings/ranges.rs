@@ -5,7 +5,7 @@ use crate::commands::{
     Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, Entry, Slot};
+use crate::store::{Encoding, EntryMut, EntryRef, Slot};
 use crate::text::number;
 
 pub const APPEND: Command = Command {
@@ -34,12 +34,11 @@ fn append(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         Slot::Occupied(mut entry) => {
             let old_len = entry.as_string()?.len();
             let len = checked_end(old_len, value, bytes_max)?;
-            entry.resize_string(len);
-            entry.as_string_mut()?[old_len..].copy_from_slice(value);
+            entry.resize_string(len)?[old_len..].copy_from_slice(value);
             len
         }
         Slot::Vacant(slot) => {
-            slot.insert(Entry::string(key, value, Encoding::of_value(value), None));
+            slot.insert(value, Encoding::of_value(value), None);
             value.len()
         }
     };
@@ -85,8 +84,8 @@ fn getrange(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let start = number::parse_i64(args.at(2)).ok_or(CommandError::NotInteger)?;
     let end = number::parse_i64(args.at(3)).ok_or(CommandError::NotInteger)?;
     let found = context.shard.read(context.db_index, args.at(1), context.now);
-    let value = found.map_or(Ok(&[][..]), Entry::as_string)?;
-    context.reply.bulk(range(value, start, end));
+    let value = found.map(EntryRef::as_string).transpose()?;
+    context.reply.bulk(range(value.as_deref().unwrap_or_default(), start, end));
     Ok(())
 }
 
@@ -142,10 +141,7 @@ fn setrange(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         Slot::Vacant(_) if value.is_empty() => 0,
         Slot::Vacant(slot) => {
             let end = checked_end(offset, value, bytes_max)?;
-            let mut entry = Entry::string(key, &[], Encoding::Raw, None);
-            overwrite(&mut entry, offset, value, end)?;
-            slot.insert(entry);
-            end
+            overwrite(&mut slot.insert(&[], Encoding::Raw, None), offset, value, end)?
         }
     };
     context.reply.integer(len as i64);
@@ -154,13 +150,12 @@ fn setrange(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 /// Makes the string `len` bytes long, `value` at `offset` in it; gives `len` back.
 fn overwrite(
-    entry: &mut Entry,
+    entry: &mut EntryMut<'_>,
     offset: usize,
     value: &[u8],
     len: usize,
 ) -> Result<usize, CommandError> {
-    entry.resize_string(len);
-    entry.as_string_mut()?[offset..offset + value.len()].copy_from_slice(value);
+    entry.resize_string(len)?[offset..offset + value.len()].copy_from_slice(value);
     Ok(len)
 }
 

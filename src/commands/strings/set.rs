@@ -6,7 +6,7 @@ use crate::commands::{
     Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, Entry, Slot, UnixMs};
+use crate::store::{Encoding, Slot, UnixMs};
 
 pub const SET: Command = Command {
     name: "set",
@@ -41,7 +41,7 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     }
     let (key, value) = (args.at(1), args.at(2));
     let db = context.shard.db_mut(context.db_index);
-    db.set_string(key, value, Encoding::of_value(value), None);
+    db.set_string(key, value, Encoding::of_value(value), None, context.now);
     context.reply.ok();
     Ok(())
 }
@@ -119,7 +119,7 @@ fn put(
     match slot {
         Slot::Occupied(mut entry) => {
             if options.get {
-                context.reply.bulk(entry.as_string()?);
+                context.reply.bulk(&entry.as_string()?);
             }
             if options.only_if_absent {
                 return Ok(false);
@@ -135,7 +135,7 @@ fn put(
             if options.only_if_present {
                 return Ok(false);
             }
-            slot.insert(Entry::string(key, value, Encoding::of_value(value), expiry));
+            slot.insert(value, Encoding::of_value(value), expiry);
         }
     }
     Ok(true)
@@ -164,7 +164,7 @@ fn setnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     match context.shard.db_mut(context.db_index).slot(key, context.now) {
         Slot::Occupied(_) => context.reply.integer(0),
         Slot::Vacant(slot) => {
-            slot.insert(Entry::string(key, value, Encoding::of_value(value), None));
+            slot.insert(value, Encoding::of_value(value), None);
             context.reply.integer(1);
         }
     }
@@ -225,7 +225,7 @@ fn set_expiring(
     let time = ExpireTime { value: args.at(2), unit, base: Base::Now };
     let expiry = time.resolve(command, context.now)?;
     let db = context.shard.db_mut(context.db_index);
-    db.set_string(key, value, Encoding::of_value(value), Some(expiry));
+    db.set_string(key, value, Encoding::of_value(value), Some(expiry), context.now);
     context.reply.ok();
     Ok(())
 }
@@ -295,7 +295,7 @@ fn set_pairs(context: &mut Context<'_>, args: Args<'_>) {
     let db = context.shard.db_mut(context.db_index);
     for at in (1..args.len()).step_by(2) {
         let (key, value) = (args.at(at), args.at(at + 1));
-        db.set_string(key, value, Encoding::of_value(value), None);
+        db.set_string(key, value, Encoding::of_value(value), None, context.now);
     }
 }
 

@@ -35,9 +35,7 @@ impl<C: Core> Driver<C> {
             Completion::Doorbell => {}
             Completion::NotRung { peer } => {
                 // An older kernel: doorbells it is, for all of them.
-                let peer = peer as usize;
-                self.process.post.set_ring(peer, None);
-                self.process.post.ring_bell(peer);
+                self.process.post.not_rung(peer as usize);
             }
             Completion::Timer => self.timer_at_us = None,
         }

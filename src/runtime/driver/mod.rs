@@ -189,7 +189,7 @@ impl<C: Core> Driver<C> {
         options: Options,
     ) -> io::Result<Driver<C>> {
         let mut ring = Ring::new(options)?;
-        ring.watch(&inbox.bell());
+        ring.watch(&inbox.bell().fd());
         process.post.set_ring(shard, Some(ring.as_raw_fd()));
         process.shared.cores[shard].fixed_memory.store(ring.memory(), Ordering::Relaxed);
         for listener in &listeners {

@@ -56,14 +56,9 @@ impl<C: Core> Driver<C> {
         }
         // One doorbell per core at most: the first one takes its flag down.
         for core in self.to_wake.drain(..) {
-            let post = &self.process.post;
-            if post.is_to_be_woken(core) {
-                self.tally.doorbells += 1;
-                match post.ring_of(core) {
-                    Some(ring) => self.ring.ring_peer(ring, core as u32),
-                    None => post.ring_bell(core),
-                }
-            }
+            let ring_peer = |ring| self.ring.ring_peer(ring, core as u32);
+            let woken = self.process.post.wake_through(core, ring_peer);
+            self.tally.doorbells += u64::from(woken);
         }
     }
 

@@ -219,7 +219,7 @@ mod tests {
         for (key, expiry) in [("a", None), ("b", Some(now + 1000)), ("c", Some(now + 3000))] {
             let encoding = crate::store::Encoding::Raw;
             let db = engine.core.shard.db_mut(3);
-            db.set_string(key.as_bytes(), b"v", encoding, expiry);
+            db.set_string(key.as_bytes(), b"v", encoding, expiry, 0);
         }
         let text = info(&engine, &["keyspace"]);
         assert_eq!(text, "# Keyspace\r\ndb3:keys=3,expires=2,avg_ttl=2000\r\n");

@@ -1,0 +1,108 @@
+//! The sizes of blocks.
+//!
+//! Sizes are eight bytes (or the granule) apart up to a kibibyte; above, they are
+//! what divides a page into equal blocks without a rest, which bounds the waste inside a block and
+//! at the end of a page by about a sixteenth.
+
+use super::{DUE_BYTES, PAGE_BYTES};
+
+/// The largest block. What is larger is kept outside the arena.
+pub const BLOCK_BYTES_MAX: usize = 8192;
+const BLOCK_BYTES_MIN: usize = 24;
+
+const FINE_BYTES_MAX: usize = 1024;
+
+/// A size of blocks, and whether they carry an expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassId(pub u16);
+
+#[derive(Debug)]
+pub struct Classes {
+    sizes: Vec<u16>,
+    /// By class: how many blocks a page has.
+    per_page: Vec<u16>,
+    /// By the wanted length in units of 8 bytes, rounded up.
+    by_length: Vec<u8>,
+}
+
+impl Classes {
+    /// For blocks whose sizes are multiples of `granule`.
+    pub fn new(granule: usize) -> Classes {
+        let mut sizes = Vec::new();
+        let mut add = |size: usize| {
+            let size = size / granule * granule;
+            if size >= BLOCK_BYTES_MIN && sizes.last().is_none_or(|last| usize::from(*last) < size)
+            {
+                sizes.push(size as u16);
+            }
+        };
+        (BLOCK_BYTES_MIN..=FINE_BYTES_MAX).step_by(8).for_each(&mut add);
+        let fewest = PAGE_BYTES / BLOCK_BYTES_MAX;
+        let most = PAGE_BYTES / FINE_BYTES_MAX;
+        (fewest..most).rev().map(|blocks| PAGE_BYTES / blocks).for_each(&mut add);
+        let class_of = |length: usize| sizes.partition_point(|size| usize::from(*size) < length);
+        let by_length = (0..=BLOCK_BYTES_MAX / 8).map(|units| class_of(units * 8) as u8).collect();
+        let per_page = |class: usize| {
+            let due_bytes = if class % 2 == 1 { DUE_BYTES } else { 0 };
+            (PAGE_BYTES / (usize::from(sizes[class / 2]) + due_bytes)) as u16
+        };
+        let per_page = (0..2 * sizes.len()).map(per_page).collect();
+        Classes { sizes, per_page, by_length }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        2 * self.sizes.len()
+    }
+
+    /// The class of the smallest blocks that hold `length` bytes, at most [`BLOCK_BYTES_MAX`].
+    #[inline]
+    pub fn of(&self, length: usize, expires: bool) -> ClassId {
+        let size = self.by_length[length.div_ceil(8)];
+        ClassId(2 * u16::from(size) + u16::from(expires))
+    }
+
+    #[inline]
+    pub fn size(&self, class: ClassId) -> usize {
+        usize::from(self.sizes[usize::from(class.0 / 2)])
+    }
+}
+
+impl Classes {
+    /// How many blocks of a class a page has.
+    #[inline]
+    pub fn per_page(&self, class: ClassId) -> usize {
+        usize::from(self.per_page[usize::from(class.0)])
+    }
+}
+
+impl ClassId {
+    pub fn expires(self) -> bool {
+        self.0 % 2 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_they_are_for_and_waste_little() {
+        for granule in [8, 16, 32, 64] {
+            let classes = Classes::new(granule);
+            assert!(classes.sizes.len() <= usize::from(u8::MAX), "{}", classes.sizes.len());
+            for length in 1..=BLOCK_BYTES_MAX {
+                let size = classes.size(classes.of(length, false));
+                let step = granule.max(32).max(length / 7);
+                assert!(size >= length && size < length + step, "{granule}: {length} -> {size}");
+                assert_eq!(size % granule, 0);
+                assert_eq!(classes.size(classes.of(length, true)), size);
+                assert!(classes.of(length, true).expires());
+            }
+            for size in &classes.sizes {
+                let rest = PAGE_BYTES % usize::from(*size);
+                assert!(rest * 50 < PAGE_BYTES + 50 * granule * 8, "{size} leaves {rest}");
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Emptying sparse pages, so that memory goes back when sizes of values change or entries leave.
+
+use super::Db;
+use crate::store::arena::Handle;
+
+/// Pages whose filling one step compares.
+const PAGES_COMPARED: usize = 64;
+
+/// The page being emptied, and how far that is.
+#[derive(Debug, Default)]
+pub struct Place {
+    page: Option<(u32, usize)>,
+}
+
+impl Db {
+    /// Moves up to about `count` entries out of sparse pages, if pages hold much less than they
+    /// could. False when there is nothing to do.
+    pub fn compact(&mut self, count: usize) -> bool {
+        if self.compaction.page.is_none() {
+            if !self.arena.is_sparse() {
+                return false;
+            }
+            self.compaction.page = self.arena.detach_sparse(PAGES_COMPARED).map(|page| (page, 0));
+        }
+        let Some((page, offset)) = self.compaction.page else { return true };
+        let mut handles: Vec<Handle> = Vec::with_capacity(count);
+        let next = self.arena.blocks(page, offset, &mut handles);
+        for handle in handles {
+            self.relocate(handle);
+        }
+        self.compaction.page = next.map(|offset| (page, offset));
+        if next.is_none() {
+            self.arena.attach(page);
+        }
+        true
+    }
+
+    /// Moves an entry to another block of its size.
+    fn relocate(&mut self, from: Handle) {
+        let entry = self.arena.entry(from);
+        let hash = self.hash(entry.key());
+        let expires = entry.shape().expires;
+        let to = self.arena.allocate_copy(from);
+        if expires {
+            self.arena.copy_due(from, to);
+        }
+        self.take_place(hash, from, to);
+        self.arena.free(from);
+    }
+}

@@ -1,0 +1,386 @@
+//! One numbered database of one shard: the keys, their values, which of them expire, and what they
+//! cost.
+
+mod change;
+mod compaction;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+pub use change::{EntryMut, Slot, VacantSlot};
+
+use super::arena::{Arena, Geometry, Handle};
+use super::entry::{Encoding, EntryRef, StoredValue};
+use super::eviction::{Eviction, Policy};
+use super::large::{Payload, Remains};
+use super::table::{KeyHasher, Table, TableCursor};
+use super::{Item, UnixMs};
+
+/// When EXPIRE and its like change an expiry; the NX, XX, GT and LT options. Without an expiry a
+/// key counts as living for ever, so GT never applies to it and LT always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExpiryCondition {
+    pub only_without: bool,
+    pub only_with: bool,
+    pub only_later: bool,
+    pub only_earlier: bool,
+}
+
+impl ExpiryCondition {
+    pub fn allows(self, current: Option<UnixMs>, new: i64) -> bool {
+        let current_or_ever = current.map_or(i64::MAX, |at| at.min(i64::MAX as u64) as i64);
+        !(self.only_without && current.is_some()
+            || self.only_with && current.is_none()
+            || self.only_later && (current.is_none() || new <= current_or_ever)
+            || self.only_earlier && current.is_some() && new >= current_or_ever)
+    }
+}
+
+/// Where a SCAN of one database of one shard goes on.
+pub type ScanCursor = TableCursor;
+
+/// What has left a database without a client's asking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Departures {
+    pub expired: u64,
+    pub evicted: u64,
+}
+
+/// Invariants: the table holds the handle of each live block of the arena exactly once, by the hash
+/// of its key, and each is in exactly one of the eviction queues. A test checks them all.
+#[derive(Debug)]
+pub struct Db {
+    pub(super) table: Table,
+    pub(super) arena: Arena,
+    pub(super) eviction: Eviction,
+    /// Entries that have an expiry.
+    expiring: usize,
+    /// Entries whose payload is outside of the arena, and what those hold.
+    large: usize,
+    payload_bytes: usize,
+    /// Huge payloads that are still to be given back, in slices.
+    pub(super) remains: Vec<Remains>,
+    pub(super) departures: Departures,
+    /// Keys that have expired or been evicted, if somebody wants to know.
+    pub(super) departed_keys: Option<Vec<Box<[u8]>>>,
+    /// Where the sweep for expired entries goes on.
+    sweep: sweep::Place,
+    compaction: compaction::Place,
+    /// Key and value on their way from one block to another.
+    scratch: Vec<u8>,
+}
+
+impl Db {
+    pub fn new(hasher: KeyHasher, geometry: Geometry, policy: Policy) -> Self {
+        Db {
+            table: Table::new(hasher),
+            arena: Arena::new(geometry),
+            eviction: Eviction::new(policy),
+            expiring: 0,
+            large: 0,
+            payload_bytes: 0,
+            remains: Vec::new(),
+            departures: Departures::default(),
+            departed_keys: None,
+            sweep: sweep::Place::default(),
+            compaction: compaction::Place::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// An empty database with everything else as in this one.
+    pub(super) fn fresh(&self) -> Db {
+        let hasher = self.table.hasher().clone();
+        let mut fresh = Db::new(hasher, self.arena.geometry().clone(), self.eviction.policy());
+        fresh.departures = self.departures;
+        fresh.departed_keys = self.departed_keys.as_ref().map(|_| Vec::new());
+        fresh
+    }
+
+    /// Keys, those included whose expiry has passed and whose memory the sweep has yet to reclaim.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn expiring(&self) -> usize {
+        self.expiring
+    }
+
+    /// Bytes that the entries and everything that is kept about them hold.
+    #[inline]
+    pub fn allocated_bytes(&self) -> usize {
+        self.entry_bytes()
+            + self.table.allocated_bytes()
+            + self.arena.table_bytes()
+            + self.eviction.allocated_bytes()
+    }
+
+    /// Bytes that the entries hold.
+    #[inline]
+    pub fn entry_bytes(&self) -> usize {
+        self.arena.live_bytes() + self.payload_bytes
+    }
+
+    /// Bytes of the pages that entries are in, beyond those of the entries.
+    pub fn unused_bytes(&self) -> usize {
+        self.arena.held_bytes() - self.arena.live_bytes()
+    }
+
+    /// Whether there may be no room for what a command brings.
+    pub fn is_nearly_full(&self) -> bool {
+        self.arena.is_nearly_full()
+    }
+
+    /// Bytes that a key costs: its block, its payload and its part of the table.
+    pub fn cost_of(&self, entry: EntryRef<'_>) -> usize {
+        let shape = entry.shape();
+        let block = self.arena.class_bytes(shape.class(&self.arena));
+        block + shape.payload_bytes() + self.table.allocated_bytes() / self.len().max(1)
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, key: &[u8]) -> Option<Handle> {
+        self.table.find(&self.arena, hash, key)
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u64 {
+        self.table.hasher().hash(key)
+    }
+
+    /// The entry at the key, unless it has expired. This does not count as a use of it.
+    #[inline]
+    pub fn get(&self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
+        let entry = self.arena.entry(self.find(self.hash(key), key)?);
+        (!entry.is_expired(now)).then_some(entry)
+    }
+
+    /// The entry at the key, unless it has expired, as used now.
+    #[inline]
+    pub fn use_entry(&mut self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
+        let handle = self.find(self.hash(key), key)?;
+        if self.arena.entry(handle).is_expired(now) {
+            return None;
+        }
+        self.eviction.used(&mut self.arena, handle, now);
+        Some(self.arena.entry(handle))
+    }
+
+    /// See [`Table::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, key: &[u8]) {
+        self.table.prefetch(&self.arena, key);
+    }
+
+    pub fn contains(&self, key: &[u8], now: UnixMs) -> bool {
+        self.get(key, now).is_some()
+    }
+
+    /// Puts the item at its key, whatever was there.
+    pub fn insert(&mut self, item: Item, now: UnixMs) {
+        let hash = self.hash(item.key());
+        if let Some(handle) = self.find(hash, item.key()) {
+            self.dispose(hash, handle);
+        }
+        let value = item.stored_value();
+        self.create(hash, item.key(), &value, item.expiry(), now);
+    }
+
+    /// Sets the key to a string, whatever was there, with this expiry or none.
+    #[inline]
+    pub fn set_string(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        encoding: Encoding,
+        expiry: Option<UnixMs>,
+        now: UnixMs,
+    ) {
+        match self.slot(key, now) {
+            Slot::Occupied(mut entry) => entry.replace_string_and_expiry(value, encoding, expiry),
+            Slot::Vacant(slot) => {
+                slot.insert(value, encoding, expiry);
+            }
+        }
+    }
+
+    /// Drops the entry at a key; whether there was one that had not expired.
+    pub fn remove(&mut self, key: &[u8], now: UnixMs) -> bool {
+        let hash = self.hash(key);
+        let Some(handle) = self.find(hash, key) else { return false };
+        let was_live = !self.arena.entry(handle).is_expired(now);
+        self.dispose(hash, handle);
+        was_live
+    }
+
+    /// Takes the entry out, unless it has expired (then it is dropped).
+    pub fn take(&mut self, key: &[u8], now: UnixMs) -> Option<Item> {
+        let hash = self.hash(key);
+        let handle = self.find(hash, key)?;
+        let entry = self.arena.entry(handle);
+        let item = (!entry.is_expired(now)).then(|| Item::copy_of(entry));
+        self.dispose(hash, handle);
+        item
+    }
+
+    /// See [`Table::scan`]; expired entries are not shown.
+    pub fn scan(
+        &self,
+        cursor: ScanCursor,
+        count: usize,
+        now: UnixMs,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> Option<ScanCursor> {
+        self.table.scan(cursor, count, |handle| {
+            let entry = self.arena.entry(handle);
+            if !entry.is_expired(now) {
+                visit(entry);
+            }
+        })
+    }
+
+    pub fn iter(&self, now: UnixMs) -> impl Iterator<Item = EntryRef<'_>> {
+        let entries = self.table.iter().map(|handle| self.arena.entry(handle));
+        entries.filter(move |entry| !entry.is_expired(now))
+    }
+
+    /// A key chosen at random; `None` if there is none that has not expired.
+    pub fn random(
+        &self,
+        now: UnixMs,
+        mut next_random: impl FnMut() -> u64,
+    ) -> Option<EntryRef<'_>> {
+        for _ in 0..100 {
+            let entry = self.arena.entry(self.table.random(&mut next_random)?);
+            if !entry.is_expired(now) {
+                return Some(entry);
+            }
+        }
+        self.iter(now).next()
+    }
+
+    pub(super) fn set_policy(&mut self, policy: Policy) {
+        self.eviction.set_policy(policy);
+    }
+
+    /// Gives memory that nothing lives in back to the system.
+    pub fn trim(&mut self) {
+        self.arena.trim();
+    }
+
+    // Blocks.
+
+    /// A new entry in the table, the queues and the accounts.
+    #[inline]
+    fn create(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: &StoredValue<'_>,
+        expiry: Option<UnixMs>,
+        now: UnixMs,
+    ) -> Handle {
+        let bytes = value.bytes();
+        let handle = self.arena.allocate_entry(key, bytes.len(), expiry, Eviction::FIRST_QUEUE);
+        let mut view = self.arena.entry_mut(handle);
+        view.set_encoding(value.encoding());
+        view.set_accessed(now);
+        view.value_mut().copy_from_slice(bytes);
+        self.table.insert(&self.arena, hash, handle);
+        self.account(handle, expiry, now);
+        self.eviction.added(&mut self.arena, handle, hash);
+        handle
+    }
+
+    /// Counts what a new block brings besides the block itself.
+    #[inline]
+    fn account(&mut self, handle: Handle, expiry: Option<UnixMs>, now: UnixMs) {
+        if let Some(at) = expiry {
+            self.expiring += 1;
+            self.arena.set_due(handle, sweep::due_second(at, now));
+        }
+        let entry = self.arena.entry(handle);
+        if entry.is_large() {
+            self.large += 1;
+            self.payload_bytes += entry.shape().payload_bytes();
+        }
+    }
+
+    /// Drops an entry.
+    fn dispose(&mut self, hash: u64, handle: Handle) {
+        self.table.remove(&self.arena, hash, handle);
+        self.eviction.removed(&mut self.arena, handle);
+        self.free_block(handle);
+    }
+
+    /// Frees a block that table and queues have forgotten.
+    fn free_block(&mut self, handle: Handle) {
+        let entry = self.arena.entry(handle);
+        let shape = entry.shape();
+        self.expiring -= usize::from(shape.expires);
+        if entry.is_large() {
+            self.large -= 1;
+            self.payload_bytes -= shape.payload_bytes();
+            let payload = self.arena.entry_mut(handle).take_payload();
+            if Payload::is_huge(shape.payload_len()) {
+                self.remains.push(Remains::new(payload, shape.payload_len()));
+            } else {
+                payload.free(shape.payload_len());
+            }
+        }
+        self.arena.free(handle);
+    }
+
+    /// Drops an entry that no client asked to drop.
+    pub(super) fn depart(&mut self, handle: Handle) -> u64 {
+        let key = self.arena.entry(handle).key();
+        let hash = self.hash(key);
+        if let Some(departed) = &mut self.departed_keys {
+            departed.push(key.into());
+        }
+        self.dispose(hash, handle);
+        hash
+    }
+
+    /// Takes the database apart piece by piece; false when nothing is left.
+    pub(super) fn take_apart(&mut self) -> bool {
+        /// Segments with up to 2,048 handles each, and pages of memory.
+        const SEGMENTS: usize = 16;
+        const SEGMENTS_WITH_LARGE: usize = 1;
+        const PAGES: usize = 16;
+        if let Some(last) = self.remains.last_mut() {
+            if !last.free_slice(PAGES * super::arena::PAGE_BYTES) {
+                self.remains.pop();
+            }
+            return true;
+        }
+        let segments = if self.large > 0 { SEGMENTS_WITH_LARGE } else { SEGMENTS };
+        for _ in 0..segments {
+            let Some(handles) = self.table.take_apart() else {
+                return self.arena.take_apart(PAGES);
+            };
+            if self.large > 0 {
+                for handle in handles {
+                    self.free_block(handle);
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Db {
+    /// Payloads are the only memory that does not go by itself.
+    fn drop(&mut self) {
+        while self.large > 0 {
+            let Some(handles) = self.table.take_apart() else { return };
+            for handle in handles {
+                self.free_block(handle);
+            }
+        }
+    }
+}

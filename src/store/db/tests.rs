@@ -1,0 +1,300 @@
+use std::collections::{HashMap, HashSet};
+
+use super::*;
+use crate::store::eviction::Order;
+use crate::store::split_mix as random;
+
+fn db_with(order: Order) -> Db {
+    let policy = Policy { order, samples: 5, ..Policy::default() };
+    Db::new(KeyHasher::new(7), Geometry::for_bytes(1 << 30), policy)
+}
+
+fn db() -> Db {
+    db_with(Order::S3Fifo)
+}
+
+impl Db {
+    /// Every invariant that the parts of a database have in common.
+    pub(in crate::store) fn check(&self) {
+        let handles: Vec<Handle> = self.table.iter().collect();
+        let distinct: HashSet<Handle> = handles.iter().copied().collect();
+        assert_eq!(distinct.len(), handles.len());
+        assert_eq!(self.len(), handles.len());
+        let entries = || handles.iter().map(|handle| self.arena.entry(*handle));
+        assert_eq!(self.expiring, entries().filter(|entry| entry.expiry().is_some()).count());
+        assert_eq!(self.large, entries().filter(|entry| entry.is_large()).count());
+        let payloads: usize = entries().map(|entry| entry.shape().payload_bytes()).sum();
+        assert_eq!(self.payload_bytes, payloads);
+        let blocks: usize =
+            entries().map(|e| self.arena.class_bytes(e.shape().class(&self.arena))).sum();
+        assert_eq!(self.arena.live_bytes(), blocks);
+        for handle in &handles {
+            let entry = self.arena.entry(*handle);
+            assert_eq!(self.arena.class_of_block(*handle), entry.shape().class(&self.arena));
+            assert_eq!(self.find(self.hash(entry.key()), entry.key()), Some(*handle));
+        }
+        let queued = self.eviction.check(&self.arena);
+        assert_eq!(queued, distinct);
+        self.arena.check(handles.len());
+    }
+}
+
+/// A naive database.
+#[derive(Default)]
+struct Model(HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>);
+
+impl Model {
+    fn get(&self, key: &[u8], now: u64) -> Option<&[u8]> {
+        let (value, expiry) = self.0.get(key)?;
+        expiry.is_none_or(|at| at > now).then_some(value)
+    }
+}
+
+/// Lengths on both sides of every change of form.
+fn value(state: &mut u64) -> Vec<u8> {
+    let len = match random(state) % 12 {
+        0 => return (random(state) as i64 >> (random(state) % 64)).to_string().into_bytes(),
+        1 => 8_000 + random(state) % 400,
+        2 => random(state) % 20_000,
+        3 if cfg!(not(miri)) && random(state).is_multiple_of(20) => {
+            (1 << 20) - 20 + random(state) % 5_000
+        }
+        _ => random(state) % 200,
+    };
+    let byte = random(state) as u8;
+    vec![byte; len as usize]
+}
+
+fn change(db: &mut Db, model: &mut Model, state: &mut u64, now: u64) {
+    let key = match random(state) % 200 {
+        0 => vec![b'k'; 8_000 + (random(state) % 300) as usize],
+        _ => format!("key:{}", random(state) % 3_000).into_bytes(),
+    };
+    let expiry = random(state).is_multiple_of(2).then(|| now + random(state) % 5_000_000);
+    let expected = model.get(&key, now).map(<[u8]>::to_vec);
+    match random(state) % 9 {
+        0 | 1 => {
+            let value = value(state);
+            db.set_string(&key, &value, Encoding::of_value(&value), expiry, now);
+            model.0.insert(key, (value, expiry));
+        }
+        2 => {
+            assert_eq!(db.remove(&key, now), expected.is_some());
+            model.0.remove(&key);
+        }
+        3 => {
+            let found = db.use_entry(&key, now).map(|entry| entry.as_string().unwrap().to_vec());
+            assert_eq!(found, expected);
+        }
+        4 => match db.slot(&key, now) {
+            Slot::Occupied(mut entry) => {
+                let expected = expected.unwrap();
+                let len = (expected.len() as u64 + random(state) % 300).saturating_sub(100);
+                let value = entry.resize_string(len as usize).unwrap().to_vec();
+                let mut resized = expected;
+                resized.resize(len as usize, 0);
+                assert_eq!(value, resized);
+                model.0.get_mut(&key).unwrap().0 = resized;
+            }
+            Slot::Vacant(slot) => {
+                assert_eq!(expected, None);
+                slot.insert(b"new", Encoding::EmbStr, None);
+                model.0.insert(key, (b"new".to_vec(), None));
+            }
+        },
+        5 => {
+            if let Some(mut entry) = db.get_mut(&key, now) {
+                assert_eq!(Some(entry.as_string().unwrap().to_vec()), expected);
+                entry.set_expiry(expiry);
+                model.0.get_mut(&key).unwrap().1 = expiry;
+            }
+        }
+        6 => {
+            let item = db.take(&key, now);
+            let taken = item.as_ref().map(|item| item.key());
+            assert_eq!(taken, expected.as_ref().map(|_| &key[..]));
+            model.0.remove(&key);
+            if let Some(item) = item {
+                let (expiry, other) = (item.expiry(), [&key[..], b"'"].concat());
+                db.insert(item.with_key(&other), now);
+                model.0.insert(other, (expected.unwrap(), expiry));
+            }
+        }
+        7 => {
+            db.sweep_expired(10, 50, now);
+        }
+        _ => {
+            db.compact(20);
+        }
+    }
+}
+
+#[test]
+fn behaves_like_a_map_and_keeps_its_accounts() {
+    for order in [Order::S3Fifo, Order::Lru, Order::Lfu, Order::Random] {
+        let (mut db, mut model, mut state) = (db_with(order), Model::default(), 1);
+        let operations = if cfg!(miri) { 1_000 } else { 60_000 };
+        for step in 1..operations {
+            let now = step * 100;
+            change(&mut db, &mut model, &mut state, now);
+            if step % 10_000 == 0 {
+                db.check();
+            }
+        }
+        let now = operations * 100;
+        db.check();
+        for key in model.0.keys() {
+            let found = db.get(key, now).map(|entry| entry.as_string().unwrap().to_vec());
+            assert_eq!(found.as_deref(), model.get(key, now));
+        }
+        while db.take_apart() {}
+        assert_eq!((db.large, db.payload_bytes), (0, 0));
+    }
+}
+
+/// What is evicted is gone, whatever the policy; everything else is as it was.
+#[test]
+fn evicts_under_every_policy() {
+    let orders = [Order::S3Fifo, Order::Lru, Order::Lfu, Order::Random, Order::Ttl];
+    for (order, only_expiring) in orders.into_iter().flat_map(|o| [(o, false), (o, true)]) {
+        let policy = Policy { order, only_expiring, samples: 5, ..Policy::default() };
+        let mut db = Db::new(KeyHasher::new(7), Geometry::for_bytes(1 << 30), policy);
+        let mut state = 9;
+        for number in 0..2_000_u64 {
+            let expiry = number.is_multiple_of(2).then_some(1_000_000 + number);
+            let value = value(&mut state);
+            db.set_string(&number.to_be_bytes(), &value, Encoding::Raw, expiry, 1_000);
+            db.use_entry(&(random(&mut state) % 2_000).to_be_bytes(), 1_000);
+        }
+        db.departed_keys = Some(Vec::new());
+        let can_go = if only_expiring { db.expiring() } else { db.len() };
+        for gone in 0..can_go {
+            assert!(db.evict(2_000), "{order:?} {only_expiring} {gone}");
+            if gone % 500 == 0 {
+                db.check();
+            }
+        }
+        db.check();
+        assert!(!db.evict(2_000));
+        assert_eq!(db.len(), 2_000 - can_go);
+        assert_eq!(db.departures.evicted, can_go as u64);
+        let departed: HashSet<Box<[u8]>> = db.departed_keys.take().unwrap().into_iter().collect();
+        assert_eq!(departed.len(), can_go);
+        assert!(departed.iter().all(|key| db.get(key, 0).is_none()));
+    }
+}
+
+#[test]
+fn nothing_is_evicted_where_nothing_may_be() {
+    let mut db = db_with(Order::Never);
+    db.set_string(b"k", b"v", Encoding::EmbStr, Some(5), 0);
+    assert!(!db.evict(0));
+}
+
+/// The memory of expired entries comes back, those included whose expiry is far away.
+#[test]
+fn sweeps_what_has_expired_and_nothing_else() {
+    let mut db = db();
+    let mut state = 4;
+    let (start, hour) = (1_700_000_000_123, 3_600_000);
+    let mut expiries = Vec::new();
+    for number in 0..5_000_u64 {
+        let at = start + random(&mut state) % (48 * hour);
+        expiries.push(at);
+        db.set_string(&number.to_be_bytes(), b"v", Encoding::EmbStr, Some(at), start);
+    }
+    // Ticks that skip: nobody looks for hours, as in a suspended machine.
+    for now in (start..start + 50 * hour).step_by(hour as usize / 3) {
+        // A second later at the most, and one more round.
+        while db.sweep_expired(usize::MAX, 100, now + 1_000).more {}
+        let kept = expiries.iter().filter(|at| **at > now + 1_000).count();
+        assert!(db.len() >= kept);
+        let late = expiries.iter().filter(|at| **at > now).count();
+        assert!(db.len() <= late, "{} entries, {late} may be there", db.len());
+    }
+    assert_eq!(db.len(), 0);
+    assert_eq!(db.departures.expired, 5_000);
+    db.check();
+}
+
+/// After values of one size have given way to others, pages are no more than what lives in them
+/// and a little.
+#[test]
+fn compaction_gives_pages_back() {
+    let mut db = db();
+    let count = if cfg!(miri) { 300 } else { 100_000_u64 };
+    for number in 0..count {
+        db.set_string(&number.to_be_bytes(), &[1; 100], Encoding::Raw, None, 0);
+    }
+    for number in 0..count {
+        if number % 10 != 0 {
+            db.remove(&number.to_be_bytes(), 0);
+        }
+    }
+    let sparse = db.arena.held_bytes();
+    while db.compact(50) {}
+    db.check();
+    assert!(cfg!(miri) || db.arena.held_bytes() * 3 < sparse);
+    for number in (0..count).step_by(10) {
+        let entry = db.get(&number.to_be_bytes(), 0).unwrap();
+        assert_eq!(&*entry.as_string().unwrap(), &[1; 100]);
+    }
+}
+
+#[test]
+fn scan_shows_everything_that_stays_while_the_table_grows_and_shrinks() {
+    let mut state = 3;
+    for round in 0..if cfg!(miri) { 1 } else { 20 } {
+        let mut db = db();
+        let stays = if cfg!(miri) { 100 } else { 3_000 };
+        for i in 0..stays {
+            db.set_string(format!("stay:{i}").as_bytes(), b"", Encoding::Raw, None, 0);
+        }
+        // Some rounds begin large and become smaller all the while.
+        let shrinks = round % 2 == 1;
+        if shrinks {
+            for i in 0..(1_000 << (round % 5)) {
+                db.set_string(format!("churn:{i}").as_bytes(), b"", Encoding::Raw, None, 0);
+            }
+        }
+        let mut seen = HashSet::new();
+        let mut cursor = ScanCursor::default();
+        let mut steps = 0;
+        loop {
+            let next = db.scan(cursor, 10, 0, |entry| {
+                seen.insert(entry.key().to_vec());
+            });
+            for _ in 0..random(&mut state) % 60 {
+                let key = format!("churn:{}", random(&mut state) % (1_000 << (round % 5)));
+                if shrinks || random(&mut state).is_multiple_of(3) {
+                    db.remove(key.as_bytes(), 0);
+                } else {
+                    db.set_string(key.as_bytes(), b"x", Encoding::Raw, None, 0);
+                }
+            }
+            steps += 1;
+            assert!(steps < 20_000, "a scan must end");
+            match next {
+                // Cursors travel through clients as numbers.
+                Some(next) => cursor = ScanCursor::from_bits(next.to_bits()),
+                None => break,
+            }
+        }
+        for i in 0..stays {
+            assert!(seen.contains(format!("stay:{i}").as_bytes()), "stay:{i} was missed");
+        }
+    }
+}
+
+#[test]
+fn any_number_is_a_cursor() {
+    let mut db = db();
+    for i in 0..5_000 {
+        db.set_string(format!("{i}").as_bytes(), b"", Encoding::Raw, None, 0);
+    }
+    let mut state = 5;
+    for _ in 0..10_000 {
+        let cursor = ScanCursor::from_bits(random(&mut state));
+        db.scan(cursor, 1, 0, |_| {});
+    }
+}

@@ -1,0 +1,117 @@
+//! Choosing what gives way.
+
+use super::{Eviction, MAIN, Order, frequency};
+use crate::store::arena::Handle;
+use crate::store::db::Db;
+use crate::store::{UnixMs, split_mix};
+
+/// The small queue is to hold a tenth of everything.
+const SMALL_PART: usize = 10;
+/// Uses in the small queue that take an entry into the main one.
+const USES_TO_STAY: u8 = 2;
+/// Entries that get another round before one gives way whatever its uses: this bounds a step.
+const SECOND_CHANCES_MAX: usize = 128;
+/// Looks for an entry with an expiry among blocks chosen at random.
+const LOOKS_PER_SAMPLE: usize = 8;
+
+impl Db {
+    /// Drops the entry that is worth the least. False if none may be dropped.
+    pub fn evict(&mut self, now: UnixMs) -> bool {
+        let policy = self.eviction.policy;
+        let victim = match policy.order {
+            Order::Never => None,
+            Order::S3Fifo if !policy.only_expiring => self.s3_fifo_victim(),
+            Order::Lru if !policy.only_expiring => self.eviction.lru_victim(),
+            _ => self.sampled_victim(now),
+        };
+        let Some(victim) = victim else { return false };
+        let from_small = self.arena.entry(victim).queue() != MAIN;
+        let generation = self.eviction.ghost_generation();
+        let hash = self.depart(victim);
+        if from_small && policy.order == Order::S3Fifo {
+            self.eviction.ghost.insert(hash, generation);
+        }
+        self.departures.evicted += 1;
+        true
+    }
+
+    fn s3_fifo_victim(&mut self) -> Option<Handle> {
+        let (arena, eviction) = (&mut self.arena, &mut self.eviction);
+        for _ in 0..SECOND_CHANCES_MAX {
+            let total = eviction.small.bytes() + eviction.main.bytes();
+            let small_is_due = eviction.small.bytes() > total / SMALL_PART;
+            let (back, from_small) = match (eviction.small.back(), eviction.main.back()) {
+                (Some(back), None) => (back, true),
+                (Some(back), Some(_)) if small_is_due => (back, true),
+                (_, Some(back)) => (back, false),
+                (None, None) => return None,
+            };
+            let uses = arena.entry(back).statistics();
+            if uses < if from_small { USES_TO_STAY } else { 1 } {
+                return Some(back);
+            }
+            let bytes = eviction.bytes_of(arena, back);
+            let queue = if from_small { &mut eviction.small } else { &mut eviction.main };
+            queue.unlink(arena, back, bytes);
+            let uses_left = if from_small { 0 } else { uses.min(super::USES_MAX) - 1 };
+            arena.entry_mut(back).set_statistics(uses_left);
+            eviction.main.push_front(arena, back, bytes);
+        }
+        eviction.main.back().or(eviction.small.back())
+    }
+
+    /// The worst of a few entries chosen at random.
+    fn sampled_victim(&mut self, now: UnixMs) -> Option<Handle> {
+        let policy = self.eviction.policy;
+        let samples = if policy.order == Order::Random { 1 } else { policy.samples.max(1) };
+        let mut worst: Option<(u64, Handle)> = None;
+        for _ in 0..samples {
+            let Some(handle) = self.random_candidate(policy.only_expiring) else { break };
+            let entry = self.arena.entry(handle);
+            let worth = match policy.order {
+                Order::Lfu => {
+                    let recent = u64::from(u32::MAX - entry.idle_seconds(now));
+                    u64::from(frequency(entry, policy.lfu, now)) << 32 | recent
+                }
+                Order::Ttl => entry.expiry().unwrap_or(u64::MAX),
+                _ => u64::from(u32::MAX - entry.idle_seconds(now)),
+            };
+            if worst.is_none_or(|(least, _)| worth < least) {
+                worst = Some((worth, handle));
+            }
+        }
+        worst.map(|(_, handle)| handle)
+    }
+
+    fn random_candidate(&mut self, only_expiring: bool) -> Option<Handle> {
+        let state = &mut self.eviction.random_state;
+        if !only_expiring {
+            return self.table.random(|| split_mix(state));
+        }
+        for _ in 0..LOOKS_PER_SAMPLE {
+            if let Some(handle) = self.arena.random_expiring(split_mix(state)) {
+                return Some(handle);
+            }
+        }
+        self.arena.any_expiring()
+    }
+}
+
+impl Eviction {
+    fn lru_victim(&self) -> Option<Handle> {
+        // What another policy left in the small queue has not been used since.
+        self.small.back().or(self.main.back())
+    }
+
+    /// Half of the entries that are kept, so that two generations are about as many.
+    fn ghost_generation(&self) -> usize {
+        (self.small.len() + self.main.len()) / 2
+    }
+}
+
+impl Db {
+    /// Seconds since the entry that would give way next was last used; `None` if there is none.
+    pub fn oldest_idle_seconds(&self, now: UnixMs) -> Option<u32> {
+        self.eviction.oldest_idle_seconds(&self.arena, now)
+    }
+}

@@ -1,0 +1,216 @@
+//! What makes room when memory is short.
+//!
+//! Every entry is in one of two queues, linked through the entries. S3-FIFO uses both: new entries
+//! come into the small one and must be used again there to reach the main one, so that what is used
+//! once never pushes out what is used often. LRU keeps the main one in the order of use. The
+//! other policies compare a few entries chosen at random, as Redis does.
+//!
+//! Source: J. Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
+
+mod evict;
+mod ghost;
+mod lfu;
+
+use ghost::Ghost;
+pub use lfu::{LfuSettings, frequency};
+
+use super::arena::{Arena, Handle};
+use super::queue::Queue;
+use super::{UnixMs, split_mix};
+
+/// Which entries give way, and in which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    pub order: Order,
+    /// Only entries that have an expiry.
+    pub only_expiring: bool,
+    /// How many entries the policies that choose at random compare.
+    pub samples: usize,
+    pub lfu: LfuSettings,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// None gives way.
+    #[default]
+    Never,
+    S3Fifo,
+    /// Least recently used first.
+    Lru,
+    /// Least frequently used first.
+    Lfu,
+    Random,
+    /// Soonest to expire first.
+    Ttl,
+}
+
+const SMALL: u8 = 1;
+const MAIN: u8 = 2;
+
+/// Uses that S3-FIFO counts.
+const USES_MAX: u8 = 3;
+/// The queue is as good as in order when each entry is moved once per so many of its parts.
+const LRU_EPOCHS: usize = 64;
+
+#[derive(Debug)]
+pub struct Eviction {
+    policy: Policy,
+    small: Queue,
+    main: Queue,
+    ghost: Ghost,
+    /// Under LRU entries carry the epoch in which they were last moved to the front.
+    epoch: u8,
+    moved_in_epoch: usize,
+    random_state: u64,
+}
+
+impl Eviction {
+    /// What a new entry carries before [`Eviction::added`].
+    pub const FIRST_QUEUE: u8 = SMALL;
+
+    pub fn new(policy: Policy) -> Eviction {
+        Eviction {
+            policy,
+            small: Queue::new(SMALL),
+            main: Queue::new(MAIN),
+            ghost: Ghost::default(),
+            epoch: 0,
+            moved_in_epoch: 0,
+            random_state: 0,
+        }
+    }
+
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// The queues stay: whatever their order, the next policy goes on from it.
+    pub fn set_policy(&mut self, policy: Policy) {
+        if policy.order != self.policy.order {
+            self.ghost = Ghost::default();
+        }
+        self.policy = policy;
+    }
+
+    /// Bytes of what is remembered about entries that are gone.
+    #[inline]
+    pub fn allocated_bytes(&self) -> usize {
+        self.ghost.allocated_bytes()
+    }
+
+    /// What the policy accounts for an entry.
+    #[inline]
+    pub(super) fn bytes_of(&self, arena: &Arena, handle: Handle) -> usize {
+        let block = arena.class_bytes(arena.class_of_block(handle));
+        let entry = arena.entry(handle);
+        block + if entry.is_large() { entry.shape().payload_bytes() } else { 0 }
+    }
+
+    fn queue(&mut self, id: u8) -> &mut Queue {
+        if id == SMALL { &mut self.small } else { &mut self.main }
+    }
+
+    /// A new entry, in no queue yet.
+    #[inline]
+    pub(super) fn added(&mut self, arena: &mut Arena, handle: Handle, hash: u64) {
+        let bytes = self.bytes_of(arena, handle);
+        let into = match self.policy.order {
+            Order::S3Fifo if !self.ghost.contains(hash) => SMALL,
+            Order::Lru => {
+                arena.entry_mut(handle).set_statistics(self.epoch);
+                MAIN
+            }
+            Order::Lfu => {
+                arena.entry_mut(handle).set_statistics(lfu::INITIAL);
+                MAIN
+            }
+            _ => MAIN,
+        };
+        self.queue(into).push_front(arena, handle, bytes);
+    }
+
+    /// An entry has been read or written.
+    #[inline]
+    pub(super) fn used(&mut self, arena: &mut Arena, handle: Handle, now: UnixMs) {
+        match self.policy.order {
+            Order::S3Fifo => {
+                let mut entry = arena.entry_mut(handle);
+                let uses = entry.get().statistics();
+                if uses < USES_MAX {
+                    entry.set_statistics(uses + 1);
+                }
+            }
+            Order::Lru => self.move_to_front(arena, handle),
+            Order::Lfu => {
+                let random = split_mix(&mut self.random_state);
+                let mut entry = arena.entry_mut(handle);
+                let used =
+                    self.policy.lfu.used(frequency(entry.get(), self.policy.lfu, now), random);
+                entry.set_statistics(used);
+            }
+            Order::Never | Order::Random | Order::Ttl => {}
+        }
+        arena.entry_mut(handle).set_accessed(now);
+    }
+
+    fn move_to_front(&mut self, arena: &mut Arena, handle: Handle) {
+        let mut entry = arena.entry_mut(handle);
+        // Whatever was moved of late is near the front, and its neighbours are left in peace.
+        if entry.get().statistics() == self.epoch && entry.get().queue() == MAIN {
+            return;
+        }
+        entry.set_statistics(self.epoch);
+        self.moved_in_epoch += 1;
+        if self.moved_in_epoch > (self.small.len() + self.main.len()) / LRU_EPOCHS {
+            self.moved_in_epoch = 0;
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+        if arena.entry(handle).queue() == MAIN {
+            self.main.move_to_front(arena, handle);
+        } else {
+            let bytes = self.bytes_of(arena, handle);
+            self.small.unlink(arena, handle, bytes);
+            self.main.push_front(arena, handle, bytes);
+        }
+    }
+
+    /// An entry that is about to be freed.
+    #[inline]
+    pub(super) fn removed(&mut self, arena: &mut Arena, handle: Handle) {
+        let bytes = self.bytes_of(arena, handle);
+        let id = arena.entry(handle).queue();
+        self.queue(id).unlink(arena, handle, bytes);
+    }
+
+    /// An entry now lies in the block `to`.
+    pub(super) fn moved(&mut self, arena: &mut Arena, from: Handle, to: Handle) {
+        let id = arena.entry(to).queue();
+        self.queue(id).replace(arena, from, to);
+    }
+
+    #[inline]
+    pub(super) fn resized(&mut self, arena: &Arena, handle: Handle, before: usize, after: usize) {
+        let id = arena.entry(handle).queue();
+        self.queue(id).resized(before, after);
+    }
+
+    /// Seconds since the entry that gives way next was last used.
+    pub(super) fn oldest_idle_seconds(&self, arena: &Arena, now: UnixMs) -> Option<u32> {
+        let back = self.main.back().or(self.small.back())?;
+        Some(arena.entry(back).idle_seconds(now))
+    }
+}
+
+#[cfg(test)]
+impl Eviction {
+    /// Checks the queues and returns what is in them.
+    pub fn check(&self, arena: &Arena) -> std::collections::HashSet<Handle> {
+        let mut all = std::collections::HashSet::new();
+        for queue in [&self.small, &self.main] {
+            for (handle, bytes) in queue.check(arena, |handle| self.bytes_of(arena, handle)) {
+                assert!(bytes > 0 && all.insert(handle), "{handle:?} is in a queue twice");
+            }
+        }
+        all
+    }
+}
