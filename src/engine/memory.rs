@@ -166,7 +166,12 @@ impl Core {
     }
 
     pub fn facts(&self) -> CoreFacts {
-        CoreFacts { exceeded: self.exceeded_time(), ..CoreFacts::default() }
+        CoreFacts {
+            lazyfree_pending_objects: self.shard.dead_objects() as u64,
+            lazyfreed_objects: self.shard.stats().lazily_freed,
+            evicted_clients: 0,
+            exceeded: self.exceeded_time(),
+        }
     }
 
     fn exceeded_time(&self) -> ExceededTime {

@@ -75,7 +75,6 @@ pub(super) struct CoreReport {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CoreFacts {
     /// Deleted values whose memory is still to be given back, and those whose memory has been.
-    /// Values are freed where they are deleted, so there are none.
     pub lazyfree_pending_objects: u64,
     pub lazyfreed_objects: u64,
     /// Clients closed for `maxmemory-clients`, which has no effect yet.
@@ -171,7 +170,10 @@ impl Engine {
                 }
             }
             Task::SetActiveExpire(active) => self.core.active_expire = active,
-            Task::ReleaseMemory => self.core.shared.host.release_memory(),
+            Task::ReleaseMemory => {
+                self.core.shard.trim();
+                self.core.shared.host.release_memory();
+            }
             Task::Report => return TaskResult::Report(Box::new(self.report())),
         }
         TaskResult::Done

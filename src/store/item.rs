@@ -37,13 +37,13 @@ impl Item {
         &self.key
     }
 
-    /// What it takes while it is under way.
-    pub fn bytes(&self) -> usize {
-        self.key.len() + self.text.len() + size_of::<Item>()
-    }
-
     pub fn expiry(&self) -> Option<UnixMs> {
         self.expiry
+    }
+
+    /// Bytes of the key and the value.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.text.len()
     }
 
     pub(super) fn stored_value(&self) -> StoredValue<'_> {
