@@ -190,6 +190,20 @@ fn incompatible_order() {
 }
 
 #[test]
+fn incompatible_order_within_a_transaction() {
+    let appends: [Op; 2] = [Op::append("x", 1), Op::append("x", 2)];
+    let expected = [AnomalyKind::IncompatibleOrder];
+    assert_eq!(kinds(&concurrent(&[&appends, &[list(&[2, 1])]])), expected);
+    assert_eq!(kinds(&concurrent(&[&appends, &[list(&[2])]])), expected);
+    assert_eq!(kinds(&concurrent(&[&appends, &[list(&[1, 2])]])), []);
+    // Another's element between the two.
+    let found = kinds(&concurrent(&[&appends, &[Op::append("x", 3)], &[list(&[1, 3, 2])]]));
+    assert_eq!(found, [cycle(Cycle::G0)]);
+    let deleted = [Op::append("x", 1), Op::delete("x"), Op::append("x", 2)];
+    assert_eq!(kinds(&concurrent(&[&deleted, &[list(&[2])]])), []);
+}
+
+#[test]
 fn internal() {
     let own_missing = [Op::append("x", 1), list(&[])];
     assert_eq!(kinds(&concurrent(&[&own_missing])), [AnomalyKind::Internal]);

@@ -19,7 +19,7 @@ const LARGE: Plan = Plan {
     ..SMALL
 };
 
-/// Ten times what it takes on a laptop, in a debug build.
+/// More than ten times what it takes on an idle machine.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
 fn time(name: &str, plan: Plan, valid: bool) {

@@ -9,7 +9,8 @@ use super::graph::{Adjacency, Graph, Node};
 /// 256 MB of clocks.
 const ENTRIES_MAX: usize = 64 << 20;
 
-/// Committed transactions divided into chains, each of which is in real-time order, and for every
+/// Committed transactions divided into chains, each of which is in order (who follows began
+/// after the effects of who precedes had been seen), and for every
 /// node of the graph how far it has each chain behind it.
 ///
 /// C. Fidge, "Timestamps in message-passing systems that preserve the partial ordering", 1988, with
@@ -20,6 +21,8 @@ pub struct Clocks {
     /// From 1.
     place_of: Vec<u32>,
     entries: Vec<u32>,
+    /// Where edges lead that were learnt later.
+    learnt: Vec<Vec<Node>>,
 }
 
 impl Clocks {
@@ -36,6 +39,7 @@ impl Clocks {
             chain_of: vec![0; transactions],
             place_of: vec![0; transactions],
             entries: Vec::new(),
+            learnt: vec![Vec::new(); transactions],
         };
         clocks.divide(facts);
         let size = clocks.chains.checked_mul(graph.nodes).filter(|&size| size <= ENTRIES_MAX)?;
@@ -47,15 +51,46 @@ impl Clocks {
                 *own = (*own).max(clocks.place_of[node as usize]);
             }
             for &index in adjacency.of(node) {
-                let to = graph.edges[index as usize].to as usize * clocks.chains;
-                for chain in 0..clocks.chains {
-                    let seen = clocks.entries[at + chain];
-                    let entry = &mut clocks.entries[to + chain];
-                    *entry = (*entry).max(seen);
-                }
+                clocks.pass_on(node, graph.edges[index as usize].to);
             }
         }
         Some(clocks)
+    }
+
+    /// Returns whether the target learnt anything.
+    fn pass_on(&mut self, from: Node, to: Node) -> bool {
+        let (from, to) = (from as usize * self.chains, to as usize * self.chains);
+        let mut news = false;
+        for chain in 0..self.chains {
+            let seen = self.entries[from + chain];
+            let entry = &mut self.entries[to + chain];
+            news |= seen > *entry;
+            *entry = (*entry).max(seen);
+        }
+        news
+    }
+
+    /// One more edge, between transactions, that makes no cycle.
+    pub fn learn(&mut self, graph: &Graph, adjacency: &Adjacency, from: Node, to: Node) {
+        self.learnt[from as usize].push(to);
+        if !self.pass_on(from, to) {
+            return;
+        }
+        let mut changed = vec![to];
+        while let Some(node) = changed.pop() {
+            for &index in adjacency.of(node) {
+                let next = graph.edges[index as usize].to;
+                if self.pass_on(node, next) {
+                    changed.push(next);
+                }
+            }
+            for place in 0..self.learnt.get(node as usize).map_or(0, Vec::len) {
+                let next = self.learnt[node as usize][place];
+                if self.pass_on(node, next) {
+                    changed.push(next);
+                }
+            }
+        }
     }
 
     /// As many chains as transactions were ever concurrent.
@@ -65,9 +100,9 @@ impl Clocks {
         order.sort_by_key(|&n| facts.history.transactions[n as usize].invoked);
         let mut free_at: BinaryHeap<Reverse<(u64, u32, u32)>> = BinaryHeap::new();
         for node in order {
-            let transaction = &facts.history.transactions[node as usize];
+            let invoked = facts.history.transactions[node as usize].invoked;
             let (chain, place) = match free_at.peek() {
-                Some(&Reverse((completed, chain, length))) if completed < transaction.invoked => {
+                Some(&Reverse((end, chain, length))) if end < invoked => {
                     free_at.pop();
                     (chain, length + 1)
                 }
@@ -78,9 +113,7 @@ impl Clocks {
             };
             self.chain_of[node as usize] = chain;
             self.place_of[node as usize] = place;
-            if let Some(completed) = transaction.completed() {
-                free_at.push(Reverse((completed, chain, place)));
-            }
+            free_at.push(Reverse((facts.ends[node as usize], chain, place)));
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Write {
     pub transaction: u32,
     /// No later operation of the transaction on this key: others may see it as the last one.
     pub last: bool,
+    /// What the transaction wrote there before, unless it deleted the key since.
+    pub previous: Option<u64>,
 }
 
 /// What a transaction read of the state before it.
@@ -51,6 +53,8 @@ pub struct Facts<'h> {
     pub writes: Map<(KeyId, u64), Write>,
     /// Acknowledged, or without an answer but with an effect that was seen.
     pub committed: Vec<bool>,
+    /// When the effects were there at the latest: somebody had seen them.
+    pub ends: Vec<u64>,
     pub anomalies: Vec<Anomaly>,
     ids: Map<&'h str, KeyId>,
 }
@@ -69,6 +73,7 @@ impl<'h> Facts<'h> {
             transactions: Vec::new(),
             writes: Map::default(),
             committed: history.transactions.iter().map(|t| t.is_ok()).collect(),
+            ends: history.transactions.iter().map(|t| t.completed().unwrap_or(u64::MAX)).collect(),
             anomalies: Vec::new(),
             ids: Map::default(),
         };
@@ -134,18 +139,18 @@ impl<'h> Facts<'h> {
             };
             facts.deletes |= value.is_none() && transaction.outcome != Outcome::Failed;
             // What this transaction wrote there before is not its last word any more.
-            let previous = written.iter_mut().find(|(other, _)| *other == key);
-            if let Some((_, Some(previous))) = previous
-                && let Some(write) = self.writes.get_mut(&(key, *previous))
-            {
+            let previous = match written.iter_mut().find(|(other, _)| *other == key) {
+                Some(entry) => std::mem::replace(&mut entry.1, value),
+                None => {
+                    written.push((key, value));
+                    None
+                }
+            };
+            if let Some(write) = previous.and_then(|value| self.writes.get_mut(&(key, value))) {
                 write.last = false;
             }
-            match written.iter_mut().find(|(other, _)| *other == key) {
-                Some(entry) => entry.1 = value,
-                None => written.push((key, value)),
-            }
             if let Some(value) = value {
-                let write = Write { transaction: index, last: true };
+                let write = Write { transaction: index, last: true, previous };
                 if self.writes.insert((key, value), write).is_some() {
                     return Err(Malformed::WrittenTwice { key: op.key().to_owned(), value });
                 }

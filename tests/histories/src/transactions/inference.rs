@@ -18,22 +18,88 @@ use super::graph::{Adjacency, Edge, Graph, Kind, Level, Node, Reason};
 
 pub struct TooConcurrent;
 
-/// The writers of a key, by chain, each in the chain's order.
-type Writers = Map<KeyId, Vec<(u32, Vec<Node>)>>;
+/// The writers of one key in one chain, with their places, in the chain's order.
+struct Writers {
+    chain: u32,
+    nodes: Vec<(u32, Node)>,
+}
 
-/// The edges that follow in one step and are not implied by those there are.
+/// All edges that follow, or as many as it takes to close a cycle.
 pub fn infer(
     facts: &Facts,
     graph: &Graph,
     adjacency: &Adjacency,
     in_order: &[Node],
 ) -> Result<Vec<Edge>, TooConcurrent> {
-    if !facts.keys.iter().any(|key| key.kind == Some(KeyKind::Register)) {
+    let reads = reads(facts);
+    if reads.is_empty() {
         return Ok(Vec::new());
     }
-    let clocks = Clocks::new(facts, graph, adjacency, in_order).ok_or(TooConcurrent)?;
+    let mut clocks = Clocks::new(facts, graph, adjacency, in_order).ok_or(TooConcurrent)?;
     let writers = writers(facts, &clocks);
-    let (mut missed, mut before_source) = (Vec::new(), Vec::new());
+    let of_key = |key: KeyId| writers.get(&key).map_or(&[][..], Vec::as_slice);
+    let mut edges: Vec<Edge> = Vec::new();
+    loop {
+        let known = edges.len();
+        for read in &reads {
+            for writers in of_key(read.key) {
+                let Some(edge) = read.before_later_writer(&clocks, writers) else { continue };
+                edges.push(edge);
+                if clocks.is_before(edge.to, edge.from) {
+                    return Ok(edges);
+                }
+                clocks.learn(graph, adjacency, edge.from, edge.to);
+            }
+        }
+        // A cycle with a read that missed a write tells more than one of writes whose order no
+        // client saw, and the first rule finds it in the next round, as a rule.
+        let mut contradiction = None;
+        for read in &reads {
+            for writers in of_key(read.key) {
+                let Some(edge) = read.source_after_writer(&clocks, writers) else { continue };
+                if clocks.is_before(edge.to, edge.from) {
+                    contradiction = Some(edge);
+                } else {
+                    edges.push(edge);
+                    clocks.learn(graph, adjacency, edge.from, edge.to);
+                }
+            }
+        }
+        if edges.len() == known {
+            edges.extend(contradiction);
+            return Ok(edges);
+        }
+    }
+}
+
+fn writers(facts: &Facts, clocks: &Clocks) -> Map<KeyId, Vec<Writers>> {
+    let mut by_chain: Map<(KeyId, u32), Vec<(u32, Node)>> = Map::default();
+    for (node, transaction) in facts.transactions.iter().enumerate() {
+        let register = |key: &&KeyId| facts.key(**key).kind == Some(KeyKind::Register);
+        for &key in transaction.written.iter().filter(|_| facts.committed[node]).filter(register) {
+            let (chain, place) = (clocks.chain(node as Node), clocks.place(node as Node));
+            by_chain.entry((key, chain)).or_default().push((place, node as Node));
+        }
+    }
+    let mut writers: Map<KeyId, Vec<Writers>> = Map::default();
+    for ((key, chain), mut nodes) in by_chain {
+        nodes.sort_unstable();
+        writers.entry(key).or_default().push(Writers { chain, nodes });
+    }
+    writers
+}
+
+struct Read {
+    key: KeyId,
+    value: Option<u64>,
+    reader: Node,
+    /// `None`: the state before all writes.
+    source: Option<Node>,
+}
+
+/// The reads of which it is known what they read, in the order of time.
+fn reads(facts: &Facts) -> Vec<Read> {
+    let mut reads = Vec::new();
     for (reader, transaction) in facts.transactions.iter().enumerate() {
         for &(key, seen) in &transaction.external {
             let Seen::Register(value) = seen else { continue };
@@ -47,60 +113,27 @@ pub fn infer(
                     _ => continue,
                 },
             };
-            let read = Read { key, value, reader: reader as Node, source };
-            for (chain, writers) in writers.get(&key).into_iter().flatten() {
-                missed.extend(read.before_later_writer(&clocks, writers));
-                before_source.extend(read.source_after_writer(&clocks, *chain, writers));
-            }
+            reads.push(Read { key, value, reader: reader as Node, source });
         }
     }
-    // The first rule alone as long as it adds anything: then a cycle shows the read that missed a
-    // write, and not a cycle of writes that no client ever saw.
-    let mut edges = if missed.is_empty() { before_source } else { missed };
-    edges.sort_unstable_by_key(|edge| (edge.from, edge.to));
-    edges.dedup_by_key(|edge| (edge.from, edge.to));
-    if edges.first().is_some_and(|edge| edge.kind == Kind::Ww) {
-        // Of two that contradict each other one is enough, for the same end.
-        let pairs: Vec<(Node, Node)> = edges.iter().map(|edge| (edge.from, edge.to)).collect();
-        let reversed = |edge: &Edge| pairs.binary_search(&(edge.to, edge.from)).is_ok();
-        edges.retain(|edge| edge.from < edge.to || !reversed(edge));
-    }
-    Ok(edges)
-}
-
-fn writers(facts: &Facts, clocks: &Clocks) -> Writers {
-    let mut by_chain: Map<(KeyId, u32), Vec<Node>> = Map::default();
-    for (node, transaction) in facts.transactions.iter().enumerate() {
-        let register = |key: &&KeyId| facts.key(**key).kind == Some(KeyKind::Register);
-        for &key in transaction.written.iter().filter(|_| facts.committed[node]).filter(register) {
-            let chain = clocks.chain(node as Node);
-            by_chain.entry((key, chain)).or_default().push(node as Node);
-        }
-    }
-    let mut writers = Writers::default();
-    for ((key, chain), mut nodes) in by_chain {
-        nodes.sort_by_key(|&node| clocks.place(node));
-        writers.entry(key).or_default().push((chain, nodes));
-    }
-    writers
-}
-
-struct Read {
-    key: KeyId,
-    value: Option<u64>,
-    reader: Node,
-    /// `None`: the state before all writes.
-    source: Option<Node>,
+    reads.sort_by_key(|read| facts.history.transactions[read.reader as usize].invoked);
+    reads
 }
 
 impl Read {
-    fn before_later_writer(&self, clocks: &Clocks, chain: &[Node]) -> Option<Edge> {
-        let first = match self.source {
-            Some(source) => chain.partition_point(|&writer| !clocks.is_before(source, writer)),
-            None => 0,
+    fn before_later_writer(&self, clocks: &Clocks, writers: &Writers) -> Option<Edge> {
+        let later = match self.source {
+            None => writers.nodes.as_slice(),
+            Some(source) => {
+                // None of those behind the source is after it; only concurrent ones are few.
+                let behind = clocks.behind(source, writers.chain);
+                let start = writers.nodes.partition_point(|&(place, _)| place <= behind);
+                let nodes = &writers.nodes[start..];
+                let after = nodes.iter().position(|&(_, node)| clocks.is_before(source, node))?;
+                &nodes[after..]
+            }
         };
-        // The source itself is not before itself, nor are those before it in the chain.
-        let later = chain[first..].iter().copied().find(|&writer| writer != self.reader)?;
+        let &(_, later) = later.iter().find(|&&(_, node)| node != self.reader)?;
         if clocks.is_before(self.reader, later) {
             return None;
         }
@@ -112,12 +145,13 @@ impl Read {
         Some(Edge { from, to, kind: Kind::Rw, level: Level::Realtime, reason })
     }
 
-    fn source_after_writer(&self, clocks: &Clocks, chain: u32, writers: &[Node]) -> Option<Edge> {
+    fn source_after_writer(&self, clocks: &Clocks, writers: &Writers) -> Option<Edge> {
         let (source, value) = (self.source?, self.value?);
-        let behind = clocks.behind(self.reader, chain);
-        let count = writers.partition_point(|&writer| clocks.place(writer) <= behind);
-        let other = |writer: &Node| *writer != source && *writer != self.reader;
-        let earlier = writers[..count].iter().rev().copied().find(other)?;
+        let behind = clocks.behind(self.reader, writers.chain);
+        let count = writers.nodes.partition_point(|&(place, _)| place <= behind);
+        let other = |node: Node| node != source && node != self.reader;
+        let earlier = writers.nodes[..count].iter().rev().find(|&&(_, node)| other(node));
+        let &(_, earlier) = earlier?;
         if clocks.is_before(earlier, source) {
             return None;
         }

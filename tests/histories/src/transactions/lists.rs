@@ -90,6 +90,18 @@ impl<'h> Lists<'h> {
                     }
                     None => good &= facts.note_read(key, element, life.reader),
                 }
+                let write = facts.writes.get(&(key, element)).copied();
+                if let Some(write) = write
+                    && let Some(previous) = write.previous
+                    && seen_in.get(&previous) != Some(&first)
+                {
+                    let why = format!(
+                        "{name} has {element} without the {previous} that was appended before it"
+                    );
+                    let transactions = [life.reader, write.transaction];
+                    facts.report(AnomalyKind::IncompatibleOrder, &transactions, why);
+                    good = false;
+                }
             }
         }
         if firsts.len() > 1 && !facts.key(key).deletes {

@@ -24,9 +24,6 @@ use graph::Graph;
 /// Iterates in the same order in every run, so that a seed that fails gives the same report again.
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<hash_map::DefaultHasher>>;
 
-/// Histories of a hundred thousand transactions need three or four.
-const INFERENCE_ROUNDS_MAX: usize = 50;
-
 /// Which transactions of one process (connection) are in order even if they overlap in time, as
 /// pipelined ones do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +65,8 @@ impl std::error::Error for Malformed {}
 pub struct Report {
     /// None: nothing speaks against the history.
     pub anomalies: Vec<Anomaly>,
-    /// The order of writes to registers was not followed as far as it can be: too many
-    /// transactions are concurrent (or without an answer) for the memory that this takes, or it
-    /// took too many rounds. The anomalies are true all the same.
+    /// The order of writes to registers was not inferred from that of transactions: too many of
+    /// them are concurrent (or without an answer) for the memory that this takes.
     pub inference_cut_short: bool,
 }
 
@@ -112,23 +108,18 @@ pub fn check(history: &History, order: ProcessOrder) -> Result<Report, Malformed
     registers::add_edges(&mut facts, &mut graph);
     order::add_process_order(&facts, &mut graph, order);
     order::add_real_time(&facts, &mut graph);
-    let mut inference_cut_short = true;
-    for _ in 0..INFERENCE_ROUNDS_MAX {
-        let adjacency = graph.adjacency();
-        let Some(in_order) = graph.topological_order(&adjacency) else {
-            let cycles = cycles::find(&facts, &graph, &adjacency);
-            facts.anomalies.extend(cycles);
-            inference_cut_short = false;
-            break;
-        };
+    let mut adjacency = graph.adjacency();
+    let mut inference_cut_short = false;
+    if let Some(in_order) = graph.topological_order(&adjacency) {
         match inference::infer(&facts, &graph, &adjacency, &in_order) {
-            Ok(edges) if edges.is_empty() => {
-                inference_cut_short = false;
-                break;
-            }
             Ok(edges) => graph.edges.extend(edges),
-            Err(inference::TooConcurrent) => break,
+            Err(inference::TooConcurrent) => inference_cut_short = true,
         }
+        adjacency = graph.adjacency();
+    }
+    if graph.topological_order(&adjacency).is_none() {
+        let cycles = cycles::find(&facts, &graph, &adjacency);
+        facts.anomalies.extend(cycles);
     }
     Ok(Report { anomalies: facts.anomalies, inference_cut_short })
 }

@@ -162,6 +162,8 @@ impl Facts<'_> {
             return false;
         }
         self.committed[writer as usize] = true;
+        let end = &mut self.ends[writer as usize];
+        *end = (*end).min(self.history.transactions[reader as usize].completed().unwrap_or(*end));
         true
     }
 
