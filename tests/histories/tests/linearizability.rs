@@ -4,7 +4,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use histories::linearizability::{Action, Operation, check};
+use histories::linearizability;
+use histories::linearizability::{Action, Operation, Pipelines, Verdict};
 use support::Rng;
 
 fn op(process: u32, invoked: u64, completed: u64, action: Action) -> Operation {
@@ -19,6 +20,10 @@ const ABSENT: Action = Action::Get { value: None };
 
 fn set(value: i64) -> Action {
     Action::Set { value }
+}
+
+fn check(operations: &[Operation]) -> Verdict {
+    linearizability::check(operations, Pipelines::AnyOrder)
 }
 
 fn is_linearizable(operations: &[Operation]) -> bool {
@@ -75,6 +80,19 @@ fn overlapping_operations_may_be_in_either_order() {
     // At equal times they overlap.
     assert!(is_linearizable(&[op(0, 0, 5, set(1)), op(1, 5, 6, ABSENT)]));
     assert!(!is_linearizable(&[op(0, 0, 5, set(1)), op(1, 6, 7, ABSENT)]));
+}
+
+#[test]
+fn pipelines_may_be_held_to_their_order() {
+    let pipeline = [op(0, 0, 50, set(1)), op(0, 1, 50, set(2)), op(0, 60, 61, get(1))];
+    let verdict = |pipelines| linearizability::check(&pipeline, pipelines).is_linearizable();
+    assert!(verdict(Pipelines::AnyOrder));
+    assert!(!verdict(Pipelines::InOrder));
+    // What has no answer may be missing in the middle.
+    let mut lost = pipeline.to_vec();
+    lost[0].completed = None;
+    lost[2] = op(1, 60, 61, get(2));
+    assert!(linearizability::check(&lost, Pipelines::InOrder).is_linearizable());
 }
 
 #[test]

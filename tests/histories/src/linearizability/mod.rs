@@ -96,6 +96,14 @@ pub struct Operation {
     pub action: Action,
 }
 
+/// Whether overlapping operations of one process on one key take effect in the order in which they
+/// were invoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pipelines {
+    InOrder,
+    AnyOrder,
+}
+
 /// A key whose history has no linearization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -140,7 +148,7 @@ impl fmt::Display for Verdict {
 }
 
 /// Looks for a linearization of every key; all are absent at first.
-pub fn check(operations: &[Operation]) -> Verdict {
+pub fn check(operations: &[Operation], pipelines: Pipelines) -> Verdict {
     let mut keys: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, operation) in operations.iter().enumerate() {
         keys.entry(&operation.key).or_default().push(index);
@@ -150,11 +158,11 @@ pub fn check(operations: &[Operation]) -> Verdict {
         indices.sort_by_key(|&index| operations[index].invoked);
         let intervals: Vec<Interval> =
             indices.iter().map(|&index| Interval::new(index, &operations[index])).collect();
-        match search(&without_unseen_sets(&intervals), &BTreeSet::from([None])) {
+        match search(&without_unseen_sets(&intervals), &BTreeSet::from([None]), pipelines) {
             Outcome::Linearizable => {}
             Outcome::TooMany => verdict.undecided.push(key.to_owned()),
             Outcome::Stuck { operation } => {
-                verdict.violations.push(shrink(operations, &intervals, operation));
+                verdict.violations.push(shrink(operations, &intervals, operation, pipelines));
             }
         }
     }
@@ -162,10 +170,13 @@ pub fn check(operations: &[Operation]) -> Verdict {
 }
 
 /// Sets that had no answer, and of which nobody saw the value, explain nothing that cannot be
-/// explained without them, as long as there are only sets and gets. Each that stays doubles the
-/// search.
+/// explained without them, as long as nothing else tells whether the key exists. Each that stays
+/// may double the search.
 fn without_unseen_sets(intervals: &[Interval]) -> Vec<Interval> {
-    let plain = |i: &Interval| matches!(i.action, Action::Get { .. } | Action::Set { .. });
+    let plain = |interval: &Interval| {
+        let action = interval.action;
+        matches!(action, Action::Get { .. } | Action::Set { .. } | Action::Delete { existed: None })
+    };
     if !intervals.iter().all(plain) {
         return intervals.to_vec();
     }
@@ -184,7 +195,12 @@ fn without_unseen_sets(intervals: &[Interval]) -> Vec<Interval> {
 }
 
 /// Finds the latest beginning of a window that ends with the operation and has no explanation.
-fn shrink(operations: &[Operation], intervals: &[Interval], stuck: usize) -> Violation {
+fn shrink(
+    operations: &[Operation],
+    intervals: &[Interval],
+    stuck: usize,
+    pipelines: Pipelines,
+) -> Violation {
     let end = operations[stuck].completed.unwrap_or(u64::MAX);
     let before: Vec<Interval> =
         intervals.iter().filter(|interval| interval.invoked <= end).copied().collect();
@@ -202,7 +218,8 @@ fn shrink(operations: &[Operation], intervals: &[Interval], stuck: usize) -> Vio
             .collect()
     };
     let stuck_from = |start: u64| {
-        matches!(search(&without_unseen_sets(&window(start)), &states), Outcome::Stuck { .. })
+        let window = without_unseen_sets(&window(start));
+        matches!(search(&window, &states, pipelines), Outcome::Stuck { .. })
     };
     let mut starts: Vec<u64> = before.iter().map(|interval| interval.invoked).collect();
     starts.dedup();
