@@ -291,11 +291,17 @@ fn process_order_of_pipelined_transactions() {
     ]);
     assert!(!report(&two_keys, ProcessOrder::Total).is_clean());
     assert!(report(&two_keys, ProcessOrder::PerKey).is_clean());
+    assert!(report(&two_keys, ProcessOrder::AroundSeveralKeys).is_clean());
     // A transaction on both keys in between orders them.
-    let mut fenced = two_keys;
-    let fence = ok(0, 0, 9, vec![list(&[]), Op::read_list("y", &[1])]);
-    fenced.transactions.insert(1, fence);
-    assert!(!report(&fenced, ProcessOrder::PerKey).is_clean());
+    let mut between = two_keys.clone();
+    let both = ok(0, 0, 9, vec![list(&[]), Op::read_list("y", &[1])]);
+    between.transactions.insert(1, both);
+    assert!(!report(&between, ProcessOrder::PerKey).is_clean());
+    // One on others does so only if several keys are enough.
+    let mut between = two_keys;
+    between.transactions.insert(1, ok(0, 0, 9, vec![Op::append("v", 1), Op::append("w", 1)]));
+    assert!(report(&between, ProcessOrder::PerKey).is_clean());
+    assert!(!report(&between, ProcessOrder::AroundSeveralKeys).is_clean());
 }
 
 #[test]

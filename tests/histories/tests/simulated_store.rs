@@ -34,6 +34,7 @@ fn valid_histories_are_accepted() {
         for seed in 0..1000 {
             let history = Generator::run(seed, plan);
             assert_accepted(name, seed, &history, ProcessOrder::Total);
+            assert_accepted(name, seed, &history, ProcessOrder::AroundSeveralKeys);
             assert_accepted(name, seed, &history, ProcessOrder::PerKey);
         }
     }

@@ -31,6 +31,8 @@ pub enum ProcessOrder {
     /// All, in the order in which they were sent.
     Total,
     /// Those that share a key, and any two of which one is on several keys.
+    AroundSeveralKeys,
+    /// Those that share a key.
     PerKey,
 }
 

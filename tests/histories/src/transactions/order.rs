@@ -18,6 +18,7 @@ pub fn add_process_order(facts: &Facts, graph: &mut Graph, order: ProcessOrder) 
         nodes.sort_by_key(|&n| (facts.history.transactions[n as usize].invoked, n));
         match order {
             ProcessOrder::Total => add_chain(facts, graph, &nodes),
+            ProcessOrder::AroundSeveralKeys => add_fenced_chains(facts, graph, &nodes),
             ProcessOrder::PerKey => add_chains_per_key(facts, graph, &nodes),
         }
     }
@@ -41,7 +42,7 @@ fn add_chain(facts: &Facts, graph: &mut Graph, nodes: &[Node]) {
 
 /// Transactions on several keys wait for all before them, and all after wait for them; between two
 /// such, those on one key are in order.
-fn add_chains_per_key(facts: &Facts, graph: &mut Graph, nodes: &[Node]) {
+fn add_fenced_chains(facts: &Facts, graph: &mut Graph, nodes: &[Node]) {
     let mut wide: Option<Node> = None;
     let mut narrow: Map<&str, Node> = Map::default();
     for &node in nodes {
@@ -64,6 +65,21 @@ fn add_chains_per_key(facts: &Facts, graph: &mut Graph, nodes: &[Node]) {
             if is_ok {
                 narrow.clear();
                 wide = Some(node);
+            }
+        }
+    }
+}
+
+fn add_chains_per_key(facts: &Facts, graph: &mut Graph, nodes: &[Node]) {
+    let mut last: Map<&str, Node> = Map::default();
+    for &node in nodes {
+        let transaction = &facts.history.transactions[node as usize];
+        for op in &transaction.ops {
+            if let Some(&before) = last.get(op.key()) {
+                add_step(graph, before, node);
+            }
+            if transaction.is_ok() {
+                last.insert(op.key(), node);
             }
         }
     }
