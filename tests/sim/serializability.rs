@@ -311,7 +311,7 @@ fn assert_linearizable(history: &History) {
 
 #[test]
 fn histories_are_strictly_serializable() {
-    crate::for_each_seed(300, |seed| {
+    crate::for_each_seed(150, |seed| {
         let history = record(seed, 1, false);
         assert_strictly_serializable(&history, ProcessOrder::Total);
         assert_linearizable(&history);
@@ -320,7 +320,7 @@ fn histories_are_strictly_serializable() {
 
 #[test]
 fn histories_of_pipelines_are_strictly_serializable() {
-    crate::for_each_seed(300, |seed| {
+    crate::for_each_seed(150, |seed| {
         let history = record(seed, 6, false);
         assert_strictly_serializable(&history, ProcessOrder::PerKey);
         assert_linearizable(&history);
@@ -329,7 +329,7 @@ fn histories_of_pipelines_are_strictly_serializable() {
 
 #[test]
 fn histories_with_deletions_are_strictly_serializable() {
-    crate::for_each_seed(300, |seed| {
+    crate::for_each_seed(150, |seed| {
         let history = record(seed, 1 + seed as usize % 4, true);
         assert_strictly_serializable(&history, ProcessOrder::PerKey);
         assert_linearizable(&history);
