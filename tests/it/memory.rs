@@ -46,7 +46,8 @@ fn number(client: &mut Client, section: &str, field: &str) -> u64 {
 /// those clients are gone.
 fn query_buffers_count(shards: usize) {
     const CLIENTS: usize = 40;
-    let server = Server::ringwell(shards, &["--maxmemory", "20mb"]);
+    let server =
+        Server::ringwell(shards, &["--maxmemory", "20mb", "--maxmemory-policy", "noeviction"]);
     let mut observer = server.connect();
     assert_eq!(observer.run("SET before v"), Value::ok());
     let before = number(&mut observer, "memory", "used_memory");

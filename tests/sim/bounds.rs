@@ -58,7 +58,10 @@ fn maxmemory_holds_whichever_shard_is_filled() {
     for core in 0..4 {
         let mut world = World::new(4, core as u64);
         let client = world.connect(core);
-        world.send(client, &command(&["CONFIG", "SET", "maxmemory", "2mb"]));
+        world.send(
+            client,
+            &command(&["CONFIG", "SET", "maxmemory", "2mb", "maxmemory-policy", "noeviction"]),
+        );
         world.run_until_idle();
         assert_eq!(world.received(client), b"+OK\r\n");
         let value = "v".repeat(10_000);

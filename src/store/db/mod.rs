@@ -135,12 +135,11 @@ impl Db {
         self.arena.is_nearly_full()
     }
 
-    /// Bytes that a key costs: its block, its payload and its part of everything else.
+    /// Bytes that a key costs: its block, its payload and its part of the table.
     pub fn cost_of(&self, entry: EntryRef<'_>) -> usize {
         let shape = entry.shape();
         let block = self.arena.class_bytes(shape.class(&self.arena));
-        let others = self.allocated_bytes() - self.entry_bytes();
-        block + shape.payload_bytes() + others.div_ceil(self.len().max(1))
+        block + shape.payload_bytes() + self.table.allocated_bytes().div_ceil(self.len().max(1))
     }
 
     #[inline]
