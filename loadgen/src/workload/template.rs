@@ -338,11 +338,11 @@ pub fn write_digits(digits: &mut [u8], number: u64) {
 fn eight_digits(number: u64) -> [u8; 8] {
     // Parts of four digits, two, and one; the part with the higher digits in the lower bits. The
     // factors are 1/100 and 1/10, rounded up and exact for parts of four and of two digits.
-    let fours = (number / 10_000) | (number % 10_000) << 32;
-    let hundreds = (fours * 10_486 >> 20) & 0x0000_007F_0000_007F;
-    let twos = hundreds | (fours - hundreds * 100) << 16;
-    let tens = (twos * 103 >> 10) & 0x000F_000F_000F_000F;
-    let ones = tens | (twos - tens * 10) << 8;
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007F_0000_007F;
+    let twos = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000F_000F_000F_000F;
+    let ones = tens | ((twos - tens * 10) << 8);
     (ones + 0x3030_3030_3030_3030).to_le_bytes()
 }
 
