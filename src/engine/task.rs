@@ -49,6 +49,8 @@ pub(super) struct CoreReport {
     pub shard: ShardId,
     pub clients: usize,
     /// Bytes that the shard holds, and its entries alone.
+    /// Of the system's memory, what the store has taken past the allocator.
+    pub mapped_memory: usize,
     pub used_memory: usize,
     pub entry_memory: usize,
     /// Bytes held for clients; see [`Core::client_memory`].
@@ -192,6 +194,7 @@ impl Engine {
             shard: core.shard_id,
             clients: self.sessions.len(),
             used_memory,
+            mapped_memory: core.shard.mapped_bytes(),
             entry_memory: core.shard.dbs().map(Db::entry_bytes).sum(),
             client_memory: core.client_memory(),
             session_memory: core.memory.sessions(),

@@ -234,6 +234,12 @@ impl Shape {
         self.key_len + self.value_len
     }
 
+    /// Bytes in a mapping of its own.
+    pub fn huge_bytes(self) -> usize {
+        let huge = self.is_large() && Payload::is_huge(self.payload_len());
+        if huge { self.payload_bytes() } else { 0 }
+    }
+
     /// Bytes outside of the block.
     pub fn payload_bytes(self) -> usize {
         if self.is_large() { large::held_bytes(self.payload_len()) } else { 0 }

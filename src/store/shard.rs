@@ -1,6 +1,7 @@
 //! One shard: sixteen databases and the counters that INFO reports.
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 
 use super::arena::Geometry;
 use super::db::{Db, EntryMut, Slot};
@@ -203,6 +204,17 @@ impl Shard {
     /// Bytes of the pages that entries are in, beyond those of the entries.
     pub fn unused_bytes(&self) -> usize {
         self.dbs.iter().map(Db::unused_bytes).sum()
+    }
+
+    /// What an empty shard holds.
+    pub fn empty_bytes() -> usize {
+        static BYTES: OnceLock<usize> = OnceLock::new();
+        *BYTES.get_or_init(|| Shard::new(0).allocated_bytes())
+    }
+
+    /// Bytes that were taken from the system past the process's allocator.
+    pub fn mapped_bytes(&self) -> usize {
+        self.dbs.iter().map(Db::mapped_bytes).sum::<usize>() + self.dead_bytes()
     }
 
     /// Whether there may be no room for what a command brings.

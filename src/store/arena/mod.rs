@@ -33,10 +33,10 @@ const NO_BLOCK: u16 = u16::MAX;
 
 /// Free pages that keep their memory: at least so many, and this part of the used ones.
 const WARM_PAGES_MIN: usize = 16;
-const WARM_PAGES_PART: usize = 32;
+const WARM_PAGES_PART: usize = 64;
 
 /// How far pages may exceed what lives in them before sparse ones are emptied: a part and some.
-const SLACK_PART: usize = 10;
+const SLACK_PART: usize = 12;
 const SLACK_BYTES: usize = 2 << 20;
 
 /// A block's name: its place in units of the arena's granule. Never 0.
@@ -173,6 +173,11 @@ impl Arena {
     /// Bytes of the pages in use and of the arena's own tables.
     pub fn held_bytes(&self) -> usize {
         self.used_pages() * PAGE_BYTES
+    }
+
+    /// Bytes of the pages that have memory, free ones included.
+    pub fn resident_bytes(&self) -> usize {
+        (self.used_pages() + self.warm.len()) * PAGE_BYTES
     }
 
     /// Bytes of the arena's own tables.

@@ -168,6 +168,7 @@ impl EntryMut<'_> {
         }
         let (before, after) = (old.payload_bytes(), new.payload_bytes());
         db.payload_bytes = db.payload_bytes - before + after;
+        db.huge_bytes = db.huge_bytes - old.huge_bytes() + new.huge_bytes();
         db.eviction.resized(&db.arena, self.handle, before, after);
     }
 

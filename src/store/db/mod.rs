@@ -58,6 +58,8 @@ pub struct Db {
     /// Entries whose payload is outside of the arena, and what those hold.
     large: usize,
     payload_bytes: usize,
+    /// Of `payload_bytes`, what is in mappings of its own.
+    huge_bytes: usize,
     /// Huge payloads that are still to be given back, in slices.
     pub(super) remains: Vec<Remains>,
     pub(super) departures: Departures,
@@ -79,6 +81,7 @@ impl Db {
             expiring: 0,
             large: 0,
             payload_bytes: 0,
+            huge_bytes: 0,
             remains: Vec::new(),
             departures: Departures::default(),
             departed_keys: None,
@@ -128,6 +131,11 @@ impl Db {
     /// Bytes of the pages that entries are in, beyond those of the entries.
     pub fn unused_bytes(&self) -> usize {
         self.arena.held_bytes() - self.arena.live_bytes()
+    }
+
+    /// Bytes of pages and of huge payloads.
+    pub fn mapped_bytes(&self) -> usize {
+        self.arena.resident_bytes() + self.huge_bytes
     }
 
     /// Whether there may be no room for what a command brings.
@@ -306,7 +314,9 @@ impl Db {
         let entry = self.arena.entry(handle);
         if entry.is_large() {
             self.large += 1;
-            self.payload_bytes += entry.shape().payload_bytes();
+            let shape = entry.shape();
+            self.payload_bytes += shape.payload_bytes();
+            self.huge_bytes += shape.huge_bytes();
         }
     }
 
@@ -325,6 +335,7 @@ impl Db {
         if entry.is_large() {
             self.large -= 1;
             self.payload_bytes -= shape.payload_bytes();
+            self.huge_bytes -= shape.huge_bytes();
             let payload = self.arena.entry_mut(handle).take_payload();
             if Payload::is_huge(shape.payload_len()) {
                 self.remains.push(Remains::new(payload, shape.payload_len()));

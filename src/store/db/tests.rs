@@ -25,6 +25,8 @@ impl Db {
         assert_eq!(self.large, entries().filter(|entry| entry.is_large()).count());
         let payloads: usize = entries().map(|entry| entry.shape().payload_bytes()).sum();
         assert_eq!(self.payload_bytes, payloads);
+        let huge: usize = entries().map(|entry| entry.shape().huge_bytes()).sum();
+        assert_eq!(self.huge_bytes, huge);
         let blocks: usize =
             entries().map(|e| self.arena.class_bytes(e.shape().class(&self.arena))).sum();
         assert_eq!(self.arena.live_bytes(), blocks);
