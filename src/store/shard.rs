@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::arena::Geometry;
 use super::db::{Db, EntryMut, Slot};
-use super::eviction::Policy;
+use super::eviction::{Order, Policy};
 use super::large::Remains;
 use super::table::KeyHasher;
 use super::{EntryRef, UnixMs, split_mix};
@@ -261,6 +261,13 @@ impl Shard {
             let db = &mut self.dbs[(start + offset) % DATABASES];
             !db.is_empty() && db.evict(now)
         })
+    }
+
+    /// Whether [`Shard::evict`] would find an entry.
+    pub fn can_evict(&self) -> bool {
+        let Policy { order, only_expiring, .. } = self.policy;
+        let candidates = |db: &Db| if only_expiring { db.expiring() > 0 } else { !db.is_empty() };
+        order != Order::Never && self.dbs.iter().any(candidates)
     }
 
     /// Seconds since the entry that would give way next was last used.

@@ -6,6 +6,7 @@
 
 mod admin;
 mod bounds;
+mod eviction;
 mod history;
 mod serializability;
 mod world;
