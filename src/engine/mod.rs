@@ -8,6 +8,8 @@
 //! | `sessions` | the connections of this core; input, stalls, limits |
 //! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
 //! | `peers` | batches of requests and replies between shards |
+//! | `exec` | MULTI blocks, from their commands to EXEC's reply |
+//! | `watch` | WATCH at the shard that owns the keys |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
 //! | `operations` | commands that concern a connection or the process |
@@ -16,12 +18,14 @@ mod coordinate;
 mod core;
 mod dispatch;
 mod event;
+mod exec;
 mod merge;
 mod operations;
 mod peers;
 mod sessions;
 mod shared;
 mod task;
+mod watch;
 
 pub use event::{ClientOrigin, ConnControl, ConnId, Effect, Event, Now, Outbox, ShardId, Ticket};
 pub use shared::{CoreCounters, Host, HostFacts, Settings, Shared};
@@ -100,7 +104,7 @@ impl Engine {
                         session.client.id
                     );
                 }
-                self.sessions.remove(conn);
+                self.forget_connection(conn, outbox);
             }
             Event::EffectDone { ticket, result } => self.effect_done(ticket, result, outbox),
             Event::Tick => self.tick(outbox),
@@ -110,6 +114,7 @@ impl Engine {
     /// Sends what has gathered: batches to peers, and the list of connections with output.
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         self.core.now = now;
+        self.core.report_broken_watches(outbox);
         self.core.flush_peers(outbox);
         self.let_go_of_output(outbox);
         self.core.publish_memory();
@@ -162,6 +167,16 @@ impl Engine {
         Some(at.saturating_sub(now.monotonic_us))
     }
 
+    /// Whether nothing is under way or left over: no command that other shards have a part in, no
+    /// lock, no watch, no session without its connection.
+    pub fn is_at_rest(&self) -> bool {
+        self.core.transactions.is_empty()
+            && self.core.locks.is_idle()
+            && self.core.watches.len() == 0
+            && self.core.shard.dbs().all(|db| db.watched.is_empty())
+            && self.sessions.detached() == 0
+    }
+
     fn receive_message(&mut self, from: ShardId, message: Message, outbox: &mut Outbox) {
         match message {
             Message::Requests(batch) => self.core.serve_batch(from, batch),
@@ -169,6 +184,10 @@ impl Engine {
             Message::Part(part) => self.receive_part(part, outbox),
             Message::PartDone(done) => self.part_done(*done, outbox),
             Message::Release(release) => self.release(*release, outbox),
+            Message::Unwatch(watcher) => {
+                self.core.end_watch(watcher);
+            }
+            Message::WatchBroken { conn, watcher } => self.watch_broken(conn, watcher),
         }
     }
 

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::entry::{Encoding, Entry};
 use super::table::{KeyHasher, Place, Table, TableCursor, VacantPlace};
+use super::watched::WatchedKeys;
 use super::{ShardStats, UnixMs};
 
 /// When EXPIRE and its like change an expiry; the NX, XX, GT and LT options. Without an expiry a
@@ -39,6 +40,7 @@ pub struct Db {
     /// Where the sweep for expired entries goes on.
     sweep: TableCursor,
     hasher: KeyHasher,
+    pub watched: WatchedKeys,
 }
 
 impl Db {
@@ -49,6 +51,7 @@ impl Db {
             entry_bytes: 0,
             sweep: TableCursor::default(),
             hasher,
+            watched: WatchedKeys::default(),
         }
     }
 
@@ -95,16 +98,22 @@ impl Db {
     #[inline]
     pub fn get_mut(&mut self, key: &[u8], now: UnixMs) -> Option<EntryMut<'_>> {
         let entry = self.table.get_mut(key).filter(|entry| !entry.is_expired(now))?;
-        let accounts =
-            Accounts { entry_bytes: &mut self.entry_bytes, expiring: &mut self.expiring };
+        let accounts = Accounts {
+            entry_bytes: &mut self.entry_bytes,
+            expiring: &mut self.expiring,
+            watched: &mut self.watched,
+        };
         Some(EntryMut::new(entry, accounts))
     }
 
     /// The key's entry or, where there is none, its place; the table is searched once for both.
     #[inline]
     pub fn slot<'a>(&'a mut self, key: &'a [u8], now: UnixMs) -> Slot<'a> {
-        let accounts =
-            Accounts { entry_bytes: &mut self.entry_bytes, expiring: &mut self.expiring };
+        let accounts = Accounts {
+            entry_bytes: &mut self.entry_bytes,
+            expiring: &mut self.expiring,
+            watched: &mut self.watched,
+        };
         match self.table.place(key) {
             Place::Occupied(entry) if entry.is_expired(now) => {
                 Slot::Vacant(VacantSlot::Expired(EntryMut::new(entry, accounts)))
@@ -116,6 +125,7 @@ impl Db {
 
     /// Puts the entry at its key; what was there comes back, unless it had expired.
     pub fn insert(&mut self, entry: Entry, now: UnixMs) -> Option<Entry> {
+        self.watched.modified(entry.key());
         self.entry_bytes += entry.allocated_bytes();
         self.expiring += usize::from(entry.expiry().is_some());
         let replaced = self.table.insert(entry)?;
@@ -144,13 +154,16 @@ impl Db {
     pub fn remove(&mut self, key: &[u8], now: UnixMs) -> Option<Entry> {
         let entry = self.table.remove(key)?;
         self.forget(&entry);
-        Some(entry).filter(|entry| !entry.is_expired(now))
+        let removed = Some(entry).filter(|entry| !entry.is_expired(now))?;
+        self.watched.modified(key);
+        Some(removed)
     }
 
     /// Drops everything; returns how many keys there were.
     pub fn clear(&mut self) -> usize {
         let len = self.len();
-        *self = Db::new(self.hasher.clone());
+        let watched = std::mem::take(&mut self.watched);
+        *self = Db { watched, ..Db::new(self.hasher.clone()) };
         len
     }
 
@@ -236,16 +249,18 @@ impl VacantSlot<'_> {
                 debug_assert_eq!(entry.key(), key);
                 *accounts.entry_bytes += entry.allocated_bytes();
                 *accounts.expiring += usize::from(entry.expiry().is_some());
+                accounts.watched.modified(key);
                 place.insert(entry);
             }
         }
     }
 }
 
-/// The counters of a database that follow every change of an entry.
+/// What in a database follows every change of an entry.
 pub struct Accounts<'a> {
     entry_bytes: &'a mut usize,
     expiring: &'a mut usize,
+    watched: &'a mut WatchedKeys,
 }
 
 /// An entry borrowed for a change, which keeps the database's accounts right.
@@ -253,6 +268,7 @@ pub struct EntryMut<'a> {
     entry: &'a mut Entry,
     bytes_before: usize,
     expired_before: bool,
+    modified: bool,
     accounts: Accounts<'a>,
 }
 
@@ -262,6 +278,7 @@ impl<'a> EntryMut<'a> {
         EntryMut {
             bytes_before: entry.allocated_bytes(),
             expired_before: entry.expiry().is_some(),
+            modified: false,
             entry,
             accounts,
         }
@@ -278,13 +295,18 @@ impl Deref for EntryMut<'_> {
 
 impl DerefMut for EntryMut<'_> {
     fn deref_mut(&mut self) -> &mut Entry {
+        self.modified = true;
         self.entry
     }
 }
 
 impl Drop for EntryMut<'_> {
     fn drop(&mut self) {
-        let Accounts { entry_bytes, expiring } = &mut self.accounts;
+        if !self.modified {
+            return;
+        }
+        let Accounts { entry_bytes, expiring, watched } = &mut self.accounts;
+        watched.modified(self.entry.key());
         **entry_bytes = **entry_bytes - self.bytes_before + self.entry.allocated_bytes();
         **expiring = **expiring - usize::from(self.expired_before)
             + usize::from(self.entry.expiry().is_some());

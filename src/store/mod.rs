@@ -6,11 +6,13 @@ mod entry;
 pub mod memory;
 mod shard;
 mod table;
+mod watched;
 
 pub use db::{Db, EntryMut, ExpiryCondition, ScanCursor, Slot, VacantSlot};
 pub use entry::{Encoding, Entry, Kind};
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
+pub use watched::{WatchedKeys, Watcher};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

@@ -85,8 +85,22 @@ impl Shard {
         slot
     }
 
-    pub fn swap_dbs(&mut self, a: usize, b: usize) {
+    /// Watches stay with the number of their database; they break if there is or was such a key.
+    pub fn swap_dbs(&mut self, a: usize, b: usize, now: UnixMs) {
+        if a == b {
+            return;
+        }
+        for (watching, other) in [(a, b), (b, a)] {
+            let mut watched = std::mem::take(&mut self.dbs[watching].watched);
+            let dbs = &self.dbs;
+            watched.modified_where(|key| {
+                dbs[watching].contains(key, now) || dbs[other].contains(key, now)
+            });
+            self.dbs[watching].watched = watched;
+        }
         self.dbs.swap(a, b);
+        let (first, rest) = self.dbs.split_at_mut(a.max(b));
+        std::mem::swap(&mut first[a.min(b)].watched, &mut rest[0].watched);
     }
 
     pub fn clear(&mut self) {
