@@ -311,7 +311,7 @@ mod tests {
         locks.release(txn(number), &mut granted);
         let names = granted.iter().map(|grant| match grant {
             Grant::Part(part) => format!("part {}", part.txn.number),
-            Grant::Request(request) => match request.work {
+            Grant::Request(request) => match &request.work {
                 Waiting::Command(args) => format!("{:?}", args.as_args()),
                 Waiting::Unit(unit) => format!("{:?}", unit.commands),
             },

@@ -7,6 +7,7 @@
 mod admin;
 mod bounds;
 mod history;
+mod transactions;
 mod world;
 
 use history::Model;
