@@ -92,6 +92,10 @@ impl Engine {
             }
             Event::Message { from, message } => self.receive_message(from, message, outbox),
             Event::Open { conn, origin } => {
+                // Its place may be taken before its predecessor's end has been told.
+                if let Some(predecessor) = self.sessions.in_place_of(conn) {
+                    self.forget_connection(predecessor, outbox);
+                }
                 let session = self.core.new_session(conn, origin);
                 tracing::debug!("Accepted {}, client {}", session.client.addr, session.client.id);
                 self.sessions.insert(session);

@@ -43,6 +43,12 @@ impl Sessions {
         (session.conn == conn).then_some(session)
     }
 
+    /// The connection that has the place which `conn` is to have.
+    pub fn in_place_of(&self, conn: ConnId) -> Option<ConnId> {
+        let session = self.slots.get(conn.index as usize)?.as_deref()?;
+        Some(session.conn)
+    }
+
     pub fn insert(&mut self, session: Session) {
         let index = session.conn.index as usize;
         if self.slots.len() <= index {
@@ -53,7 +59,7 @@ impl Sessions {
     }
 
     pub fn remove(&mut self, conn: ConnId) {
-        if self.get_mut(conn).is_some() {
+        if self.in_place_of(conn) == Some(conn) {
             self.slots[conn.index as usize] = None;
             self.len -= 1;
         }
@@ -61,7 +67,7 @@ impl Sessions {
 
     /// Keeps a session without its connection, until [`Sessions::forget`].
     pub fn detach(&mut self, conn: ConnId) {
-        if self.get_mut(conn).is_some()
+        if self.in_place_of(conn) == Some(conn)
             && let Some(session) = self.slots[conn.index as usize].take()
         {
             self.len -= 1;

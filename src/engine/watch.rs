@@ -151,7 +151,8 @@ impl Engine {
     /// A connection has ended: what it had queued and watched is forgotten. An EXEC that has begun
     /// goes on to its end.
     pub(super) fn forget_connection(&mut self, conn: ConnId, outbox: &mut Outbox) {
-        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let session = self.sessions.get_mut(conn).filter(|session| !session.gone);
+        let Some(session) = session else { return };
         session.multi = None;
         let watching = session.watching.take();
         if exec::is_running(session) {

@@ -472,23 +472,75 @@ fn queued_commands_and_watched_keys_are_bounded() {
 /// An EXEC that asks for far more than it sends gets errors in place of what would be too much.
 #[test]
 fn replies_of_an_exec_are_bounded() {
+    const GETS: usize = 30;
     for shards in [1, 4] {
-        for odd in [false, true] {
-            let mut world = World::new(shards, 1);
-            world.preload(&KEYS, &"v".repeat(100_000));
-            let client = world.connect(0);
-            for name in ["proto-max-bulk-len", "client-query-buffer-limit"] {
-                world.ask(client, &command(&["CONFIG", "SET", name, "1mb"]), 1);
-            }
-            let mut gets = vec![command(&["GET", "a"]); 1_000];
-            if odd {
-                gets.insert(0, command(&["SELECT", "0"]));
-            }
-            let replies = world.ask(client, &multi(&gets), gets.len() + 2);
-            let items = replies.last().expect("EXEC's reply").items();
-            assert_eq!(items.len(), gets.len());
-            let values = items.iter().filter(|item| matches!(item, Value::Bulk(_))).count();
-            assert!((10..13).contains(&values), "{values} values from {shards} shards");
-        }
+        let (mut world, client) = world_with_low_limits(shards);
+        let gets = vec![command(&["GET", "a"]); GETS];
+        let replies = world.ask(client, &multi(&gets), GETS + 2);
+        let items = replies.last().expect("EXEC's reply").items();
+        assert_eq!(items.len(), GETS);
+        let values = items.iter().filter(|item| matches!(item, Value::Bulk(_))).count();
+        assert!((10..13).contains(&values), "{values} values from {shards} shards");
     }
+}
+
+/// One whose commands run in turn may have longer replies if they are read, and is not held up
+/// with its locks if they aren't.
+#[test]
+fn an_exec_in_turn_does_not_wait_for_its_client_to_read() {
+    for shards in [1, 4] {
+        let (mut world, client) = world_with_low_limits(shards);
+        let mut commands = vec![command(&["GET", "a"]); 30];
+        commands.insert(0, command(&["DBSIZE"]));
+        world.stop_reading(client);
+        world.send(client, &multi(&commands));
+        world.run_until_idle();
+        let other = world.connect(0);
+        assert_eq!(world.ask(other, &set("b", "v"), 1), [Value::ok()]);
+        let list = world.ask(other, &command(&["CLIENT", "LIST", "ID", "2"]), 1);
+        let [Value::Bulk(line)] = list.as_slice() else { panic!("{list:?}") };
+        let unsent = line.split(' ').find_map(|field| field.strip_prefix("obl="));
+        let unsent: usize = unsent.expect("obl=").parse().expect("a number");
+        assert!((1 << 20..(1 << 20) + 200_000).contains(&unsent), "{line}");
+    }
+}
+
+/// Large values at all keys, a client, and little that it may make the server hold.
+fn world_with_low_limits(shards: usize) -> (World, usize) {
+    let mut world = World::new(shards, 1);
+    world.preload(&KEYS, &"v".repeat(100_000));
+    let client = world.connect(0);
+    for name in ["proto-max-bulk-len", "client-query-buffer-limit"] {
+        world.ask(client, &command(&["CONFIG", "SET", name, "1mb"]), 1);
+    }
+    (world, client)
+}
+
+/// Many clients that hold whole shards vanish together, some while they wait and some while they
+/// hold.
+#[test]
+fn clients_that_vanish_with_whole_shards_leave_no_locks() {
+    for_each_seed(300, |seed| {
+        let mut world = World::new(4, seed);
+        let mut rng = Rng::new(seed);
+        for _ in 0..3 {
+            let clients: Vec<usize> = (0..12).map(|core| world.connect(core % 4)).collect();
+            for &client in &clients {
+                let scan = [command(&["SCAN", "0"]), command(&["PING"])];
+                let watch = command(&["WATCH", "a", "b", "c"]);
+                let quit = command(&["QUIT"]);
+                world.send(client, &[multi(&scan), watch, quit].concat());
+            }
+            for client in clients {
+                world.run_some();
+                match rng.below(4) {
+                    0 => {}
+                    1 => world.replace(client),
+                    _ => world.disconnect(client),
+                }
+            }
+        }
+        let last = world.connect(0);
+        assert_eq!(world.ask(last, &command(&["DBSIZE"]), 1), [Value::Line(":0".to_owned())]);
+    });
 }

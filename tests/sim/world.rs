@@ -85,13 +85,7 @@ impl World {
     pub fn connect(&mut self, core: usize) -> usize {
         let client = self.clients.len();
         let conn = ConnId { index: client as u32, generation: 1 };
-        let origin = ClientOrigin {
-            id: client as u64 + 1,
-            peer: Peer::Unix,
-            addr: "/sim:0".into(),
-            laddr: "/sim:0".into(),
-            fd: client as i32,
-        };
+        let origin = self.origin(client);
         self.clients.push(Client {
             core,
             conn,
@@ -130,6 +124,29 @@ impl World {
             self.step();
             steps += 1;
             assert!(steps < 100_000, "no reply to {}", String::from_utf8_lossy(request));
+        }
+    }
+
+    /// As [`World::disconnect`], but another connection has its place before its end is told.
+    pub fn replace(&mut self, client: usize) {
+        self.clients[client].open = false;
+        let (core, old) = (self.clients[client].core, self.clients[client].conn);
+        let conn = ConnId { generation: old.generation + 1, ..old };
+        let origin = self.origin(client);
+        self.clients[client].conn = conn;
+        self.pass(core, |engine, now, outbox| {
+            engine.handle(now, Event::Open { conn, origin }, outbox);
+            engine.handle(now, Event::Closed { conn: old }, outbox);
+        });
+    }
+
+    fn origin(&self, client: usize) -> ClientOrigin {
+        ClientOrigin {
+            id: client as u64 + 1,
+            peer: Peer::Unix,
+            addr: "/sim:0".into(),
+            laddr: "/sim:0".into(),
+            fd: client as i32,
         }
     }
 
