@@ -70,9 +70,12 @@ pub struct Watching {
     pub watcher: Watcher,
     /// A key has changed: EXEC will do nothing.
     pub broken: bool,
-    keys: HashMap<ShardId, HashSet<(u8, Box<[u8]>)>>,
+    keys: HashMap<ShardId, HashSet<KeyInDb>>,
     bytes: usize,
 }
+
+/// A key with its database.
+type KeyInDb = (u8, Box<[u8]>);
 
 /// What a watched key takes besides its own bytes, here and at its shard.
 const WATCHED_KEY_BYTES: usize = 128;

@@ -168,8 +168,8 @@ fn shares_of_watch(core: &mut Core, session: &mut Session, keys: Args<'_>) -> Ve
     }
     let watcher = watching.watcher;
     let share = |(shard, keys): (ShardId, Vec<Box<[u8]>>)| {
-        let lock = |key: &Box<[u8]>| LockKey { key: key.clone(), mode: LockMode::Shared };
-        let mut locks = keys.iter().map(lock).collect();
+        let lock = |key| LockKey { key, mode: LockMode::Shared };
+        let mut locks = keys.iter().cloned().map(lock).collect();
         LockKey::merge(&mut locks);
         let keys = keys.into_iter().map(|key| (db as u8, key)).collect();
         Share { shard, locks, whole_shard: false, work: Work::Watch { watcher, conn, keys } }
