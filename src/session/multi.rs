@@ -4,8 +4,8 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::commands::{Flags, Row};
 use crate::protocol::Args;
-use crate::store::Watcher;
-use crate::txn::{CommandList, ShardId};
+
+use crate::txn::{CommandList, ShardId, Watcher};
 
 /// Where the commands of a MULTI block lead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -25,6 +25,7 @@ mod message;
 mod slots;
 mod unit;
 
+pub use crate::store::Watcher;
 pub use locks::{Grant, LockMode, Locks};
 pub use message::{
     Batch, ConnId, LockKey, Message, OwnedRequest, Part, PartDone, PartResult, Release,
