@@ -187,7 +187,7 @@ impl Engine {
         let used_memory = core.shard.allocated_bytes();
         debug_assert_eq!(
             core.memory.sessions(),
-            self.sessions.iter().map(Session::memory).sum(),
+            self.sessions.memory(),
             "a session's buffers changed and nobody settled it"
         );
         CoreReport {

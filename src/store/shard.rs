@@ -135,9 +135,23 @@ impl Shard {
         slot
     }
 
-    pub fn swap_dbs(&mut self, a: usize, b: usize) {
+    /// Watches stay with the number of their database; they break if there is or was such a key.
+    pub fn swap_dbs(&mut self, a: usize, b: usize, now: UnixMs) {
+        if a == b {
+            return;
+        }
+        for (watching, other) in [(a, b), (b, a)] {
+            let mut watched = std::mem::take(&mut self.dbs[watching].watched);
+            let dbs = &self.dbs;
+            watched.modified_where(|key| {
+                dbs[watching].contains(key, now) || dbs[other].contains(key, now)
+            });
+            self.dbs[watching].watched = watched;
+        }
         self.dbs.swap(a, b);
         self.used |= 1 << a | 1 << b;
+        let (first, rest) = self.dbs.split_at_mut(a.max(b));
+        std::mem::swap(&mut first[a.min(b)].watched, &mut rest[0].watched);
     }
 
     /// Drops everything; returns how many keys there were. The memory goes back in slices.
@@ -327,26 +341,6 @@ impl Shard {
     /// Gives memory that nothing lives in back to the system.
     pub fn trim(&mut self) {
         self.dbs.iter_mut().for_each(Db::trim);
-    }
-
-    /// Whether to note the keys that expire or are evicted, for [`Shard::take_departed`].
-    pub fn note_departed(&mut self, noted: bool) {
-        for db in &mut self.dbs {
-            if noted != db.departed_keys.is_some() {
-                db.departed_keys = noted.then(Vec::new);
-            }
-        }
-    }
-
-    /// The keys that have expired or been evicted since the last call, with their databases.
-    pub fn take_departed(&mut self) -> Vec<(usize, Box<[u8]>)> {
-        let mut all = Vec::new();
-        for (index, db) in self.dbs.iter_mut().enumerate() {
-            if let Some(keys) = &mut db.departed_keys {
-                all.extend(keys.drain(..).map(|key| (index, key)));
-            }
-        }
-        all
     }
 
     /// An entry chosen at random; see [`Db::random`].

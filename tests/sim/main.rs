@@ -9,6 +9,7 @@ mod bounds;
 mod eviction;
 mod history;
 mod serializability;
+mod transactions;
 mod world;
 
 use history::Model;

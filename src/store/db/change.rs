@@ -66,6 +66,7 @@ impl<'a> VacantSlot<'a> {
     #[inline]
     pub fn insert(self, value: &[u8], encoding: Encoding, expiry: Option<UnixMs>) -> EntryMut<'a> {
         let VacantSlot { db, key, hash, now } = self;
+        db.watched.modified(key);
         let handle = db.create(hash, key, &StoredValue::new(value, encoding), expiry, now);
         EntryMut { db, handle, hash, now }
     }
@@ -143,6 +144,7 @@ impl EntryMut<'_> {
     /// `kept` bytes stay; new ones are zero.
     #[inline]
     fn reshape(&mut self, value_len: usize, kept: usize, expiry: Option<UnixMs>) {
+        self.db.watched.modified(self.db.arena.entry(self.handle).key());
         let old = self.get().shape();
         let new = Shape { value_len, expires: expiry.is_some(), ..old };
         let is_same_form = old.expires == new.expires && old.is_large() == new.is_large();

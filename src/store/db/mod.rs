@@ -14,6 +14,7 @@ use super::entry::{Encoding, EntryRef, StoredValue};
 use super::eviction::{Eviction, Policy};
 use super::large::{Payload, Remains};
 use super::table::{KeyHasher, Table, TableCursor};
+use super::watched::WatchedKeys;
 use super::{Item, UnixMs};
 
 /// When EXPIRE and its like change an expiry; the NX, XX, GT and LT options. Without an expiry a
@@ -63,8 +64,7 @@ pub struct Db {
     /// Huge payloads that are still to be given back, in slices.
     pub(super) remains: Vec<Remains>,
     pub(super) departures: Departures,
-    /// Keys that have expired or been evicted, if somebody wants to know.
-    pub(super) departed_keys: Option<Vec<Box<[u8]>>>,
+    pub watched: WatchedKeys,
     /// Where the sweep for expired entries goes on.
     sweep: sweep::Place,
     compaction: compaction::Place,
@@ -84,19 +84,19 @@ impl Db {
             huge_bytes: 0,
             remains: Vec::new(),
             departures: Departures::default(),
-            departed_keys: None,
+            watched: WatchedKeys::default(),
             sweep: sweep::Place::default(),
             compaction: compaction::Place::default(),
             scratch: Vec::new(),
         }
     }
 
-    /// An empty database with everything else as in this one.
-    pub(super) fn fresh(&self) -> Db {
+    /// An empty database for the place of this one, with all that does not belong to its entries.
+    pub(super) fn fresh(&mut self) -> Db {
         let hasher = self.table.hasher().clone();
         let mut fresh = Db::new(hasher, self.arena.geometry().clone(), self.eviction.policy());
         fresh.departures = self.departures;
-        fresh.departed_keys = self.departed_keys.as_ref().map(|_| Vec::new());
+        fresh.watched = std::mem::take(&mut self.watched);
         fresh
     }
 
@@ -194,6 +194,7 @@ impl Db {
         if let Some(handle) = self.find(hash, item.key()) {
             self.dispose(hash, handle);
         }
+        self.watched.modified(item.key());
         let value = item.stored_value();
         self.create(hash, item.key(), &value, item.expiry(), now);
     }
@@ -222,6 +223,9 @@ impl Db {
         let Some(handle) = self.find(hash, key) else { return false };
         let was_live = !self.arena.entry(handle).is_expired(now);
         self.dispose(hash, handle);
+        if was_live {
+            self.watched.modified(key);
+        }
         was_live
     }
 
@@ -232,6 +236,9 @@ impl Db {
         let entry = self.arena.entry(handle);
         let item = (!entry.is_expired(now)).then(|| Item::copy_of(entry));
         self.dispose(hash, handle);
+        if item.is_some() {
+            self.watched.modified(key);
+        }
         item
     }
 
@@ -350,9 +357,6 @@ impl Db {
     pub(super) fn depart(&mut self, handle: Handle) -> u64 {
         let key = self.arena.entry(handle).key();
         let hash = self.hash(key);
-        if let Some(departed) = &mut self.departed_keys {
-            departed.push(key.into());
-        }
         self.dispose(hash, handle);
         hash
     }

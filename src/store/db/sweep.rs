@@ -100,9 +100,6 @@ impl Db {
                 self.arena.set_due(*handle, due_second(at, now).max((now / 1000) as u32 + 1));
                 continue;
             }
-            if let Some(departed) = &mut self.departed_keys {
-                departed.push(entry.key().into());
-            }
             self.dispose(*hash, *handle);
             self.departures.expired += 1;
             swept.expired += 1;
