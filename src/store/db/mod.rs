@@ -3,6 +3,8 @@
 
 mod change;
 mod compaction;
+#[cfg(test)]
+mod edge_tests;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -88,12 +90,12 @@ impl Db {
         }
     }
 
-    /// An empty database with everything else as in this one.
-    pub(super) fn fresh(&self) -> Db {
+    /// An empty database with everything else as in this one, which is to be dropped.
+    pub(super) fn fresh(&mut self) -> Db {
         let hasher = self.table.hasher().clone();
         let mut fresh = Db::new(hasher, self.arena.geometry().clone(), self.eviction.policy());
         fresh.departures = self.departures;
-        fresh.departed_keys = self.departed_keys.as_ref().map(|_| Vec::new());
+        fresh.departed_keys = self.departed_keys.take();
         fresh
     }
 
