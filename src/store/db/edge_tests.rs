@@ -232,7 +232,6 @@ fn expiries_come_and_go_at_the_edge_of_large() {
 
 /// What a huge value leaves behind goes back in slices, whatever takes its place.
 #[test]
-#[cfg(not(miri))]
 fn huge_values_that_shrink_go_back_in_slices() {
     for len in [0, 100, 20_000, 1 << 20, 3 << 20] {
         let mut db = db();
@@ -289,4 +288,17 @@ fn taking_apart_lowers_the_account() {
     }
     assert!(steps > 5);
     assert_eq!((db.entry_bytes(), db.large), (0, 0));
+}
+
+/// However many payloads there are, a step frees few of them.
+#[test]
+fn taking_apart_frees_few_payloads_at_once() {
+    let mut db = db();
+    (0..1_500).for_each(|number| set(&mut db, number, 9_000, None, START));
+    let mut last = db.large;
+    while db.take_apart() {
+        assert!(last - db.large <= 128, "{last} {}", db.large);
+        last = db.large;
+    }
+    assert_eq!((last, db.payload_bytes, db.entry_bytes()), (0, 0, 0));
 }
