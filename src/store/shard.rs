@@ -154,13 +154,19 @@ impl Shard {
         std::mem::swap(&mut first[a.min(b)].watched, &mut rest[0].watched);
     }
 
-    /// Drops everything; returns how many keys there were. The memory goes back in slices.
+    /// Drops everything; returns how many keys there were. The memory goes back in slices, unless
+    /// it is no more than one: every former database keeps a range of addresses, and a client that
+    /// flushes again and again could use all of them up.
     pub fn clear_db(&mut self, index: usize) -> usize {
         let db = &mut self.dbs[index];
         let len = db.len();
         if len > 0 {
+            self.remains.extend(db.remains.drain(..));
             let fresh = db.fresh();
-            self.dead.push_back(Box::new(std::mem::replace(db, fresh)));
+            let former = std::mem::replace(db, fresh);
+            if former.allocated_bytes() + former.unused_bytes() > SLICE_BYTES {
+                self.dead.push_back(Box::new(former));
+            }
         }
         len
     }
@@ -245,19 +251,21 @@ impl Shard {
     pub fn sweep_expired(&mut self, count: usize, now: UnixMs) -> bool {
         let mut dropped = 0;
         let mut pages = SWEEP_PAGES;
-        for _ in 0..DATABASES {
+        loop {
             let db = &mut self.dbs[self.sweep_db];
             if db.expiring() > 0 {
                 let swept = db.sweep_expired(pages, count - dropped, now);
                 dropped += swept.expired;
                 pages -= swept.pages;
-                if swept.more || pages == 0 || dropped >= count {
+                if swept.more {
                     return true;
                 }
             }
             self.sweep_db = (self.sweep_db + 1) % DATABASES;
+            if self.sweep_db == 0 || dropped >= count {
+                return self.sweep_db != 0;
+            }
         }
-        false
     }
 
     /// Drops the entry that is worth the least, of all databases by what they hold. False if none
@@ -352,5 +360,66 @@ impl Shard {
     /// A number that tests can repeat.
     pub fn next_random(&mut self) -> u64 {
         split_mix(&mut self.random_state)
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+    use crate::store::Encoding;
+
+    const NOW: UnixMs = 1_700_000_000_123;
+
+    fn set(shard: &mut Shard, db: usize, number: u64, len: usize, expiry: Option<UnixMs>) {
+        let (key, value) = (number.to_be_bytes(), vec![1; len]);
+        shard.db_mut(db).set_string(&key, &value, Encoding::Raw, expiry, NOW);
+    }
+
+    /// Every former database keeps its address space until it is buried, and there is not so much
+    /// of it that a client's flushes could not use it up.
+    #[test]
+    fn flushing_small_databases_leaves_nothing_behind() {
+        let mut shard = Shard::new(1);
+        for number in 0..10_000 {
+            set(&mut shard, 3, number, 10, None);
+            assert_eq!(shard.clear_db(3), 1);
+        }
+        assert_eq!(shard.dead_objects(), 0);
+    }
+
+    #[test]
+    fn flushing_a_large_database_leaves_it_to_be_buried() {
+        let mut shard = Shard::new(1);
+        (0..20_000).for_each(|number| set(&mut shard, 3, number, 500, None));
+        set(&mut shard, 3, 20_000, 3 << 20, None);
+        set(&mut shard, 3, 20_000, 10, None);
+        assert_eq!(shard.clear_db(3), 20_001);
+        assert_eq!(shard.dead_objects(), 2);
+        assert!(shard.dead_bytes() > 10_000_000);
+        let mut steps = 1;
+        while shard.bury() {
+            steps += 1;
+        }
+        assert!(steps > 5);
+        assert_eq!((shard.dead_objects(), shard.dead_bytes()), (0, 0));
+        assert_eq!(shard.stats().lazily_freed, 2);
+    }
+
+    /// A database with more pages than a step goes through holds up neither others nor the end.
+    #[test]
+    fn a_large_database_lets_the_sweep_reach_others() {
+        let mut shard = Shard::new(1);
+        let far = NOW + 1_000_000;
+        let number_of_pages = SWEEP_PAGES as u64 + 100;
+        // Seven blocks or more to a page.
+        (0..number_of_pages * 8).for_each(|number| set(&mut shard, 0, number, 8_000, Some(far)));
+        set(&mut shard, 5, 1, 10, Some(NOW + 1));
+        let mut steps = 1;
+        while shard.sweep_expired(100, NOW + 2_000) {
+            steps += 1;
+            assert!(steps < 10, "the sweep does not come to an end");
+        }
+        assert!(steps > 1);
+        assert_eq!(shard.db(5).len(), 0);
     }
 }

@@ -3,6 +3,9 @@
 
 mod change;
 mod compaction;
+// They need more pages than there are under Miri.
+#[cfg(all(test, not(miri)))]
+mod edge_tests;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -70,6 +73,8 @@ pub struct Db {
     compaction: compaction::Place,
     /// Key and value on their way from one block to another.
     scratch: Vec<u8>,
+    /// While the database is taken apart: what is left of a segment, for the sake of payloads.
+    dying: Vec<Handle>,
 }
 
 impl Db {
@@ -88,6 +93,7 @@ impl Db {
             sweep: sweep::Place::default(),
             compaction: compaction::Place::default(),
             scratch: Vec::new(),
+            dying: Vec::new(),
         }
     }
 
@@ -363,9 +369,9 @@ impl Db {
 
     /// Takes the database apart piece by piece; false when nothing is left.
     pub(super) fn take_apart(&mut self) -> bool {
-        /// Segments with up to 2,048 handles each, and pages of memory.
+        /// Segments with up to 2,048 handles each, entries with payloads, and pages of memory.
         const SEGMENTS: usize = 16;
-        const SEGMENTS_WITH_LARGE: usize = 1;
+        const ENTRIES: usize = 128;
         const PAGES: usize = 16;
         if let Some(last) = self.remains.last_mut() {
             if !last.free_slice(PAGES * super::arena::PAGE_BYTES) {
@@ -373,16 +379,27 @@ impl Db {
             }
             return true;
         }
-        let segments = if self.large > 0 { SEGMENTS_WITH_LARGE } else { SEGMENTS };
-        for _ in 0..segments {
-            let Some(handles) = self.table.take_apart() else {
+        if self.large > 0 && (0..ENTRIES).all(|_| self.free_dying()) {
+            return true;
+        }
+        for _ in 0..SEGMENTS {
+            if self.table.take_apart().is_none() {
                 return self.arena.take_apart(PAGES);
-            };
-            if self.large > 0 {
-                for handle in handles {
-                    self.free_block(handle);
-                }
             }
+        }
+        true
+    }
+}
+
+impl Db {
+    /// Frees one entry of a database that is taken apart; false if there is none.
+    fn free_dying(&mut self) -> bool {
+        while self.dying.is_empty() {
+            let Some(handles) = self.table.take_apart() else { return false };
+            self.dying.extend(handles);
+        }
+        if let Some(handle) = self.dying.pop() {
+            self.free_block(handle);
         }
         true
     }
@@ -391,11 +408,6 @@ impl Db {
 impl Drop for Db {
     /// Payloads are the only memory that does not go by itself.
     fn drop(&mut self) {
-        while self.large > 0 {
-            let Some(handles) = self.table.take_apart() else { return };
-            for handle in handles {
-                self.free_block(handle);
-            }
-        }
+        while self.large > 0 && self.free_dying() {}
     }
 }
