@@ -15,8 +15,8 @@ pub const DATABASES: usize = 16;
 const DEFAULT_CAPACITY_BYTES: u64 = 32 << 30;
 /// What one step of giving the memory of huge values back gives.
 const SLICE_BYTES: usize = 1 << 20;
-/// What one step of the sweep goes through at most: pages to glance at, entries to drop.
-const SWEEP_PAGES: usize = 4096;
+/// Pages that one step of the sweep glances at, at most.
+const SWEEP_GLANCES: usize = 8192;
 
 /// What one shard has done since the start or the last CONFIG RESETSTAT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,19 +201,19 @@ impl Shard {
     }
 
     /// One step of the sweep that gives the memory of expired entries back: up to about `count`
-    /// entries. True when it has not come round yet.
+    /// entries. True when it has not come round yet; once it has, there is nothing to do before the
+    /// next second.
     pub fn sweep_expired(&mut self, count: usize, now: UnixMs) -> bool {
-        let mut dropped = 0;
-        let mut pages = SWEEP_PAGES;
+        let (mut left, mut glances) = (count, SWEEP_GLANCES);
         for _ in 0..DATABASES {
             let db = &mut self.dbs[self.sweep_db];
             if db.expiring() > 0 {
-                let swept = db.sweep_expired(pages, count - dropped, now);
-                dropped += swept.expired;
-                pages -= swept.pages;
-                if swept.more || pages == 0 || dropped >= count {
+                let swept = db.sweep_expired(glances, left, now);
+                if swept.more {
                     return true;
                 }
+                left = left.saturating_sub(swept.expired);
+                glances = glances.saturating_sub(swept.glances);
             }
             self.sweep_db = (self.sweep_db + 1) % DATABASES;
         }

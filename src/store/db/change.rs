@@ -4,6 +4,7 @@ use super::Db;
 use super::sweep::due_second;
 use crate::store::arena::Handle;
 use crate::store::entry::{Encoding, EntryRef, Shape, StoredValue, Text};
+use crate::store::large::Payload;
 use crate::store::{Kind, UnixMs, WrongType};
 
 /// What is at a key: see [`Db::slot`].
@@ -145,12 +146,19 @@ impl EntryMut<'_> {
     fn reshape(&mut self, value_len: usize, kept: usize, expiry: Option<UnixMs>) {
         let old = self.get().shape();
         let new = Shape { value_len, expires: expiry.is_some(), ..old };
-        let is_same_form = old.expires == new.expires && old.is_large() == new.is_large();
-        if !is_same_form || old.class(&self.db.arena) != new.class(&self.db.arena) {
+        let moved = Shape { value_len: old.value_len, ..new };
+        let stays_large =
+            old.is_large() && moved.is_large() && new.is_large() && !is_mostly_freed(old, new);
+        let are_small = !old.is_large() && !new.is_large();
+        if stays_large && old.expires != new.expires {
+            self.move_payload(expiry);
+        } else if !stays_large
+            && (!are_small || old.class(&self.db.arena) != new.class(&self.db.arena))
+        {
             self.rebuild(new, kept, expiry);
             return;
         }
-        if old.is_large() {
+        if stays_large {
             self.resize_payload(old, new);
         } else if old.value_len != value_len {
             self.db.arena.entry_mut(self.handle).set_value_len(value_len);
@@ -171,6 +179,29 @@ impl EntryMut<'_> {
         db.eviction.resized(&db.arena, self.handle, before, after);
     }
 
+    /// Moves a large entry to a block that has room for an expiry, or has none; the payload stays.
+    fn move_payload(&mut self, expiry: Option<UnixMs>) {
+        let db = &mut *self.db;
+        let from = self.handle;
+        let old = db.arena.entry(from);
+        let (shape, queue) = (old.shape(), old.queue());
+        let (history, encoding) = (old.history(), old.encoding());
+        let bytes_before = db.eviction.bytes_of(&db.arena, from);
+        let payload = db.arena.entry_mut(from).take_payload();
+        let new = Shape { expires: expiry.is_some(), ..shape };
+        let handle = db.arena.allocate_large(new, payload, expiry, queue);
+        let mut view = db.arena.entry_mut(handle);
+        view.copy_history(history);
+        view.set_encoding(encoding);
+        db.unaccount(shape);
+        db.account(handle, expiry, self.now);
+        db.take_place(self.hash, from, handle);
+        let bytes_after = db.eviction.bytes_of(&db.arena, handle);
+        db.eviction.resized(&db.arena, handle, bytes_before, bytes_after);
+        db.arena.free(from);
+        self.handle = handle;
+    }
+
     /// Moves the entry to a block of another form.
     fn rebuild(&mut self, new: Shape, kept: usize, expiry: Option<UnixMs>) {
         let db = &mut *self.db;
@@ -184,11 +215,10 @@ impl EntryMut<'_> {
         scratch.extend_from_slice(&old.stored_value()[..kept]);
         let (key, value) = scratch.split_at(new.key_len);
         let handle =
-            db.arena.allocate_entry(key, new.value_len, expiry, old_queue(db, self.handle));
+            db.arena.allocate_entry(key, value, new.value_len, expiry, old_queue(db, self.handle));
         let mut view = db.arena.entry_mut(handle);
         view.copy_history(history);
         view.set_encoding(encoding);
-        view.value_mut()[..kept].copy_from_slice(value);
         scratch.shrink_to(64 * 1024);
         db.scratch = scratch;
         db.account(handle, expiry, self.now);
@@ -198,6 +228,11 @@ impl EntryMut<'_> {
         db.free_block(self.handle);
         self.handle = handle;
     }
+}
+
+/// Whether a huge payload would shrink by so much that its memory has to go back in slices.
+fn is_mostly_freed(old: Shape, new: Shape) -> bool {
+    Payload::is_huge(old.payload_len()) && new.payload_len() < old.payload_len() / 2
 }
 
 fn old_queue(db: &Db, handle: Handle) -> u8 {

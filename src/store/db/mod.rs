@@ -10,7 +10,7 @@ mod tests;
 pub use change::{EntryMut, Slot, VacantSlot};
 
 use super::arena::{Arena, Geometry, Handle};
-use super::entry::{Encoding, EntryRef, StoredValue};
+use super::entry::{Encoding, EntryRef, Shape, StoredValue};
 use super::eviction::{Eviction, Policy};
 use super::large::{Payload, Remains};
 use super::table::{KeyHasher, Table, TableCursor};
@@ -66,6 +66,8 @@ pub struct Db {
     /// Where the sweep for expired entries goes on.
     sweep: sweep::Place,
     compaction: compaction::Place,
+    /// Of a database that is taken apart: entries whose payloads are still to be freed.
+    doomed: Vec<Handle>,
     /// Key and value on their way from one block to another.
     scratch: Vec<u8>,
 }
@@ -84,6 +86,7 @@ impl Db {
             departed_keys: None,
             sweep: sweep::Place::default(),
             compaction: compaction::Place::default(),
+            doomed: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -285,11 +288,11 @@ impl Db {
         now: UnixMs,
     ) -> Handle {
         let bytes = value.bytes();
-        let handle = self.arena.allocate_entry(key, bytes.len(), expiry, Eviction::FIRST_QUEUE);
+        let queue = Eviction::FIRST_QUEUE;
+        let handle = self.arena.allocate_entry(key, bytes, bytes.len(), expiry, queue);
         let mut view = self.arena.entry_mut(handle);
         view.set_encoding(value.encoding());
         view.set_accessed(now);
-        view.value_mut().copy_from_slice(bytes);
         self.table.insert(&self.arena, hash, handle);
         self.account(handle, expiry, now);
         self.eviction.added(&mut self.arena, handle, hash);
@@ -310,6 +313,16 @@ impl Db {
         }
     }
 
+    /// Undoes [`Db::account`].
+    #[inline]
+    fn unaccount(&mut self, shape: Shape) {
+        self.expiring -= usize::from(shape.expires);
+        if shape.is_large() {
+            self.large -= 1;
+            self.payload_bytes -= shape.payload_bytes();
+        }
+    }
+
     /// Drops an entry.
     fn dispose(&mut self, hash: u64, handle: Handle) {
         self.table.remove(&self.arena, hash, handle);
@@ -321,10 +334,9 @@ impl Db {
     fn free_block(&mut self, handle: Handle) {
         let entry = self.arena.entry(handle);
         let shape = entry.shape();
-        self.expiring -= usize::from(shape.expires);
-        if entry.is_large() {
-            self.large -= 1;
-            self.payload_bytes -= shape.payload_bytes();
+        let is_large = entry.is_large();
+        self.unaccount(shape);
+        if is_large {
             let payload = self.arena.entry_mut(handle).take_payload();
             if Payload::is_huge(shape.payload_len()) {
                 self.remains.push(Remains::new(payload, shape.payload_len()));
@@ -348,9 +360,9 @@ impl Db {
 
     /// Takes the database apart piece by piece; false when nothing is left.
     pub(super) fn take_apart(&mut self) -> bool {
-        /// Segments with up to 2,048 handles each, and pages of memory.
+        /// Segments with up to 2,048 handles each, payloads, and pages of memory.
         const SEGMENTS: usize = 16;
-        const SEGMENTS_WITH_LARGE: usize = 1;
+        const PAYLOADS: usize = 128;
         const PAGES: usize = 16;
         if let Some(last) = self.remains.last_mut() {
             if !last.free_slice(PAGES * super::arena::PAGE_BYTES) {
@@ -358,18 +370,33 @@ impl Db {
             }
             return true;
         }
-        let segments = if self.large > 0 { SEGMENTS_WITH_LARGE } else { SEGMENTS };
-        for _ in 0..segments {
+        if !self.doomed.is_empty() {
+            self.free_doomed(PAYLOADS);
+            return true;
+        }
+        for _ in 0..SEGMENTS {
             let Some(handles) = self.table.take_apart() else {
                 return self.arena.take_apart(PAGES);
             };
             if self.large > 0 {
-                for handle in handles {
-                    self.free_block(handle);
-                }
+                self.doomed.extend(handles);
+                break;
             }
         }
         true
+    }
+
+    /// Frees up to `count` payloads; entries without one go with their pages.
+    fn free_doomed(&mut self, count: usize) {
+        let mut freed = 0;
+        while freed < count
+            && let Some(handle) = self.doomed.pop()
+        {
+            if self.arena.entry(handle).is_large() {
+                self.free_block(handle);
+                freed += 1;
+            }
+        }
     }
 }
 
@@ -377,10 +404,9 @@ impl Drop for Db {
     /// Payloads are the only memory that does not go by itself.
     fn drop(&mut self) {
         while self.large > 0 {
+            self.free_doomed(usize::MAX);
             let Some(handles) = self.table.take_apart() else { return };
-            for handle in handles {
-                self.free_block(handle);
-            }
+            self.doomed.extend(handles);
         }
     }
 }

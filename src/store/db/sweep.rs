@@ -2,7 +2,8 @@
 //!
 //! Pages whose entries expire know, to the second, when the first of them is due, and for each
 //! block when it is. The sweep goes round the pages, reads the blocks' seconds of those that are
-//! due, and touches only entries that have expired.
+//! due, and touches only entries that have expired. Nothing becomes due but with the next second,
+//! so it goes round once in each.
 
 use super::Db;
 use crate::store::UnixMs;
@@ -12,20 +13,26 @@ use crate::store::arena::Handle;
 const HORIZON_SECONDS: u64 = 30_000;
 /// Entries that are fetched from memory together.
 const BATCH: usize = 32;
+/// Reading the seconds of a page's blocks takes as long as glancing at so many pages.
+const GLANCES_PER_PAGE: usize = 32;
 
 /// Where the sweep is.
 #[derive(Debug, Default)]
 pub struct Place {
     /// Among the pages whose entries expire.
     page: usize,
+    /// Pages that this round has still to look at.
+    left: usize,
+    /// The second in which the round began.
+    second: u32,
 }
 
 /// What a step of the sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    pub pages: usize,
+    pub glances: usize,
     pub expired: usize,
-    /// The step ended before it had looked at all pages.
+    /// The step ended before it had come round.
     pub more: bool,
 }
 
@@ -36,26 +43,36 @@ pub fn due_second(expiry: UnixMs, now: UnixMs) -> u32 {
 }
 
 impl Db {
-    /// Goes round up to `pages` pages and drops up to about `count` expired entries.
-    pub fn sweep_expired(&mut self, pages: usize, count: usize, now: UnixMs) -> Swept {
+    /// Drops up to about `count` expired entries, glancing at up to about `glances` pages.
+    pub fn sweep_expired(&mut self, glances: usize, count: usize, now: UnixMs) -> Swept {
         let second = u32::try_from(now / 1000).unwrap_or(u32::MAX);
         let mut swept = Swept::default();
-        let pages = pages.min(self.arena.expiring_pages());
-        while swept.pages < pages {
+        if self.sweep.left == 0 && self.sweep.second != second {
+            self.sweep.left = self.arena.expiring_pages();
+            self.sweep.second = second;
+        }
+        while self.sweep.left > 0 && swept.glances < glances {
             if self.sweep.page >= self.arena.expiring_pages() {
                 self.sweep.page = 0;
             }
-            let Some((page, due)) = self.arena.expiring_page(self.sweep.page) else { break };
-            if due <= second && !self.sweep_page(page, second, now, count, &mut swept) {
-                swept.more = true;
+            let Some((page, due)) = self.arena.expiring_page(self.sweep.page) else {
+                self.sweep.left = 0;
                 break;
+            };
+            if due <= second {
+                swept.glances += GLANCES_PER_PAGE;
+                if !self.sweep_page(page, second, now, count, &mut swept) {
+                    break;
+                }
             }
-            swept.pages += 1;
+            swept.glances += 1;
+            self.sweep.left -= 1;
             // A page that was emptied has given its place to another.
             if self.arena.expiring_page(self.sweep.page).is_some_and(|(next, _)| next == page) {
                 self.sweep.page += 1;
             }
         }
+        swept.more = self.sweep.left > 0;
         swept
     }
 
@@ -83,13 +100,19 @@ impl Db {
     }
 
     fn drop_expired(&mut self, due: &mut Vec<Handle>, now: UnixMs, swept: &mut Swept) {
+        // What one step reads another has asked for, for all entries, so that memory is waited for
+        // together and not one after the other.
         for handle in &*due {
-            self.arena.prefetch(*handle);
+            self.arena.entry(*handle).prefetch();
         }
         due.retain(|handle| self.arena.is_live(*handle));
         let mut hashes = [0; BATCH];
         for (hash, handle) in hashes.iter_mut().zip(&*due) {
-            *hash = self.hash(self.arena.entry(*handle).key());
+            let entry = self.arena.entry(*handle);
+            let (previous, next) = entry.neighbours();
+            self.arena.prefetch(previous);
+            self.arena.prefetch(next);
+            *hash = self.hash(entry.key());
             self.table.prefetch_buckets(*hash);
         }
         for (hash, handle) in hashes.iter().zip(&*due) {
