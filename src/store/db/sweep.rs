@@ -113,6 +113,8 @@ impl Db {
             self.arena.prefetch(previous);
             self.arena.prefetch(next);
             *hash = self.hash(entry.key());
+        }
+        for hash in &hashes[..due.len()] {
             self.table.prefetch_buckets(*hash);
         }
         for (hash, handle) in hashes.iter().zip(&*due) {
