@@ -20,7 +20,7 @@ use super::memory::good_size;
 const SEGMENT_BUCKETS_MAX: usize = 2048;
 /// Two halves with fewer entries than this together become one segment, which they fill to a half.
 const SEGMENT_JOIN_LEN: usize = SEGMENT_BUCKETS_MAX * 7 / 16;
-/// Entries that a split fetches from memory together.
+/// Entries that a split or a join fetches from memory together.
 const KEYS_READ_TOGETHER: usize = 64;
 /// 2^26 segments hold more keys than a machine's memory.
 const DEPTH_MAX: u8 = PREFIX_BITS as u8;
@@ -331,16 +331,11 @@ impl Table {
         let epoch = old.epoch.wrapping_add(1);
         self.buckets_bytes -= good_size_of(&old.entries);
         let mut halves = [(); 2].map(|()| HashTable::with_capacity(old.entries.len()));
-        let handles: Vec<Handle> = old.entries.into_iter().collect();
-        for batch in handles.chunks(KEYS_READ_TOGETHER) {
-            batch.iter().for_each(|handle| arena.entry(*handle).prefetch());
-            for &handle in batch {
-                let hash = self.hasher.hash(arena.entry(handle).key());
-                let half = prefix(hash) >> (PREFIX_BITS - u32::from(depth)) & 1;
-                // With room for all of them nothing is ever hashed again.
-                halves[half as usize].insert_unique(hash, handle, |_| 0);
-            }
-        }
+        each_hashed(arena, &self.hasher, old.entries, |hash, handle| {
+            let half = prefix(hash) >> (PREFIX_BITS - u32::from(depth)) & 1;
+            // With room for all of them nothing is ever hashed again.
+            halves[half as usize].insert_unique(hash, handle, |_| 0);
+        });
         self.buckets_bytes += halves.iter().map(good_size_of).sum::<usize>();
         let [low, high] = halves;
         self.segments[index] = Segment { entries: low, depth, epoch };
@@ -393,9 +388,9 @@ impl Table {
         let moved = std::mem::replace(&mut self.segments[high_index], spare);
         self.buckets_bytes -= good_size_of(&moved.entries);
         self.change_buckets(low_index, |entries| {
-            for handle in moved.entries {
-                entries.insert_unique(rehash(&handle), handle, rehash);
-            }
+            each_hashed(arena, &hasher, moved.entries, |hash, handle| {
+                entries.insert_unique(hash, handle, rehash);
+            });
         });
         let segment = &mut self.segments[low_index];
         segment.depth -= 1;
@@ -455,6 +450,23 @@ impl Table {
         let shared = PREFIX_BITS - u32::from(depth);
         let next = (u64::from(prefix >> shared) + 1) << shared;
         (next < 1 << PREFIX_BITS).then_some(next as u32)
+    }
+}
+
+/// Visits entries with their hashes. Their keys, most of which are in no cache, are asked for
+/// together.
+fn each_hashed(
+    arena: &Arena,
+    hasher: &KeyHasher,
+    entries: HashTable<Handle>,
+    mut visit: impl FnMut(u64, Handle),
+) {
+    let handles: Vec<Handle> = entries.into_iter().collect();
+    for batch in handles.chunks(KEYS_READ_TOGETHER) {
+        batch.iter().for_each(|handle| arena.entry(*handle).prefetch());
+        for &handle in batch {
+            visit(hasher.hash(arena.entry(handle).key()), handle);
+        }
     }
 }
 
