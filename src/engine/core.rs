@@ -26,7 +26,7 @@ const RESERVED_LOCAL_CLIENTS: usize = 8;
 /// How much a shard's memory may differ from what the other cores know of it.
 const PUBLISHED_MEMORY_STEP: usize = 16 * 1024;
 /// Keys that one tick's sweep for expired ones looks at, and the most it does when it finds many.
-const SWEEP_KEYS: usize = 512;
+const SWEEP_KEYS: usize = 1024;
 const SWEEP_ROUNDS_MAX: usize = 16;
 
 /// CLIENT PAUSE.

@@ -442,9 +442,10 @@ impl<'a> EntryRef<'a> {
 
     #[inline]
     pub(super) fn neighbours(self) -> (Handle, Handle) {
+        // One by one, as they are written: a load of both would wait for a store to one of them.
         // SAFETY: both links are part of every block.
-        let links = unsafe { self.block.add(8).cast::<[u32; 2]>().read() };
-        (Handle::from_bits(links[0]), Handle::from_bits(links[1]))
+        let link = |offset| unsafe { self.block.add(offset).cast::<u32>().read() };
+        (Handle::from_bits(link(8)), Handle::from_bits(link(12)))
     }
 
     /// Asks the processor for the cache lines of header, key and a short value.

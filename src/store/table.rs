@@ -493,7 +493,7 @@ fn prefix(hash: u64) -> u32 {
     /// Of ONE: x + 0.344 x (1 - x) is never further than 0.01 from the logarithm, and rises.
     const BULGE: u64 = ONE * 344 / 1000;
     let x = (hash >> (64 - 7 - PREFIX_BITS)) & (ONE - 1);
-    let bulge = ((x * (ONE - x)) >> PREFIX_BITS) * BULGE >> PREFIX_BITS;
+    let bulge = (((x * (ONE - x)) >> PREFIX_BITS) * BULGE) >> PREFIX_BITS;
     (x + bulge).min(ONE - 1) as u32
 }
 

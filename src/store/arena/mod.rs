@@ -253,23 +253,23 @@ impl Arena {
         };
         let size = self.class_bytes(class);
         let page = &mut self.pages[index as usize];
-        let offset = if page.free == NO_BLOCK {
+        let (free, live) = (page.free, page.live + 1);
+        let (offset, next_free) = if free == NO_BLOCK {
             let offset = page.bump as usize;
             page.bump += size as u32;
-            offset
+            (offset, NO_BLOCK)
         } else {
-            let offset = usize::from(page.free) * 8;
+            let offset = usize::from(free) * 8;
             // SAFETY: a free block of a used page holds the next one's place behind its first word.
-            page.free = unsafe {
+            let next = unsafe {
                 let place = self.base.add(((index as usize) << PAGE_SHIFT) + offset + 8);
                 place.cast::<u16>().read()
             };
-            offset
+            (offset, next)
         };
-        page.live += 1;
+        (page.free, page.live) = (next_free, live);
         self.free_blocks[list] -= 1;
-        let (next_free, live) = (page.free, usize::from(page.live));
-        if next_free == NO_BLOCK && live == self.blocks_per_page(class) {
+        if next_free == NO_BLOCK && usize::from(live) == self.blocks_per_page(class) {
             self.unlink_page(index, list);
         }
         self.live_bytes += size;
@@ -308,11 +308,13 @@ impl Arena {
         if class.expires() {
             self.write_due(handle, self.second + FREE_DUE_SECONDS);
         }
+        // From the copy: a wide load over the field just written would wait for all earlier stores.
+        let live = page.live - 1;
+        let is_empty = live == 0;
+        let is_detached = page.next == index;
         let page = &mut self.pages[index as usize];
         page.free = (offset / 8) as u16;
-        page.live -= 1;
-        let is_empty = page.live == 0;
-        let is_detached = page.next == index;
+        page.live = live;
         self.free_blocks[list] += 1;
         self.live_bytes -= size;
         if is_empty {
