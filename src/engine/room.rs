@@ -27,7 +27,7 @@ const MOVES_PER_PASS: usize = 64;
 /// In place of a second: no entry may give way.
 const NOTHING_TO_GIVE: u64 = u64::MAX;
 /// The chores' ticks come so often while there are any.
-pub(super) const CHORE_TICK_US: u64 = 10_000;
+pub(super) const CHORE_TICK_US: u64 = 5_000;
 
 /// What is to be given way, and what has been asked for.
 #[derive(Debug, Default)]

@@ -26,7 +26,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use super::arena::{Arena, BLOCK_BYTES_MAX, ClassId, Handle};
+use super::arena::{Arena, BLOCK_BYTES_MAX, ClassId, Handle, prefetch_line};
 use super::large::{self, Payload};
 use super::{UnixMs, WrongType};
 use crate::text::number::{self, parse_i64};
@@ -262,7 +262,8 @@ impl Arena {
         EntryView { block: self.address(handle), arena: PhantomData }
     }
 
-    /// A new entry in no queue's links yet, its value's bytes zero. `queue` is from 1 to 3.
+    /// A new entry in no queue's links yet. Its value begins with `value_start`; the other bytes of
+    /// `value_len` are zero. `queue` is from 1 to 3.
     ///
     /// # Panics
     /// If key or value have 4 GiB or more; `proto-max-bulk-len` keeps them below that.
@@ -270,6 +271,7 @@ impl Arena {
     pub(super) fn allocate_entry(
         &mut self,
         key: &[u8],
+        value_start: &[u8],
         value_len: usize,
         expiry: Option<UnixMs>,
         queue: u8,
@@ -292,7 +294,7 @@ impl Arena {
             view.write_expiry(at);
         }
         view.write_key(shape, key);
-        view.zero_value(shape, 0);
+        view.write_value(shape, value_start);
         handle
     }
 }
@@ -454,22 +456,18 @@ impl<'a> EntryRef<'a> {
 
     #[inline]
     pub(super) fn neighbours(self) -> (Handle, Handle) {
+        // One by one, as they are written: a load of both would wait for a store to one of them.
         // SAFETY: both links are part of every block.
-        let links = unsafe { self.block.add(8).cast::<[u32; 2]>().read() };
-        (Handle::from_bits(links[0]), Handle::from_bits(links[1]))
+        let link = |offset| unsafe { self.block.add(offset).cast::<u32>().read() };
+        (Handle::from_bits(link(8)), Handle::from_bits(link(12)))
     }
 
     /// Asks the processor for the cache lines of header, key and a short value.
     #[inline]
     pub(super) fn prefetch(self) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch has no effect but on the cache, whatever the address.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let start = self.block.as_ptr().cast::<i8>();
-            _mm_prefetch(start, _MM_HINT_T0);
-            _mm_prefetch(start.wrapping_add(64), _MM_HINT_T0);
-        }
+        let start = self.block.as_ptr();
+        prefetch_line(start);
+        prefetch_line(start.wrapping_add(64));
     }
 }
 
@@ -556,6 +554,19 @@ impl<'a> EntryView<'a> {
         debug_assert_eq!(shape.key_len, key.len());
         // SAFETY: the place of the key is as long as the key.
         unsafe { start.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len()) }
+    }
+
+    /// Of a new entry.
+    #[inline]
+    fn write_value(&mut self, shape: Shape, start: &[u8]) {
+        let (value, ..) = self.get().value_and_key();
+        let len = start.len().min(shape.value_len);
+        // SAFETY: the place of the value is this long.
+        unsafe { value.copy_from_nonoverlapping(NonNull::from(start).cast(), len) }
+        // A new mapping reads as zero.
+        if len < shape.value_len && !Payload::is_huge(shape.payload_len()) {
+            self.zero_value(shape, len);
+        }
     }
 
     fn zero_value(&mut self, shape: Shape, from: usize) {

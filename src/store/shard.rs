@@ -16,8 +16,8 @@ pub const DATABASES: usize = 16;
 const DEFAULT_CAPACITY_BYTES: u64 = 32 << 30;
 /// What one step of giving the memory of huge values back gives.
 const SLICE_BYTES: usize = 1 << 20;
-/// What one step of the sweep goes through at most: pages to glance at, entries to drop.
-const SWEEP_PAGES: usize = 4096;
+/// Pages that one step of the sweep glances at, at most.
+const SWEEP_GLANCES: usize = 8192;
 
 /// What one shard has done since the start or the last CONFIG RESETSTAT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -250,13 +250,13 @@ impl Shard {
     /// entries. True when it has not come round yet.
     pub fn sweep_expired(&mut self, count: usize, now: UnixMs) -> bool {
         let mut dropped = 0;
-        let mut pages = SWEEP_PAGES;
+        let mut glances = SWEEP_GLANCES;
         loop {
             let db = &mut self.dbs[self.sweep_db];
             if db.expiring() > 0 {
-                let swept = db.sweep_expired(pages, count - dropped, now);
+                let swept = db.sweep_expired(glances, count - dropped, now);
                 dropped += swept.expired;
-                pages -= swept.pages;
+                glances = glances.saturating_sub(swept.glances);
                 if swept.more {
                     return true;
                 }
@@ -410,7 +410,7 @@ mod tests {
     fn a_large_database_lets_the_sweep_reach_others() {
         let mut shard = Shard::new(1);
         let far = NOW + 1_000_000;
-        let number_of_pages = SWEEP_PAGES as u64 + 100;
+        let number_of_pages = SWEEP_GLANCES as u64 + 100;
         // Seven blocks or more to a page.
         (0..number_of_pages * 8).for_each(|number| set(&mut shard, 0, number, 8_000, Some(far)));
         set(&mut shard, 5, 1, 10, Some(NOW + 1));

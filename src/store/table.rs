@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
-use super::arena::{Arena, Handle};
+use super::arena::{Arena, Handle, prefetch_line};
 use super::memory::good_size;
 
 /// Buckets of a segment that splits instead of growing: moving its entries takes about 100 us when
@@ -20,6 +20,8 @@ use super::memory::good_size;
 const SEGMENT_BUCKETS_MAX: usize = 2048;
 /// Two halves with fewer entries than this together become one segment, which they fill to a half.
 const SEGMENT_JOIN_LEN: usize = SEGMENT_BUCKETS_MAX * 7 / 16;
+/// Entries that a split or a join fetches from memory together.
+const KEYS_READ_TOGETHER: usize = 64;
 /// 2^26 segments hold more keys than a machine's memory.
 const DEPTH_MAX: u8 = PREFIX_BITS as u8;
 const PREFIX_BITS: u32 = 26;
@@ -145,10 +147,13 @@ impl Table {
         });
     }
 
-    /// Asks for the cache lines that a look-up of this hash reads first.
+    /// Asks for the cache lines of the table itself that a look-up of this hash reads.
     #[inline]
     pub fn prefetch_buckets(&self, hash: u64) {
-        self.segments[self.segment_of(hash)].entries.find(hash, |_| false);
+        self.segments[self.segment_of(hash)].entries.find(hash, |handle| {
+            prefetch_line(std::ptr::from_ref(handle).cast());
+            false
+        });
     }
 
     /// Adds an entry whose key is not there.
@@ -239,15 +244,20 @@ impl Table {
         if self.len == 0 {
             return None;
         }
+        // Each bucket is as likely as any other, whatever the share of its segment.
+        let buckets_max = match &self.segments[..] {
+            [only] => only.entries.num_buckets(),
+            _ => SEGMENT_BUCKETS_MAX,
+        };
         for _ in 0..64 {
             let random = next_random();
-            let prefix = (random as u32) & ((1 << PREFIX_BITS) - 1);
-            let entries = &self.segments[self.segment_of_prefix(prefix)].entries;
-            if entries.num_buckets() > 0 {
-                let bucket = (random >> 32) as usize % entries.num_buckets();
-                if let Some(entry) = entries.get_bucket(bucket) {
-                    return Some(*entry);
-                }
+            let segment = ((random & u64::from(u32::MAX)) * self.segments.len() as u64) >> 32;
+            let bucket = (random >> 32) as usize % buckets_max;
+            let entries = &self.segments[segment as usize].entries;
+            if bucket < entries.num_buckets()
+                && let Some(entry) = entries.get_bucket(bucket)
+            {
+                return Some(*entry);
             }
         }
         self.iter().next()
@@ -321,13 +331,11 @@ impl Table {
         let epoch = old.epoch.wrapping_add(1);
         self.buckets_bytes -= good_size_of(&old.entries);
         let mut halves = [(); 2].map(|()| HashTable::with_capacity(old.entries.len()));
-        let hasher = &self.hasher;
-        for handle in old.entries {
-            let hash = hasher.hash(arena.entry(handle).key());
+        each_hashed(arena, &self.hasher, old.entries, |hash, handle| {
             let half = prefix(hash) >> (PREFIX_BITS - u32::from(depth)) & 1;
             // With room for all of them nothing is ever hashed again.
             halves[half as usize].insert_unique(hash, handle, |_| 0);
-        }
+        });
         self.buckets_bytes += halves.iter().map(good_size_of).sum::<usize>();
         let [low, high] = halves;
         self.segments[index] = Segment { entries: low, depth, epoch };
@@ -380,9 +388,9 @@ impl Table {
         let moved = std::mem::replace(&mut self.segments[high_index], spare);
         self.buckets_bytes -= good_size_of(&moved.entries);
         self.change_buckets(low_index, |entries| {
-            for handle in moved.entries {
-                entries.insert_unique(rehash(&handle), handle, rehash);
-            }
+            each_hashed(arena, &hasher, moved.entries, |hash, handle| {
+                entries.insert_unique(hash, handle, rehash);
+            });
         });
         let segment = &mut self.segments[low_index];
         segment.depth -= 1;
@@ -445,6 +453,23 @@ impl Table {
     }
 }
 
+/// Visits entries with their hashes. Their keys, most of which are in no cache, are asked for
+/// together.
+fn each_hashed(
+    arena: &Arena,
+    hasher: &KeyHasher,
+    entries: HashTable<Handle>,
+    mut visit: impl FnMut(u64, Handle),
+) {
+    let handles: Vec<Handle> = entries.into_iter().collect();
+    for batch in handles.chunks(KEYS_READ_TOGETHER) {
+        batch.iter().for_each(|handle| arena.entry(*handle).prefetch());
+        for &handle in batch {
+            visit(hasher.hash(arena.entry(handle).key()), handle);
+        }
+    }
+}
+
 fn good_size_of(entries: &HashTable<Handle>) -> usize {
     match entries.allocation_size() {
         0 => 0,
@@ -452,11 +477,24 @@ fn good_size_of(entries: &HashTable<Handle>) -> usize {
     }
 }
 
-/// The bits of a hash that choose the segment. hashbrown takes its tags from the top seven bits and
-/// its bucket from the lowest, so these come from between.
+/// What chooses the segment. hashbrown takes its tags from the top seven bits of a hash and its
+/// bucket from the lowest, so this comes from between.
+///
+/// Were it the bits themselves, all segments would fill and split at the same time. So it is about
+/// the logarithm, log2(1 + x) for x below 1, which gives the first of the prefixes half as many
+/// keys as the last, and there is always a part of the segments that has just been split: the
+/// table is as full at one size as at any other.
+///
+/// Source: G. N. N. Martin, "Spiral storage: incrementally augmentable hash addressed storage",
+/// University of Warwick, 1979.
 #[inline]
 fn prefix(hash: u64) -> u32 {
-    (hash >> (64 - 7 - PREFIX_BITS)) as u32 & ((1 << PREFIX_BITS) - 1)
+    const ONE: u64 = 1 << PREFIX_BITS;
+    /// Of ONE: x + 0.344 x (1 - x) is never further than 0.01 from the logarithm, and rises.
+    const BULGE: u64 = ONE * 344 / 1000;
+    let x = (hash >> (64 - 7 - PREFIX_BITS)) & (ONE - 1);
+    let bulge = (((x * (ONE - x)) >> PREFIX_BITS) * BULGE) >> PREFIX_BITS;
+    (x + bulge).min(ONE - 1) as u32
 }
 
 #[cfg(test)]
@@ -480,7 +518,7 @@ mod tests {
         }
 
         fn insert(&mut self, key: &[u8]) {
-            let handle = self.arena.allocate_entry(key, 0, None, 1);
+            let handle = self.arena.allocate_entry(key, &[], 0, None, 1);
             self.table.insert(&self.arena, self.hash(key), handle);
         }
 

@@ -23,6 +23,9 @@ const PAGE_SHIFT: u32 = PAGE_BYTES.trailing_zeros();
 /// Bytes of the expiry that a page keeps per block; see [`Arena::set_due`].
 const DUE_BYTES: usize = 2;
 
+/// Expiries of a page that are compared together.
+const DUES_COMPARED: usize = 64;
+
 /// How long a free block of a page whose blocks expire is left alone.
 const FREE_DUE_SECONDS: u32 = 30_000;
 
@@ -263,23 +266,23 @@ impl Arena {
         };
         let size = self.class_bytes(class);
         let page = &mut self.pages[index as usize];
-        let offset = if page.free == NO_BLOCK {
+        let (free, live) = (page.free, page.live + 1);
+        let (offset, next_free) = if free == NO_BLOCK {
             let offset = page.bump as usize;
             page.bump += size as u32;
-            offset
+            (offset, NO_BLOCK)
         } else {
-            let offset = usize::from(page.free) * 8;
+            let offset = usize::from(free) * 8;
             // SAFETY: a free block of a used page holds the next one's place behind its first word.
-            page.free = unsafe {
+            let next = unsafe {
                 let place = self.base.add(((index as usize) << PAGE_SHIFT) + offset + 8);
                 place.cast::<u16>().read()
             };
-            offset
+            (offset, next)
         };
-        page.live += 1;
+        (page.free, page.live) = (next_free, live);
         self.free_blocks[list] -= 1;
-        let (next_free, live) = (page.free, usize::from(page.live));
-        if next_free == NO_BLOCK && live == self.blocks_per_page(class) {
+        if next_free == NO_BLOCK && usize::from(live) == self.blocks_per_page(class) {
             self.unlink_page(index, list);
         }
         self.live_bytes += size;
@@ -320,11 +323,13 @@ impl Arena {
         }
         #[cfg(debug_assertions)]
         self.poison(handle, size);
+        // From the copy: a wide load over the field just written would wait for all earlier stores.
+        let live = page.live - 1;
+        let is_empty = live == 0;
+        let is_detached = page.next == index;
         let page = &mut self.pages[index as usize];
         page.free = (offset / 8) as u16;
-        page.live -= 1;
-        let is_empty = page.live == 0;
-        let is_detached = page.next == index;
+        page.live = live;
         self.free_blocks[list] += 1;
         self.live_bytes -= size;
         if is_empty {
@@ -581,9 +586,9 @@ impl Arena {
     fn due_place(&self, handle: Handle) -> NonNull<u16> {
         let class = self.class_of_block(handle);
         debug_assert!(class.expires());
-        let block = self.offset_of(handle) / self.class_bytes(class);
+        let block = self.offset_of(handle) as u32 / self.class_bytes(class) as u32;
         // SAFETY: one of the numbers at the page's end.
-        unsafe { self.dues(self.page_of(handle), class).add(block) }
+        unsafe { self.dues(self.page_of(handle), class).add(block as usize) }
     }
 
     /// Where a page's seconds begin: its last bytes hold one for each block.
@@ -617,13 +622,22 @@ impl Arena {
             second.saturating_sub(self.pages[index as usize].due) > i16::MAX as u32;
         let (dues, class) = self.used_dues(index)?;
         let size = self.class_bytes(class);
-        for (block, due) in dues.iter().enumerate().skip(first) {
-            if may_all_be_due || (second as u16).wrapping_sub(*due) as i16 >= 0 {
-                if out.len() == out.capacity() {
-                    return Some(block);
+        let is_due = |due: u16| may_all_be_due || (second as u16).wrapping_sub(due) as i16 >= 0;
+        let mut start = first;
+        while start < dues.len() {
+            let end = dues.len().min(start + DUES_COMPARED);
+            // Without an early end, so that the processor compares many at once.
+            if dues[start..end].iter().fold(false, |any, due| any | is_due(*due)) {
+                for (block, _) in
+                    dues.iter().enumerate().take(end).skip(start).filter(|(_, due)| is_due(**due))
+                {
+                    if out.len() == out.capacity() {
+                        return Some(block);
+                    }
+                    out.push(self.handle(index, block * size));
                 }
-                out.push(self.handle(index, block * size));
             }
+            start = end;
         }
         None
     }
@@ -640,11 +654,8 @@ impl Arena {
     /// Asks the processor for a block's first bytes.
     #[inline]
     pub fn prefetch(&self, handle: Handle) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch has no effect but on the cache, whatever the address.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch(self.address(handle).as_ptr().cast::<i8>(), _MM_HINT_T0);
+        if !handle.is_none() {
+            prefetch_line(self.address(handle).as_ptr());
         }
     }
 
@@ -672,6 +683,19 @@ impl Arena {
         let block = (random as u32 as usize).checked_rem(page.bump as usize / size)?;
         (self.word(index, block * size) != 0).then(|| self.handle(index, block * size))
     }
+}
+
+/// Asks the processor for a cache line.
+#[inline]
+pub fn prefetch_line(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect but on the cache, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch(address.cast::<i8>(), _MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 #[cfg(test)]

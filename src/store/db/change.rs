@@ -216,11 +216,10 @@ impl EntryMut<'_> {
         scratch.extend_from_slice(&old.stored_value()[..kept]);
         let (key, value) = scratch.split_at(new.key_len);
         let handle =
-            db.arena.allocate_entry(key, new.value_len, expiry, old_queue(db, self.handle));
+            db.arena.allocate_entry(key, value, new.value_len, expiry, old_queue(db, self.handle));
         let mut view = db.arena.entry_mut(handle);
         view.copy_history(history);
         view.set_encoding(encoding);
-        view.value_mut()[..kept].copy_from_slice(value);
         scratch.shrink_to(64 * 1024);
         db.scratch = scratch;
         db.account(handle, expiry, self.now);

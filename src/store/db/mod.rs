@@ -306,11 +306,11 @@ impl Db {
         now: UnixMs,
     ) -> Handle {
         let bytes = value.bytes();
-        let handle = self.arena.allocate_entry(key, bytes.len(), expiry, Eviction::FIRST_QUEUE);
+        let queue = Eviction::FIRST_QUEUE;
+        let handle = self.arena.allocate_entry(key, bytes, bytes.len(), expiry, queue);
         let mut view = self.arena.entry_mut(handle);
         view.set_encoding(value.encoding());
         view.set_accessed(now);
-        view.value_mut().copy_from_slice(bytes);
         self.table.insert(&self.arena, hash, handle);
         self.account(handle, expiry, now);
         self.eviction.added(&mut self.arena, handle, hash);

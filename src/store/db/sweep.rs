@@ -12,6 +12,8 @@ use crate::store::arena::Handle;
 const HORIZON_SECONDS: u64 = 30_000;
 /// Entries that are fetched from memory together.
 const BATCH: usize = 32;
+/// Reading the seconds of a page's blocks takes as long as glancing at so many pages.
+const GLANCES_PER_PAGE: usize = 32;
 
 /// Where the sweep is.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ pub struct Place {
 /// What a step of the sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    pub pages: usize,
+    pub glances: usize,
     pub expired: usize,
     /// The round has not looked at all pages yet.
     pub more: bool,
@@ -40,33 +42,39 @@ pub fn due_second(expiry: UnixMs, now: UnixMs) -> u32 {
 }
 
 impl Db {
-    /// Goes on with the round, or begins one: looks at up to `pages` pages and drops up to about
+    /// Goes on with the round, or begins one: glances at up to about `glances` pages and drops up to about
     /// `count` expired entries.
-    pub fn sweep_expired(&mut self, pages: usize, count: usize, now: UnixMs) -> Swept {
+    pub fn sweep_expired(&mut self, glances: usize, count: usize, now: UnixMs) -> Swept {
         let second = u32::try_from(now / 1000).unwrap_or(u32::MAX);
         let mut swept = Swept::default();
         let all = self.arena.expiring_pages();
         self.sweep.left = if self.sweep.left == 0 { all } else { self.sweep.left.min(all) };
         while self.sweep.left > 0 {
-            if swept.pages >= pages {
+            if swept.glances >= glances {
                 swept.more = true;
                 break;
             }
             if self.sweep.page >= self.arena.expiring_pages() {
                 self.sweep.page = 0;
             }
-            let Some((page, due)) = self.arena.expiring_page(self.sweep.page) else { break };
-            if due <= second && !self.sweep_page(page, second, now, count, &mut swept) {
-                swept.more = true;
+            let Some((page, due)) = self.arena.expiring_page(self.sweep.page) else {
+                self.sweep.left = 0;
                 break;
+            };
+            if due <= second {
+                swept.glances += GLANCES_PER_PAGE;
+                if !self.sweep_page(page, second, now, count, &mut swept) {
+                    break;
+                }
             }
-            swept.pages += 1;
+            swept.glances += 1;
             self.sweep.left -= 1;
             // A page that was emptied has given its place to another.
             if self.arena.expiring_page(self.sweep.page).is_some_and(|(next, _)| next == page) {
                 self.sweep.page += 1;
             }
         }
+        swept.more = self.sweep.left > 0;
         swept
     }
 
@@ -95,13 +103,21 @@ impl Db {
     }
 
     fn drop_expired(&mut self, due: &mut Vec<Handle>, now: UnixMs, swept: &mut Swept) {
+        // What one step reads another has asked for, for all entries, so that memory is waited for
+        // together and not one after the other.
         for handle in &*due {
-            self.arena.prefetch(*handle);
+            self.arena.entry(*handle).prefetch();
         }
         due.retain(|handle| self.arena.is_live(*handle));
         let mut hashes = [0; BATCH];
         for (hash, handle) in hashes.iter_mut().zip(&*due) {
-            *hash = self.hash(self.arena.entry(*handle).key());
+            let entry = self.arena.entry(*handle);
+            let (previous, next) = entry.neighbours();
+            self.arena.prefetch(previous);
+            self.arena.prefetch(next);
+            *hash = self.hash(entry.key());
+        }
+        for hash in &hashes[..due.len()] {
             self.table.prefetch_buckets(*hash);
         }
         let second = due_second(0, now);

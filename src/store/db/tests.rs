@@ -296,3 +296,28 @@ fn any_number_is_a_cursor() {
         db.scan(cursor, 1, 0, |_| {});
     }
 }
+
+#[test]
+#[cfg(not(miri))]
+fn huge_values_are_neither_copied_for_an_expiry_nor_freed_at_once() {
+    let mut db = db();
+    let huge = vec![b'v'; 8 << 20];
+    db.set_string(b"key", &huge, Encoding::Raw, None, 0);
+    let address = |db: &Db| db.get(b"key", 0).unwrap().stored_value().as_ptr();
+    let before = address(&db);
+    for expiry in [Some(5_000), Some(6_000), None] {
+        db.get_mut(b"key", 0).unwrap().set_expiry(expiry);
+        let entry = db.get(b"key", 0).unwrap();
+        assert_eq!((entry.expiry(), entry.stored_value() == huge), (expiry, true));
+        assert_eq!((address(&db), db.expiring()), (before, usize::from(expiry.is_some())));
+        db.check();
+    }
+    for len in [2 << 20, 20_000] {
+        db.set_string(b"key", &huge, Encoding::Raw, None, 0);
+        db.remains.clear();
+        db.set_string(b"key", &huge[..len], Encoding::Raw, None, 0);
+        assert_eq!(db.remains.len(), 1, "{len}");
+        assert_eq!(db.get(b"key", 0).unwrap().stored_value().len(), len);
+        db.check();
+    }
+}
