@@ -46,10 +46,6 @@ pub struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    fn of(kind: Kind, text: &'a [u8], length: u64) -> Reply<'a> {
-        Reply { kind, leaves: 1, nulls: 0, text, length }
-    }
-
     /// Whether nothing was found: null, or an aggregate of nulls only (MGET of absent keys).
     pub fn is_miss(&self) -> bool {
         self.leaves > 0 && self.nulls == self.leaves
@@ -76,6 +72,8 @@ pub struct Decoder {
     keep: usize,
     /// What is kept of a line or of a value that came in several pieces.
     kept: Vec<u8>,
+    /// Of the latest plain reply.
+    shape: Shape,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +106,7 @@ impl Decoder {
             length: 0,
             keep,
             kept: Vec::new(),
+            shape: Shape::NONE,
         }
     }
 
@@ -120,9 +119,22 @@ impl Decoder {
         &'a mut self,
         input: &'a [u8],
     ) -> Result<(usize, Option<Reply<'a>>), Malformed> {
+        if self.left == 0 && self.shape.fits(input) {
+            return Ok((self.shape.bytes, Some(self.shape.reply(input))));
+        }
+        self.decode_other(input)
+    }
+
+    /// [`Decoder::decode`] of what is not like the reply before it.
+    #[inline(never)]
+    fn decode_other<'a>(
+        &'a mut self,
+        input: &'a [u8],
+    ) -> Result<(usize, Option<Reply<'a>>), Malformed> {
         if self.left == 0 {
-            if let Some((used, reply)) = plain(input, self.keep) {
-                return Ok((used, Some(reply)));
+            if let Some(shape) = plain(input, self.keep) {
+                self.shape = shape;
+                return Ok((shape.bytes, Some(shape.reply(input))));
             }
             self.begin();
         }
@@ -310,12 +322,75 @@ impl Decoder {
     }
 }
 
-/// Almost every reply: one string, line or number, whole in the input. Anything else, well-formed or
-/// not, is for the decoder proper.
-#[inline]
-fn plain(input: &[u8], keep: usize) -> Option<(usize, Reply<'_>)> {
+/// What plain replies have in common, so that the next one of the same kind and length need not be
+/// parsed: pipelines bring rows of them.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    /// The first line as a number whose lowest byte comes first, and which of its bits count.
+    header: u64,
+    mask: u64,
+    /// The whole reply, of which the last two are the line end.
+    bytes: usize,
+    text: (usize, usize),
+    kind: Kind,
+    length: u64,
+}
+
+impl Shape {
+    /// Fits nothing.
+    const NONE: Shape =
+        Shape { header: 1, mask: 0, bytes: 0, text: (0, 0), kind: Kind::Null, length: 0 };
+
+    /// Of a reply of `bytes` bytes whose first line has `header` bytes. Where that is more than
+    /// eight it fits no other reply.
+    fn new(
+        input: &[u8],
+        kind: Kind,
+        (header, bytes): (usize, usize),
+        text: (usize, usize),
+        length: usize,
+    ) -> Shape {
+        let mut shape = Shape { bytes, text, kind, length: length as u64, ..Shape::NONE };
+        if (1..=8).contains(&header) {
+            let mut first = [0; 8];
+            first[..header].copy_from_slice(&input[..header]);
+            shape.header = u64::from_le_bytes(first);
+            shape.mask = u64::MAX >> (64 - 8 * header);
+        }
+        shape
+    }
+
+    /// Whether `input` begins with a whole reply of this shape. Not found out where fewer than eight
+    /// bytes are left.
+    #[inline]
+    fn fits(&self, input: &[u8]) -> bool {
+        let Some(first) = input.first_chunk::<8>() else { return false };
+        u64::from_le_bytes(*first) & self.mask == self.header
+            && self.bytes <= input.len()
+            && input[..self.bytes].ends_with(b"\r\n")
+    }
+
+    #[inline]
+    fn reply<'a>(&self, input: &'a [u8]) -> Reply<'a> {
+        let (start, end) = self.text;
+        Reply {
+            kind: self.kind,
+            leaves: 1,
+            nulls: u64::from(self.kind == Kind::Null),
+            text: &input[start..end],
+            length: self.length,
+        }
+    }
+}
+
+/// The shape of almost every reply: one string, line, number or null, whole in the input. Anything
+/// else, well-formed or not, is for the decoder proper.
+fn plain(input: &[u8], keep: usize) -> Option<Shape> {
     let (kind, rest) = input.split_first()?;
     match kind {
+        b'$' if rest.starts_with(b"-1\r\n") => {
+            Some(Shape::new(input, Kind::Null, (5, 5), (0, 0), 0))
+        }
         b'$' => {
             let mut length = 0;
             let mut digits = 0;
@@ -331,16 +406,17 @@ fn plain(input: &[u8], keep: usize) -> Option<(usize, Reply<'_>)> {
             if digits == 0 || body[..2] != *b"\r\n" || body[2 + length..] != *b"\r\n" {
                 return None;
             }
-            let text = &body[2..2 + length.min(keep)];
-            Some((1 + digits + body.len(), Reply::of(Kind::Scalar, text, length as u64)))
+            let header = 1 + digits + 2;
+            let text = (header, header + length.min(keep));
+            Some(Shape::new(input, Kind::Scalar, (header, header + length + 2), text, length))
         }
         b'+' | b':' => {
             /// Further than OK and most numbers it is not worth looking.
             const NEAR: usize = 24;
-            let near = &rest[..rest.len().min(NEAR)];
+            let near = &input[..input.len().min(NEAR)];
             let end = near.iter().position(|byte| *byte == b'\n')?;
-            let text = near[..end].strip_suffix(b"\r")?;
-            Some((end + 2, Reply::of(Kind::Scalar, text, text.len() as u64)))
+            let length = near[1..end].strip_suffix(b"\r")?.len();
+            Some(Shape::new(input, Kind::Scalar, (end + 1, end + 1), (1, 1 + length), length))
         }
         _ => None,
     }

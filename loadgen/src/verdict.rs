@@ -204,8 +204,7 @@ fn judge_samples(outcome: &Outcome, verdict: &mut Verdict) {
 }
 
 fn judge_hits(plan: &Plan, outcome: &Outcome, verdict: &mut Verdict) {
-    let total = outcome.recording.total();
-    let Some(ratio) = total.hit_ratio() else { return };
+    let Some(ratio) = outcome.recording.counts().hit_ratio() else { return };
     let workload = &plan.workload;
     match workload.expected_hit_ratio() {
         Some(implied) if (ratio - implied).abs() > HIT_RATIO_TOLERANCE => {
@@ -247,7 +246,7 @@ fn judge_counts(outcome: &Outcome, verdict: &mut Verdict) {
         );
         verdict.against(Cause::Unanswered, text);
     }
-    let recorded = recording.total().count();
+    let recorded = recording.counts().answered;
     if recording.sent != recording.received + unanswered || recorded != recording.received {
         let text = format!(
             "counts differ: {} sent, {} answered, {} unanswered, {} in the histogram; this is a \
@@ -298,7 +297,7 @@ fn judge_answers(outcome: &Outcome, verdict: &mut Verdict) {
         );
         verdict.against(Cause::WrongAnswers, text);
     }
-    let total = recording.total();
+    let total = recording.counts();
     if total.errors > 0 {
         let most = recording
             .error_texts

@@ -52,6 +52,10 @@ pub enum Operation<'a> {
     DebugSetActiveExpire(bool),
     /// The sections asked for.
     Info(Args<'a>),
+    MemoryDoctor,
+    MemoryMallocStats,
+    MemoryPurge,
+    MemoryStats,
     Shutdown(Shutdown),
     AccessExplain(core::net::IpAddr),
     AccessLog {

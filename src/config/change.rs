@@ -141,7 +141,7 @@ mod tests {
             ("save", ""),
             ("appendonly", "no"),
             ("maxmemory", "0"),
-            ("maxmemory-policy", "noeviction"),
+            ("maxmemory-policy", "allkeys-s3fifo"),
             ("databases", "16"),
             ("proto-max-bulk-len", "536870912"),
             ("bind", "* -::*"),

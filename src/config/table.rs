@@ -107,21 +107,24 @@ directives! {
         None;
     }
     "Memory" {
-        /// Most memory for data: bytes with a unit (100mb, 4gb) or a part of the machine's (70%).
-        /// 0: no limit.
+        /// Most memory for data and clients: bytes with a unit (100mb, 4gb), or a part of what the
+        /// machine has or the control groups allow, whichever is less (70%). 0: no limit.
         "maxmemory" maxmemory: MemoryLimit = "0", Rule::Any, Anytime, Here;
-        /// What gives way when `maxmemory` is reached. At present each policy works as noeviction:
-        /// commands that need memory get an error.
-        "maxmemory-policy" maxmemory_policy: EvictionPolicy = "noeviction", Rule::Any, Anytime, None;
+        /// What gives way when `maxmemory` is reached: allkeys-s3fifo (not a policy of Redis: what is
+        /// used once never pushes out what is used often), allkeys-lru, allkeys-lfu, allkeys-random;
+        /// volatile-lru, -lfu, -random, -ttl for keys with an expiry only; or noeviction: commands
+        /// that need memory get an error.
+        "maxmemory-policy" maxmemory_policy: EvictionPolicy = "allkeys-s3fifo", Rule::Any, Anytime,
+        Here;
         /// Keys that sampling policies look at.
-        "maxmemory-samples" maxmemory_samples: u32 = "5", Rule::Within(1, INT_MAX), Anytime, None;
+        "maxmemory-samples" maxmemory_samples: u32 = "5", Rule::Within(1, 64), Anytime, Here;
         /// Effort to reach `maxmemory` at once.
         "maxmemory-eviction-tenacity" maxmemory_eviction_tenacity: u32 = "10",
         Rule::Within(0, 100), Anytime, None;
         /// How fast the counters of LFU policies rise.
-        "lfu-log-factor" lfu_log_factor: u32 = "10", INT, Anytime, None;
+        "lfu-log-factor" lfu_log_factor: u32 = "10", INT, Anytime, Here;
         /// Minutes after which the counters of LFU policies fall.
-        "lfu-decay-time" lfu_decay_time: u32 = "1", INT, Anytime, None;
+        "lfu-decay-time" lfu_decay_time: u32 = "1", INT, Anytime, Here;
         /// Effort of the background sweep for expired keys; this server's adapts itself.
         "active-expire-effort" active_expire_effort: u32 = "1", Rule::Within(1, 10), Anytime, None;
         /// Free evicted values in the background; this server has no background to free in.

@@ -85,6 +85,7 @@ impl Core {
         let number = self.next_txn;
         self.next_txn += 1;
         let txn = TxnId { coordinator: self.shard_id, number };
+        let bytes = args.size() + shares.iter().map(|share| share.work.bytes()).sum::<usize>();
         let mut parts = Vec::with_capacity(shares.len());
         for Share { shard, locks, whole_shard, work } in shares {
             let part = Part { txn, locks, whole_shard, work };
@@ -94,7 +95,7 @@ impl Core {
             messages.push((shard, Message::Part(Box::new(part))));
         }
         let transaction = Transaction {
-            reply: reply_later(session),
+            reply: reply_later(session, bytes),
             row,
             args,
             db: session.client.db,
@@ -311,6 +312,7 @@ impl Engine {
             Work::Fetch { keys } => PartResult::Entries(self.core.fetch(keys)),
             Work::Task(task) => PartResult::Task(Box::new(self.run_task(task, outbox))),
         };
+        self.core.memory.sent(result.bytes());
         let done = PartDone { txn: part.txn, shard: self.core.shard_id, result };
         outbox.messages.push((part.txn.coordinator, Message::PartDone(Box::new(done))));
     }
@@ -334,6 +336,9 @@ impl Engine {
 
     /// Every result is here and every lock is held: this is the moment the command takes effect.
     fn finish(&mut self, number: u64, mut transaction: Transaction, outbox: &mut Outbox) {
+        // Until here the results were held for this command, wherever they were.
+        let results = transaction.results.iter().flatten();
+        self.core.memory.received(results.map(PartResult::bytes).sum());
         let mut stores = Vec::new();
         let reply = match &transaction.kind {
             Kind::Merge { .. } => self.core.merge_parts(&mut transaction),
@@ -355,6 +360,7 @@ impl Engine {
             let store = stores.next().unwrap_or_default();
             if locking {
                 let release = Release { txn, store };
+                self.core.memory.sent(release.bytes());
                 outbox.messages.push((shard, Message::Release(Box::new(release))));
             }
         }
@@ -372,6 +378,7 @@ impl Engine {
 
     /// A multi-shard command is over: stores what it left here, and runs what waited for it.
     pub(super) fn release(&mut self, release: Release, outbox: &mut Outbox) {
+        self.core.memory.received(release.bytes());
         let now = self.core.now.unix_ms;
         for stored in release.store {
             let db = self.core.shard.db_mut(usize::from(stored.db));

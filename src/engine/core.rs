@@ -8,7 +8,9 @@ use hashbrown::HashMap;
 
 use super::coordinate::Transaction;
 use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
+use super::memory::MemoryAccount;
 use super::peers::Peers;
+use super::room::{self, Room};
 use super::sessions::Ahead;
 use super::shared::{Settings, Shared};
 use super::{EngineSetup, TICK_US};
@@ -23,11 +25,9 @@ use crate::txn::{ConnId, Locks};
 /// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
 /// reached, so that a full server can still be asked and mended.
 const RESERVED_LOCAL_CLIENTS: usize = 8;
-/// How much a shard's memory may differ from what the other cores know of it.
-const PUBLISHED_MEMORY_STEP: usize = 16 * 1024;
-/// Keys that one tick's sweep for expired ones looks at, and the most it does when it finds many.
-const SWEEP_KEYS: usize = 512;
-const SWEEP_ROUNDS_MAX: usize = 16;
+/// Expired keys that one tick's sweep drops at most: about 300 us of work. While there are more,
+/// ticks come every ten milliseconds.
+const SWEEP_KEYS: usize = 2000;
 
 /// CLIENT PAUSE.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +46,6 @@ pub(super) struct EngineStats {
     /// Pieces of input received and of output sent.
     pub reads: u64,
     pub writes: u64,
-    /// The most that the shard held at any tick.
-    pub peak_memory: usize,
     /// Error replies, by code.
     pub errors: HashMap<Box<str>, u64>,
     /// By the row's place in the table.
@@ -84,11 +82,10 @@ pub(super) struct Core {
     pub effects: HashMap<u64, ConnReply>,
     pub next_ticket: u64,
     pub stats: EngineStats,
-    /// What the other shards hold, bytes, and when that was asked for.
-    others_memory: usize,
-    others_memory_us: u64,
-    /// What the others know that this one holds.
-    published_memory: usize,
+    pub memory: MemoryAccount,
+    pub room: Room,
+    /// The sweep for expired entries has more to do than one tick allows.
+    pub sweep_goes_on: bool,
     pub pause: Option<Pause>,
     pub active_expire: bool,
     pub last_tick_us: u64,
@@ -122,11 +119,15 @@ pub(super) struct ConnReply {
 impl Core {
     pub fn new(setup: EngineSetup) -> Self {
         let settings = Arc::clone(&setup.shared.settings());
+        // Twice its part of the machine: keys may be spread unevenly.
+        let capacity = setup.shared.memory_limit_bytes / setup.shards.max(1) as u64 * 2;
+        let mut shard = Shard::with_capacity(setup.seed, capacity);
+        shard.set_policy(room::policy(&settings.config));
         Core {
             shard_id: setup.shard,
             shard_count: setup.shards,
             table: table(),
-            shard: Shard::new(setup.seed),
+            shard,
             scratch: Shard::new(setup.seed.rotate_left(32)),
             shared: setup.shared,
             settings,
@@ -142,9 +143,9 @@ impl Core {
                 by_command: vec![CommandStats::default(); table().by_id().len()],
                 ..EngineStats::default()
             },
-            others_memory: 0,
-            others_memory_us: 0,
-            published_memory: 0,
+            memory: MemoryAccount::default(),
+            room: Room::default(),
+            sweep_goes_on: false,
             pause: None,
             active_expire: true,
             last_tick_us: 0,
@@ -210,39 +211,6 @@ impl Core {
         self.settings.access.password()
     }
 
-    /// True if `maxmemory` is reached, which makes commands that take memory fail, whichever shards
-    /// their keys are on. What the others hold is asked for once in a pass.
-    pub fn is_out_of_memory(&mut self) -> bool {
-        let max = self.maxmemory_bytes();
-        if max == 0 {
-            return false;
-        }
-        if self.others_memory_us != self.now.monotonic_us {
-            self.others_memory_us = self.now.monotonic_us;
-            let others = self.shared.cores.iter().enumerate();
-            let others = others.filter(|(core, _)| *core != self.shard_id);
-            self.others_memory =
-                others.map(|(_, core)| core.shard_memory.load(Ordering::Relaxed)).sum();
-        }
-        (self.shard.allocated_bytes() + self.others_memory) as u64 > max
-    }
-
-    /// Tells the other cores what this shard holds, if it counts for them and has changed by much.
-    pub fn publish_memory(&mut self) {
-        if self.maxmemory_bytes() == 0 {
-            return;
-        }
-        let (memory, published) = (self.shard.allocated_bytes(), self.published_memory);
-        if memory.abs_diff(published) >= PUBLISHED_MEMORY_STEP {
-            self.published_memory = memory;
-            self.shared.cores[self.shard_id].shard_memory.store(memory, Ordering::Relaxed);
-        }
-    }
-
-    fn maxmemory_bytes(&self) -> u64 {
-        self.settings.config.maxmemory.bytes(self.shared.total_memory_bytes)
-    }
-
     pub fn is_idle_too_long(&self, session: &Session) -> bool {
         let timeout_us = self.settings.config.timeout.saturating_mul(1_000_000);
         timeout_us > 0
@@ -292,7 +260,6 @@ impl Core {
 
     /// Measures the rates of commands and bytes since the last tick.
     pub fn sample(&mut self) {
-        self.stats.peak_memory = self.stats.peak_memory.max(self.shard.allocated_bytes());
         let elapsed_us = self.now.monotonic_us.saturating_sub(self.sampled_us);
         if elapsed_us < TICK_US / 2 {
             return;
@@ -313,17 +280,11 @@ impl Core {
         self.sampled_us = self.now.monotonic_us;
     }
 
-    /// One tick's share of giving expired keys' memory back: more while many are found.
+    /// One tick's share of giving expired keys' memory back.
     pub fn sweep_expired(&mut self) {
         // Locks are no obstacle: to whoever holds one, an expired key is not there either.
-        if !self.active_expire {
-            return;
-        }
-        for _ in 0..SWEEP_ROUNDS_MAX {
-            if !self.shard.sweep_expired(SWEEP_KEYS, self.now.unix_ms) {
-                return;
-            }
-        }
+        self.sweep_goes_on =
+            self.active_expire && self.shard.sweep_expired(SWEEP_KEYS, self.now.unix_ms);
     }
 
     /// Copies of what there is at these keys; the locks on them are held.
@@ -342,6 +303,7 @@ impl Core {
         self.stats = EngineStats { by_command, ..EngineStats::default() };
         self.sampled = [0; 3];
         self.peers.passes = 0;
+        self.reset_exceeded_time();
         let counters = &self.shared.cores[self.shard_id];
         for counter in
             [&counters.connections_received, &counters.net_input_bytes, &counters.net_output_bytes]

@@ -220,11 +220,11 @@ pub(super) fn reply_now(session: &mut Session, write: impl FnOnce(&mut Reply<'_>
     session.output.wrote(before);
 }
 
-/// The reply slot of a command that is answered later.
-pub(super) fn reply_later(session: &mut Session) -> ConnReply {
+/// The reply slot of a command that is answered later, and of which `request_bytes` are held
+/// meanwhile. The session is stalled, so that they are counted and need no bound.
+pub(super) fn reply_later(session: &mut Session, request_bytes: usize) -> ConnReply {
     let suppressed = suppress_reply(session);
-    // The session is stalled meanwhile, so there is nothing to bound.
-    ConnReply { conn: session.conn, sequence: session.output.reserve(suppressed, 0) }
+    ConnReply { conn: session.conn, sequence: session.output.reserve(suppressed, request_bytes) }
 }
 
 /// Answers with an error from before the handler ran.

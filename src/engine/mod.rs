@@ -7,6 +7,8 @@
 //! | `core` | the state behind every command |
 //! | `sessions` | the connections of this core; input, stalls, limits |
 //! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
+//! | `memory` | what this core holds, for `maxmemory` |
+//! | `room` | what gives way when that is too much; chores that give memory back |
 //! | `peers` | batches of requests and replies between shards |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
@@ -16,9 +18,11 @@ mod coordinate;
 mod core;
 mod dispatch;
 mod event;
+mod memory;
 mod merge;
 mod operations;
 mod peers;
+mod room;
 mod sessions;
 mod shared;
 mod task;
@@ -88,9 +92,12 @@ impl Engine {
             }
             Event::Message { from, message } => self.receive_message(from, message, outbox),
             Event::Open { conn, origin } => {
-                let session = self.core.new_session(conn, origin);
+                let mut session = self.core.new_session(conn, origin);
                 tracing::debug!("Accepted {}, client {}", session.client.addr, session.client.id);
-                self.sessions.insert(session);
+                self.core.memory.update(&mut session);
+                if let Some(replaced) = self.sessions.insert(session) {
+                    self.core.memory.forget(&replaced);
+                }
             }
             Event::Closed { conn } => {
                 if let Some(session) = self.sessions.get_mut(conn) {
@@ -99,6 +106,7 @@ impl Engine {
                         session.client.addr,
                         session.client.id
                     );
+                    self.core.memory.forget(session);
                 }
                 self.sessions.remove(conn);
             }
@@ -110,6 +118,7 @@ impl Engine {
     /// Sends what has gathered: batches to peers, and the list of connections with output.
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         self.core.now = now;
+        self.core.end_pass_of_room(outbox);
         self.core.flush_peers(outbox);
         self.let_go_of_output(outbox);
         self.core.publish_memory();
@@ -139,6 +148,7 @@ impl Engine {
             self.core.stats.writes += 1;
             session.listed = false;
             session.output.take(buffer);
+            self.core.memory.update(session);
         }
     }
 
@@ -155,8 +165,13 @@ impl Engine {
             || core.active_expire && core.shard.has_expiring()
             || core.pause.is_some()
             || !self.sessions.is_empty() && core.settings.config.timeout > 0
-            || core.soft_limits_watched;
-        let tick_at = periodic.then_some(core.last_tick_us + TICK_US);
+            || core.soft_limits_watched
+            || core.is_memory_exceeded();
+        let tick_at = if core.has_chores() {
+            Some(core.last_tick_us + room::CHORE_TICK_US)
+        } else {
+            periodic.then_some(core.last_tick_us + TICK_US)
+        };
         let let_go_at = core.held.front().map(|held| held.since_us + HELD_US_MAX);
         let at = [tick_at, let_go_at].into_iter().flatten().min()?;
         Some(at.saturating_sub(now.monotonic_us))
@@ -169,17 +184,21 @@ impl Engine {
             Message::Part(part) => self.receive_part(part, outbox),
             Message::PartDone(done) => self.part_done(*done, outbox),
             Message::Release(release) => self.release(*release, outbox),
+            Message::MakeRoom { bytes } => self.core.owe_room(bytes),
         }
     }
 
     fn tick(&mut self, outbox: &mut Outbox) {
         // What the end of the pass lets go of may have been all that was due.
-        if self.core.now.monotonic_us < self.core.last_tick_us + TICK_US {
+        let since_us = self.core.now.monotonic_us.saturating_sub(self.core.last_tick_us);
+        if since_us < TICK_US && !(self.core.has_chores() && since_us >= room::CHORE_TICK_US) {
             return;
         }
         self.core.last_tick_us = self.core.now.monotonic_us;
         self.core.sample();
+        self.core.sample_memory();
         self.core.sweep_expired();
+        self.core.tick_of_room();
         if self.core.pause.is_some_and(|pause| pause.until_us <= self.core.now.monotonic_us) {
             self.core.pause = None;
             self.end_pause(outbox);

@@ -32,6 +32,21 @@ struct Link {
     /// Batches of ours that came back, and answers' buffers of the peer's to be sent home.
     spare_requests: Vec<Box<Batch>>,
     spare_replies: Vec<Box<Replies>>,
+    /// Bytes of the buffers above, as of the last pass that used them.
+    accounted_bytes: usize,
+    used: bool,
+}
+
+impl Link {
+    /// Bytes of the buffers that are kept between two passes.
+    fn memory(&self) -> usize {
+        let requests = self.spare_requests.iter().map(|batch| batch.memory());
+        let replies = self.spare_replies.iter().map(|batch| batch.memory());
+        self.requests.memory()
+            + self.replies.memory()
+            + requests.sum::<usize>()
+            + replies.sum::<usize>()
+    }
 }
 
 #[derive(Debug)]
@@ -52,6 +67,7 @@ impl Core {
     #[inline]
     pub fn send_request(&mut self, shard: ShardId, request: Request, args: Args<'_>) {
         let link = &mut self.peers.links[shard];
+        link.used = true;
         link.requests.push(args, request);
         if link.requests.bytes.len() >= BATCH_BYTES_FULL {
             let next = link.spare_requests.pop().unwrap_or_default();
@@ -95,6 +111,7 @@ impl Core {
             Some(_) => keep_spare(&mut link.spare_requests, batch),
         }
         link.replies = replies;
+        link.used = true;
     }
 
     /// Runs one command for the shard `from` and adds its answer to that shard's batch.
@@ -102,6 +119,7 @@ impl Core {
         let mut replies = std::mem::take(&mut self.peers.links[from].replies);
         self.answer_into(&mut replies, from, request, args);
         self.peers.links[from].replies = replies;
+        self.peers.links[from].used = true;
     }
 
     /// As [`Core::answer`], with the batch of answers in hand: taking it out is not free.
@@ -185,13 +203,18 @@ impl Core {
             return;
         }
         for (shard, link) in self.peers.links.iter_mut().enumerate() {
+            if !std::mem::take(&mut link.used) {
+                continue;
+            }
             // Answers first: whoever waits for them has waited longest.
             for full in link.full_replies.drain(..) {
+                self.memory.sent(full.memory());
                 outbox.messages.push((shard, Message::Replies(full)));
             }
             if !link.replies.replies.is_empty() {
                 let next = link.spare_replies.pop().unwrap_or_default();
                 let replies = std::mem::replace(&mut link.replies, next);
+                self.memory.sent(replies.memory());
                 outbox.messages.push((shard, Message::Replies(replies)));
             }
             for full in link.full_requests.drain(..) {
@@ -203,6 +226,9 @@ impl Core {
                 requests.spent = link.spare_replies.pop();
                 outbox.messages.push((shard, Message::Requests(requests)));
             }
+            let bytes = link.memory();
+            self.memory.batches_changed(link.accounted_bytes, bytes);
+            link.accounted_bytes = bytes;
         }
     }
 }
@@ -230,7 +256,9 @@ impl Engine {
                 settle(&mut self.core, session, outbox);
             }
         }
+        self.core.memory.received(replies.memory());
         let link = &mut self.core.peers.links[from];
+        link.used = true;
         if let Some(spare) = replies.spent.take() {
             keep_spare(&mut link.spare_requests, spare);
         }

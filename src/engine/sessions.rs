@@ -35,13 +35,16 @@ impl Sessions {
         (session.conn == conn).then_some(session)
     }
 
-    pub fn insert(&mut self, session: Session) {
+    /// Returns the session whose place it takes: a connection that has ended in this pass, and
+    /// whose end is still to be told.
+    pub fn insert(&mut self, session: Session) -> Option<Box<Session>> {
         let index = session.conn.index as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
-        self.len += usize::from(self.slots[index].is_none());
-        self.slots[index] = Some(Box::new(session));
+        let replaced = self.slots[index].replace(Box::new(session));
+        self.len += usize::from(replaced.is_none());
+        replaced
     }
 
     pub fn remove(&mut self, conn: ConnId) {
@@ -125,6 +128,7 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
             list_output(session, outbox);
         }
     }
+    core.memory.update(session);
 }
 
 /// Whether what is ready had better wait for the replies of other shards that come behind it: one
@@ -192,7 +196,9 @@ fn run(core: &mut Core, session: &mut Session, input: &[u8], outbox: &mut Outbox
         }
     }
     core.ahead = ahead;
-    core.spans = spans;
+    if spans.capacity() * size_of::<Span>() <= KEPT_CAPACITY_MAX {
+        core.spans = spans;
+    }
     at
 }
 

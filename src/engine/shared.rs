@@ -1,7 +1,7 @@
 //! What the engines of one process share: the configuration in force, and counters that any core
 //! may read. Nothing here is touched on the request path.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::access::AccessPolicy;
@@ -33,8 +33,17 @@ pub struct CoreCounters {
     pub connections_received: AtomicU64,
     /// Accepted here and handed to a core with fewer.
     pub connections_handed_over: AtomicU64,
-    /// Bytes that the shard holds; kept up only while `maxmemory` is set.
+    /// Bytes that the shard holds, to within a small step.
     pub shard_memory: AtomicUsize,
+    /// Bytes held for clients, likewise. Negative while more has come from other cores than was
+    /// sent to them; the sum over all cores is right.
+    pub client_memory: AtomicIsize,
+    /// The second, since the Unix epoch, in which the shard's next victim was used last.
+    pub coldest_second: AtomicU64,
+    /// Bytes that the runtime's pools of buffers had from the start, and what they have grown by
+    /// since; not counted above.
+    pub fixed_memory: AtomicUsize,
+    pub runtime_memory: AtomicUsize,
     pub passes: AtomicU64,
     /// Times the core went to sleep in its ring.
     pub parks: AtomicU64,
@@ -45,12 +54,24 @@ pub struct CoreCounters {
     pub cpu: AtomicUsize,
 }
 
+impl CoreCounters {
+    /// Bytes that the core has last said it holds, in its shard and for its clients.
+    pub fn memory(&self) -> isize {
+        let shard = self.shard_memory.load(Ordering::Relaxed) as isize;
+        shard + self.client_memory.load(Ordering::Relaxed)
+    }
+}
+
 /// What the process is and uses, asked for by INFO; the runtime reads it from the system.
 #[derive(Clone, Debug, Default)]
 pub struct HostFacts {
     pub pid: u32,
     pub rss_bytes: u64,
     pub total_system_memory_bytes: u64,
+    /// What the process may use of it: the machine's memory, or less if a control group says so.
+    pub memory_limit_bytes: u64,
+    /// What the allocator has in use of the system's memory, for whatever purpose.
+    pub allocator_committed_bytes: u64,
     pub cpu_user_us: u64,
     pub cpu_sys_us: u64,
     pub cpu_user_children_us: u64,
@@ -69,6 +90,14 @@ pub trait Host: Send + Sync {
     /// Makes the process follow a configuration that is in force from now on: what is logged, and
     /// how long silent peers are kept.
     fn apply(&self, _config: &Config) {}
+
+    /// Gives memory back to the system that the allocator keeps for the calling thread.
+    fn release_memory(&self) {}
+
+    /// The allocator's own statistics, for people.
+    fn allocator_report(&self) -> String {
+        String::new()
+    }
 }
 
 /// One per process, behind an [`Arc`] in every engine.
@@ -79,9 +108,12 @@ pub struct Shared {
     pub started_unix_ms: u64,
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
-    /// The memory of the machine or of the control group, for `maxmemory` as a percentage.
-    pub total_memory_bytes: u64,
-    /// Resident bytes when the server was ready: what it needs without a key or a client.
+    /// What `maxmemory` as a percentage is a part of; see [`HostFacts::memory_limit_bytes`].
+    pub memory_limit_bytes: u64,
+    /// The most that all shards and clients held at any tick.
+    pub peak_memory: AtomicUsize,
+    /// What the server needs without a key or a client: what was resident when it was ready, and
+    /// the buffers that will be as soon as they are used.
     startup_bytes: AtomicU64,
     newest: Mutex<Arc<Settings>>,
 }
@@ -94,9 +126,10 @@ impl Shared {
         started_unix_ms: u64,
         run_id: String,
     ) -> Self {
-        let total_memory_bytes = host.facts().total_system_memory_bytes;
+        let memory_limit_bytes = host.facts().memory_limit_bytes;
         Shared {
-            total_memory_bytes,
+            memory_limit_bytes,
+            peak_memory: AtomicUsize::new(0),
             cores: (0..shards).map(|_| CoreCounters::default()).collect(),
             access: Default::default(),
             host,
@@ -114,11 +147,18 @@ impl Shared {
 
     /// Notes what the process takes now that everything is set up.
     pub fn note_ready(&self) {
-        self.startup_bytes.store(self.host.facts().rss_bytes, Ordering::Relaxed);
+        let fixed = self.cores.iter().map(|core| core.fixed_memory.load(Ordering::Relaxed) as u64);
+        let bytes = self.host.facts().rss_bytes + fixed.sum::<u64>();
+        self.startup_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub fn startup_bytes(&self) -> u64 {
         self.startup_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What the runtime's pools of buffers have grown by on all cores.
+    pub fn runtime_bytes(&self) -> u64 {
+        self.cores.iter().map(|core| core.runtime_memory.load(Ordering::Relaxed) as u64).sum()
     }
 
     pub fn connections(&self) -> usize {

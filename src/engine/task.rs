@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::Engine;
 use super::core::{CommandStats, Core, Pause};
 use super::event::{Outbox, ShardId};
+use super::memory::ExceededTime;
 use super::operations;
+use super::room::policy;
 use super::shared::Settings;
 use crate::commands::{ClientFilter, Row};
 use crate::session::Session;
@@ -26,6 +28,8 @@ pub(super) enum Task {
     KillClients(ClientFilter),
     Pause(Option<Pause>),
     SetActiveExpire(bool),
+    /// Free memory goes back to the system.
+    ReleaseMemory,
     Report,
 }
 
@@ -44,12 +48,14 @@ pub(super) enum TaskResult {
 pub(super) struct CoreReport {
     pub shard: ShardId,
     pub clients: usize,
-    /// Bytes that the shard holds, now and at most, and its entries alone.
+    /// Bytes that the shard holds, and its entries alone.
     pub used_memory: usize,
-    pub peak_memory: usize,
     pub entry_memory: usize,
-    /// Bytes that the buffers of the clients hold.
-    pub client_memory: usize,
+    /// Bytes held for clients; see [`Core::client_memory`].
+    pub client_memory: isize,
+    /// The sessions' part of it.
+    pub session_memory: usize,
+    pub facts: CoreFacts,
     pub commands: u64,
     pub ops_per_sec: u64,
     pub input_bytes_per_sec: u64,
@@ -65,11 +71,24 @@ pub(super) struct CoreReport {
     pub output_bytes_max: usize,
 }
 
+/// What a core does about its memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CoreFacts {
+    /// Deleted values whose memory is still to be given back, and those whose memory has been.
+    pub lazyfree_pending_objects: u64,
+    pub lazyfreed_objects: u64,
+    /// Clients closed for `maxmemory-clients`, which has no effect yet.
+    pub evicted_clients: u64,
+    pub exceeded: ExceededTime,
+}
+
 /// What INFO needs to know of a database.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DbReport {
     pub keys: usize,
     pub expires: usize,
+    /// Bytes of the table, without the entries.
+    pub table_bytes: usize,
     /// Of a sample of the keys that expire; 0 if there are none.
     pub average_ttl_ms: u128,
 }
@@ -80,10 +99,17 @@ pub(super) enum Finish {
     /// `+OK`.
     Ok,
     /// In the order of these ids, if there are any.
-    ClientList { ids: Vec<u64> },
+    ClientList {
+        ids: Vec<u64>,
+    },
     /// The count, or for the old form `+OK` or an error. `kill_self`: the asking client is among
     /// those to be closed, after its reply.
-    ClientKill { old_form: bool, kill_self: bool },
+    ClientKill {
+        old_form: bool,
+        kill_self: bool,
+    },
+    MemoryDoctor,
+    MemoryStats,
     /// INFO with these sections.
     Info(Vec<Vec<u8>>),
 }
@@ -123,6 +149,7 @@ impl Engine {
             Task::ApplySettings(settings) => {
                 if settings.version > self.core.settings.version {
                     self.core.settings = settings;
+                    self.core.shard.set_policy(policy(&self.core.settings.config));
                 }
                 // Without a password there is nothing left that a client could authenticate with.
                 if !self.core.requires_password() {
@@ -143,6 +170,10 @@ impl Engine {
                 }
             }
             Task::SetActiveExpire(active) => self.core.active_expire = active,
+            Task::ReleaseMemory => {
+                self.core.shard.trim();
+                self.core.shared.host.release_memory();
+            }
             Task::Report => return TaskResult::Report(Box::new(self.report())),
         }
         TaskResult::Done
@@ -152,13 +183,19 @@ impl Engine {
         let (core, stats) = (&self.core, &self.core.stats);
         let largest = |size: fn(&Session) -> usize| self.sessions.iter().map(size).max();
         let used_memory = core.shard.allocated_bytes();
+        debug_assert_eq!(
+            core.memory.sessions(),
+            self.sessions.iter().map(Session::memory).sum(),
+            "a session's buffers changed and nobody settled it"
+        );
         CoreReport {
             shard: core.shard_id,
             clients: self.sessions.len(),
             used_memory,
-            peak_memory: stats.peak_memory.max(used_memory),
             entry_memory: core.shard.dbs().map(Db::entry_bytes).sum(),
-            client_memory: self.sessions.iter().map(Session::memory).sum(),
+            client_memory: core.client_memory(),
+            session_memory: core.memory.sessions(),
+            facts: core.facts(),
             commands: stats.commands,
             ops_per_sec: stats.ops_per_sec,
             input_bytes_per_sec: stats.input_bytes_per_sec,
@@ -189,5 +226,10 @@ fn report_db(db: &Db, now: UnixMs) -> DbReport {
             }
         });
     }
-    DbReport { keys: db.len(), expires: db.expiring(), average_ttl_ms: sum / count.max(1) }
+    DbReport {
+        keys: db.len(),
+        expires: db.expiring(),
+        table_bytes: db.allocated_bytes().saturating_sub(db.entry_bytes()),
+        average_ttl_ms: sum / count.max(1),
+    }
 }

@@ -102,6 +102,12 @@ impl OwnedArgs {
         self.spans.clear();
     }
 
+    /// Bytes allocated.
+    #[inline]
+    pub fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+    }
+
     /// Bytes held, for limits and accounting.
     pub fn size(&self) -> usize {
         self.bytes.len() + self.spans.len() * size_of::<Span>()

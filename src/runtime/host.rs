@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{listener, logging};
+use super::{cgroups, listener, logging};
 use crate::config::{Config, Source};
 use crate::engine::{Host, HostFacts};
 
@@ -23,10 +23,13 @@ impl Machine {
         let config_file = source.file.as_deref().unwrap_or(Path::new(""));
         // SAFETY: asks for a number.
         let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        let machine_bytes = machine_memory_bytes();
+        let limit_bytes = cgroups::memory_limit().unwrap_or(u64::MAX);
         Machine {
             fixed: HostFacts {
                 pid: std::process::id(),
-                total_system_memory_bytes: total_memory_bytes(),
+                total_system_memory_bytes: machine_bytes,
+                memory_limit_bytes: machine_bytes.min(limit_bytes),
                 os: operating_system(),
                 executable: executable.display().to_string(),
                 config_file: config_file.display().to_string(),
@@ -51,6 +54,7 @@ impl Host for Machine {
         let (cpu_user_children_us, cpu_sys_children_us) = cpu_time_us(libc::RUSAGE_CHILDREN);
         HostFacts {
             rss_bytes: self.rss_bytes(),
+            allocator_committed_bytes: allocator_committed_bytes(),
             cpu_user_us,
             cpu_sys_us,
             cpu_user_children_us,
@@ -68,6 +72,61 @@ impl Host for Machine {
             }
         }
     }
+
+    fn release_memory(&self) {
+        // SAFETY: frees only what nobody has allocated.
+        unsafe { libmimalloc_sys::mi_collect(true) };
+    }
+
+    fn allocator_report(&self) -> String {
+        let mut report = Vec::with_capacity(ALLOCATOR_REPORT_BYTES_MAX);
+        // SAFETY: `append` gets the pointer to the vector, which lives during the call, and is not
+        // kept.
+        unsafe {
+            let target = (&raw mut report).cast();
+            libmimalloc_sys::mi_stats_print_out(Some(append), target);
+        }
+        String::from_utf8_lossy(&report).into_owned()
+    }
+}
+
+/// More than it ever is.
+const ALLOCATOR_REPORT_BYTES_MAX: usize = 64 * 1024;
+
+/// Appends a piece of the allocator's report to the vector at `target`, without allocating: the
+/// allocator is not to be called while it reports.
+///
+/// # Safety
+/// `text` is a string that ends with a zero; `target` a vector that nobody else uses meanwhile.
+unsafe extern "C" fn append(text: *const libc::c_char, target: *mut libc::c_void) {
+    // SAFETY: both as the caller promises.
+    let (report, text) = unsafe {
+        let report = &mut *target.cast::<Vec<u8>>();
+        (report, std::ffi::CStr::from_ptr(text).to_bytes())
+    };
+    let room = report.capacity() - report.len();
+    report.extend_from_slice(&text[..text.len().min(room)]);
+}
+
+/// What the allocator has taken from the system and not given back.
+fn allocator_committed_bytes() -> u64 {
+    let mut committed = 0;
+    let mut others = [0; 7];
+    let [elapsed, user, system, rss, rss_peak, committed_peak, faults] = &mut others;
+    // SAFETY: every pointer is to a number of its own, which lives during the call.
+    unsafe {
+        libmimalloc_sys::mi_process_info(
+            elapsed,
+            user,
+            system,
+            rss,
+            rss_peak,
+            &raw mut committed,
+            committed_peak,
+            faults,
+        );
+    }
+    committed as u64
 }
 
 /// User and system time.
@@ -82,19 +141,13 @@ fn cpu_time_us(who: i32) -> (u64, u64) {
     (micros(usage.ru_utime), micros(usage.ru_stime))
 }
 
-/// The machine's memory, or what the control group leaves of it.
-fn total_memory_bytes() -> u64 {
+fn machine_memory_bytes() -> u64 {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = meminfo
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"))
         .and_then(|kib| kib.trim().parse::<u64>().ok());
-    let machine = kib.unwrap_or(0) * 1024;
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
-    match group.trim().parse::<u64>() {
-        Ok(limit) if limit > 0 && limit < machine => limit,
-        _ => machine,
-    }
+    kib.unwrap_or(0) * 1024
 }
 
 /// As `uname -srm` prints it.
@@ -132,5 +185,19 @@ mod tests {
         assert!(facts.os.starts_with("Linux "), "{}", facts.os);
         assert!(facts.executable.starts_with('/'));
         assert_eq!(facts.config_file, "/etc/ringwell.conf");
+        assert!((1 << 20..=facts.total_system_memory_bytes).contains(&facts.memory_limit_bytes));
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn the_allocator_tells_what_it_holds() {
+        const BYTES: usize = 64 << 20;
+        let machine = Machine::new(&Source { file: None }, Vec::new());
+        let block = std::hint::black_box(vec![1u8; BYTES]);
+        let committed = machine.facts().allocator_committed_bytes;
+        assert!(committed >= block.len() as u64, "{committed}");
+        machine.release_memory();
+        let report = machine.allocator_report();
+        assert!(report.len() > 100 && report.contains("commit"), "{report}");
     }
 }

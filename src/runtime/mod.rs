@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `server` | starts everything in order, and ends it |
 //! | `startup` | what can keep the server from starting, with remedies |
-//! | `cpus`, `limits`, `host` | processors, limits, facts about the machine |
+//! | `cpus`, `limits`, `cgroups`, `host` | processors, limits, facts about the machine |
 //! | `listener`, `accepted` | listening sockets; who has connected |
 //! | [`ring`] | the network ring of a core: connections, buffers, operations; knows no engine |
 //! | `driver` | a core's loop between its ring, its inbox and its engine |
@@ -26,6 +26,7 @@
 //! this module names it.
 
 mod accepted;
+mod cgroups;
 mod clock;
 mod control;
 mod cpus;

@@ -46,6 +46,16 @@ impl ClientState {
         OutputClass::Normal
     }
 
+    /// Bytes of the names and addresses.
+    #[inline]
+    pub fn text_bytes(&self) -> usize {
+        self.addr.capacity()
+            + self.laddr.capacity()
+            + self.name.capacity()
+            + self.lib_name.capacity()
+            + self.lib_ver.capacity()
+    }
+
     /// What RESET and a new connection have in common.
     pub fn reset(&mut self, authenticated: bool) {
         self.name.clear();

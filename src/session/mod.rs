@@ -45,6 +45,8 @@ pub struct Session {
     pub listed: bool,
     /// Its output waits for replies of other shards, to be sent together with them.
     pub held: bool,
+    /// The part of this session in its core's account of memory.
+    pub accounted_bytes: usize,
 }
 
 impl Session {
@@ -61,12 +63,24 @@ impl Session {
             dropped: false,
             listed: false,
             held: false,
+            accounted_bytes: 0,
         }
     }
 
-    /// Bytes that the connection holds.
+    /// Bytes that the connection holds, here and in what other shards were sent for it.
+    #[inline]
     pub fn memory(&self) -> usize {
-        size_of::<Session>() + self.input.capacity() + self.output.unsent_bytes()
+        size_of::<Session>()
+            + self.client.text_bytes()
+            + self.input.capacity()
+            + self.argument_bytes()
+            + self.output.memory()
+    }
+
+    /// Bytes that commands hold which have been decoded in part, or run on other shards.
+    #[inline]
+    pub fn argument_bytes(&self) -> usize {
+        self.decoder.memory() + self.output.request_bytes()
     }
 
     pub fn is_closing(&self) -> bool {

@@ -34,6 +34,8 @@ pub struct Output {
     expected_bytes: usize,
     /// Bytes that the requests behind unfilled slots hold elsewhere.
     request_bytes: usize,
+    /// The size of the largest of the latest sends, decaying.
+    largest_send: usize,
 }
 
 impl Default for Output {
@@ -48,6 +50,7 @@ impl Default for Output {
             in_flight: 0,
             expected_bytes: EXPECTED_BYTES_FIRST,
             request_bytes: 0,
+            largest_send: 0,
         }
     }
 }
@@ -182,6 +185,43 @@ impl Output {
             self.ready = Vec::new();
         }
         self.in_flight += buffer.len();
+        let decayed = self.largest_send - self.largest_send / 32;
+        self.largest_send = decayed.max(buffer.len());
+    }
+
+    /// Bytes of the buffer that is sent next, whether or not there is anything in it, and of what
+    /// is being sent.
+    #[inline]
+    pub fn buffer_capacity(&self) -> usize {
+        self.ready.capacity() + self.in_flight
+    }
+
+    /// The most bytes that one of the latest sends had.
+    pub fn largest_send(&self) -> usize {
+        self.largest_send
+    }
+
+    /// Bytes that wait for nothing but the client.
+    pub fn sendable_bytes(&self) -> usize {
+        self.ready.len() + self.in_flight
+    }
+
+    /// Bytes of the replies that wait behind others, and of the slots.
+    #[inline]
+    pub fn queued_memory(&self) -> usize {
+        self.staged.capacity() + self.slots.capacity() * size_of::<Slot>() + self.stored_bytes
+    }
+
+    /// Bytes of all buffers; what requests hold elsewhere is not included.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        self.buffer_capacity() + self.queued_memory()
+    }
+
+    /// Bytes that the requests behind unfilled slots hold elsewhere.
+    #[inline]
+    pub fn request_bytes(&self) -> usize {
+        self.request_bytes
     }
 
     /// The kernel has taken so many bytes.

@@ -41,6 +41,11 @@ impl Item {
         self.expiry
     }
 
+    /// Bytes of the key and the value.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.text.len()
+    }
+
     pub(super) fn stored_value(&self) -> StoredValue<'_> {
         StoredValue::new(&self.text, self.encoding)
     }

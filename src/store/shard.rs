@@ -32,6 +32,10 @@ pub struct ShardStats {
 #[derive(Debug)]
 pub struct Shard {
     dbs: Vec<Db>,
+    /// By database, as bits: whether something may ever have been put into it.
+    used: u16,
+    /// What a database holds that nothing was ever put into.
+    unused_db_bytes: usize,
     counts: ShardStats,
     random_state: u64,
     policy: Policy,
@@ -54,10 +58,11 @@ impl Shard {
         let hasher = KeyHasher::new(seed);
         let geometry = Geometry::for_bytes(bytes);
         let policy = Policy::default();
+        let new_db = || Db::new(hasher.clone(), geometry.clone(), policy);
         Shard {
-            dbs: (0..DATABASES)
-                .map(|_| Db::new(hasher.clone(), geometry.clone(), policy))
-                .collect(),
+            dbs: (0..DATABASES).map(|_| new_db()).collect(),
+            used: 0,
+            unused_db_bytes: new_db().allocated_bytes(),
             counts: ShardStats::default(),
             random_state: seed,
             policy,
@@ -76,6 +81,7 @@ impl Shard {
 
     #[inline]
     pub fn db_mut(&mut self, index: usize) -> &mut Db {
+        self.used |= 1 << index;
         &mut self.dbs[index]
     }
 
@@ -119,6 +125,7 @@ impl Shard {
     /// As [`Shard::read`], for commands that read and then put something there.
     #[inline]
     pub fn read_slot<'a>(&'a mut self, db: usize, key: &'a [u8], now: UnixMs) -> Slot<'a> {
+        self.used |= 1 << db;
         let slot = self.dbs[db].slot(key, now);
         match slot {
             Slot::Occupied(_) => self.counts.keyspace_hits += 1,
@@ -129,6 +136,7 @@ impl Shard {
 
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
         self.dbs.swap(a, b);
+        self.used |= 1 << a | 1 << b;
     }
 
     /// Drops everything; returns how many keys there were. The memory goes back in slices.
@@ -183,7 +191,13 @@ impl Shard {
     /// Bytes that everything stored here holds.
     #[inline]
     pub fn allocated_bytes(&self) -> usize {
-        self.dbs.iter().map(Db::allocated_bytes).sum()
+        let mut left = self.used;
+        let mut bytes = (DATABASES - left.count_ones() as usize) * self.unused_db_bytes;
+        while left != 0 {
+            bytes += self.dbs[left.trailing_zeros() as usize].allocated_bytes();
+            left &= left - 1;
+        }
+        bytes
     }
 
     /// Bytes of the pages that entries are in, beyond those of the entries.
@@ -246,11 +260,19 @@ impl Shard {
     pub fn dead_bytes(&self) -> usize {
         self.dead.iter().map(|db| db.allocated_bytes()).sum::<usize>()
             + self.remains.iter().map(Remains::bytes).sum::<usize>()
+            + self.dbs.iter().flat_map(|db| &db.remains).map(Remains::bytes).sum::<usize>()
     }
 
     /// Former databases and huge values whose memory is still to be given back.
     pub fn dead_objects(&self) -> usize {
-        self.dead.len() + self.remains.len()
+        let fresh: usize = self.dbs.iter().map(|db| db.remains.len()).sum();
+        self.dead.len() + self.remains.len() + fresh
+    }
+
+    /// Whether there is memory to be given back, by [`Shard::bury`] or [`Shard::compact`].
+    #[inline]
+    pub fn has_chores(&self) -> bool {
+        self.dead_objects() > 0 || self.dbs.iter().any(Db::is_sparse)
     }
 
     /// One slice of giving memory back that nothing uses any more; true while there is more.

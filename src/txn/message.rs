@@ -34,6 +34,9 @@ pub enum Message {
     PartDone(Box<PartDone>),
     /// The multi-shard command is over.
     Release(Box<Release>),
+    /// Memory is short, and what the receiver holds has not been used for longest: it is to give
+    /// so many bytes way.
+    MakeRoom { bytes: usize },
 }
 
 /// Single-shard commands that one core sends to another, gathered over one pass.
@@ -97,6 +100,13 @@ impl Batch {
         self.requests.clear();
         self.spent = None;
     }
+
+    /// Bytes of the buffers, filled or not.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.requests.capacity() * size_of::<Request>()
+    }
 }
 
 /// Answers that one core sends to another, gathered over one pass.
@@ -122,6 +132,13 @@ impl Replies {
         self.bytes.clear();
         self.replies.clear();
         self.spent = None;
+    }
+
+    /// Bytes of the buffers, filled or not, and of those that go home with them.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+            + self.replies.capacity() * size_of::<RemoteReply>()
+            + self.spent.as_ref().map_or(0, |batch| batch.memory())
     }
 }
 
@@ -185,6 +202,17 @@ impl std::fmt::Debug for Work {
     }
 }
 
+impl Work {
+    /// Bytes of the arguments and keys.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Work::Run { args, .. } => args.size(),
+            Work::Fetch { keys } => keys.iter().map(|(_, key)| key.len()).sum(),
+            Work::Task(_) => 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct PartDone {
     pub txn: TxnId,
@@ -198,6 +226,17 @@ pub enum PartResult {
     /// What there was, each with its database.
     Entries(Vec<(u8, Item)>),
     Task(Box<dyn Any + Send>),
+}
+
+impl PartResult {
+    /// Bytes of the reply or of the entries.
+    pub fn bytes(&self) -> usize {
+        match self {
+            PartResult::Reply(reply) => reply.capacity(),
+            PartResult::Entries(entries) => entries.iter().map(|(_, entry)| entry.bytes()).sum(),
+            PartResult::Task(_) => 0,
+        }
+    }
 }
 
 impl std::fmt::Debug for PartResult {
@@ -215,6 +254,14 @@ impl std::fmt::Debug for PartResult {
 pub struct Release {
     pub txn: TxnId,
     pub store: Vec<Stored>,
+}
+
+impl Release {
+    /// Bytes of what is to be stored.
+    pub fn bytes(&self) -> usize {
+        let entries = self.store.iter().filter_map(|stored| stored.entry.as_ref());
+        entries.map(Item::bytes).sum()
+    }
 }
 
 /// What a key holds after the command; `None` deletes it.

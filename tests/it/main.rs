@@ -13,6 +13,7 @@ mod connections;
 mod decoder;
 mod differential;
 mod lifecycle;
+mod memory;
 mod runtime;
 mod support;
 mod wire;
@@ -37,6 +38,7 @@ fn main() {
     trials.extend(decoder::trials());
     trials.extend(differential::trials());
     trials.extend(lifecycle::trials());
+    trials.extend(memory::trials());
     trials.extend(runtime::trials());
     trials.extend(wire::trials());
     libtest_mimic::run(&arguments, trials).exit();

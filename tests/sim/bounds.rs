@@ -26,6 +26,11 @@ fn field_of(world: &mut World, client: usize, field: &str) -> usize {
     value.parse().expect("a number")
 }
 
+/// Bytes of replies held for a client, in either place.
+fn unsent(world: &mut World, client: usize) -> usize {
+    field_of(world, client, "obl") + field_of(world, client, "omem")
+}
+
 #[test]
 fn a_client_that_does_not_read_is_not_read_from() {
     let inline = b"GET a\r\n".to_vec();
@@ -39,7 +44,7 @@ fn a_client_that_does_not_read_is_not_read_from() {
             let pipeline = request.repeat(2_000);
             world.send(client, &pipeline);
             world.run_until_idle();
-            let unsent = field_of(&mut world, client, "obl");
+            let unsent = unsent(&mut world, client);
             let at_once = if shards == 1 { 0 } else { 40 * VALUE_BYTES };
             assert!(unsent <= UNSENT_BYTES_MAX + at_once, "{unsent} bytes for {shards} shards");
         }
@@ -53,7 +58,10 @@ fn maxmemory_holds_whichever_shard_is_filled() {
     for core in 0..4 {
         let mut world = World::new(4, core as u64);
         let client = world.connect(core);
-        world.send(client, &command(&["CONFIG", "SET", "maxmemory", "2mb"]));
+        world.send(
+            client,
+            &command(&["CONFIG", "SET", "maxmemory", "2mb", "maxmemory-policy", "noeviction"]),
+        );
         world.run_until_idle();
         assert_eq!(world.received(client), b"+OK\r\n");
         let value = "v".repeat(10_000);
@@ -187,7 +195,62 @@ fn a_client_that_does_not_read_is_not_trusted_for_its_past() {
         world.stop_reading(client);
         world.send(client, &command(&["GET", key]).repeat(5_000));
         world.run_until_idle();
-        let unsent = field_of(&mut world, client, "obl");
+        let unsent = unsent(&mut world, client);
         assert!(unsent <= UNSENT_BYTES_MAX + 256 * VALUE_BYTES, "{unsent} bytes");
     }
+}
+
+/// Whatever went back and forth between the cores, nothing stays on the account of clients that
+/// are gone. While they are there every report checks that the sum of a core is that of its
+/// sessions.
+#[test]
+fn memory_of_clients_is_counted_and_forgotten() {
+    for shards in [1, 4] {
+        let mut world = World::new(shards, 7);
+        let observer = world.connect(0);
+        let idle = client_memory(&mut world, observer);
+        let clients: Vec<usize> = (0..shards).map(|core| world.connect(core)).collect();
+        let value = "v".repeat(VALUE_BYTES);
+        for (n, &client) in clients.iter().enumerate() {
+            for round in 0..20 {
+                let (one, other) = (format!("{n}-{round}"), format!("{round}-{n}"));
+                world.send(client, &command(&["MSET", &one, &value, &other, &value]));
+                world.send(client, &command(&["RENAME", &one, &format!("x{other}")]));
+                world.send(client, &command(&["GET", &other]));
+                world.send(client, &command(&["MGET", &one, &other]));
+            }
+            // The beginning of a command.
+            world.send(client, &command(&["SET", "k", &value])[..VALUE_BYTES / 2]);
+            world.run_some();
+            client_memory(&mut world, observer);
+        }
+        // Clients that had much unsent are read from again.
+        while clients.iter().any(|&client| world.has_unsent(client)) {
+            world.wait_ms(1);
+            world.run_until_idle();
+        }
+        let busy = client_memory(&mut world, observer);
+        assert!(busy > idle + shards * VALUE_BYTES / 2, "{idle} {busy}");
+        for &client in &clients {
+            world.received(client);
+            world.disconnect(client);
+        }
+        world.run_until_idle();
+        let after = client_memory(&mut world, observer);
+        if shards == 1 {
+            assert!(after < idle + 4096, "{idle} {after}");
+        } else {
+            // Batches keep some buffers for the next ones.
+            assert!(after < busy, "{after} {busy}");
+        }
+    }
+}
+
+fn client_memory(world: &mut World, observer: usize) -> usize {
+    world.received(observer);
+    world.send(observer, &command(&["INFO", "memory"]));
+    world.run_until_idle();
+    let text = String::from_utf8(world.received(observer)).expect("text");
+    let line = text.lines().find_map(|line| line.strip_prefix("mem_clients_normal:"));
+    line.and_then(|bytes| bytes.parse().ok()).unwrap_or_else(|| panic!("{text}"))
 }

@@ -47,21 +47,6 @@ pub fn array_of(value: &str, count: usize) -> Vec<u8> {
     format!("*{count}\r\n{}", element.repeat(count)).into_bytes()
 }
 
-/// Every array in the replies holds one value only; returns how many arrays there were.
-pub fn assert_whole(replies: &[u8]) -> usize {
-    let text = std::str::from_utf8(replies).expect("replies are text here");
-    let mut lines = text.split("\r\n");
-    let mut arrays = 0;
-    while let Some(line) = lines.next() {
-        let Some(count) = line.strip_prefix('*') else { continue };
-        let count: usize = count.parse().expect("an array's length");
-        let values: Vec<_> = (0..count).map(|_| lines.nth(1).expect("an element")).collect();
-        assert!(values.iter().all(|value| *value == values[0]), "torn: {values:?}");
-        arrays += 1;
-    }
-    arrays
-}
-
 /// A command over few keys, on one or several shards, whose reply does not depend on the number of
 /// shards.
 pub fn random_command(rng: &mut Rng) -> Vec<u8> {

@@ -7,6 +7,7 @@
 mod admin;
 mod bounds;
 mod history;
+mod serializability;
 mod world;
 
 use history::Model;
@@ -48,36 +49,6 @@ fn one_client_cannot_tell_how_many_shards_there_are() {
         let (one, four) = (replies(1), replies(4));
         assert_eq!(String::from_utf8_lossy(&one), String::from_utf8_lossy(&four));
         assert!(!one.is_empty());
-    });
-}
-
-/// MSET writes the same value to all keys; no MGET ever sees two values, whatever runs between.
-#[test]
-fn nobody_sees_half_of_an_mset() {
-    for_each_seed(500, |seed| {
-        let mut world = World::new(4, seed);
-        let mut rng = Rng::new(seed);
-        let keys = ["a", "b", "c", "d", "e"];
-        world.preload(&keys, "0");
-        let clients: Vec<usize> = (0..6).map(|core| world.connect(core % 4)).collect();
-        for round in 0..20 {
-            for &client in &clients {
-                let value = format!("{client}-{round}");
-                let command = match rng.below(3) {
-                    0 => history::mset(&keys, &value),
-                    1 => history::command(&["GET", keys[rng.below(5)]]),
-                    _ => history::mget(&keys),
-                };
-                world.send(client, &command);
-            }
-            world.run_some();
-        }
-        world.run_until_idle();
-        let mut seen = 0;
-        for client in clients {
-            seen += history::assert_whole(&world.received(client));
-        }
-        assert!(seen > 0, "no MGET was answered");
     });
 }
 

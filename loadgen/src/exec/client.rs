@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use super::value::Value;
 use crate::failure::Failure;
 use crate::plan::{Endpoint, Target};
@@ -39,6 +41,8 @@ pub struct Client {
     address: String,
     /// Received and not decoded.
     input: Vec<u8>,
+    /// Why the last command of the set-up could not be sent.
+    unsaid: Option<std::io::Error>,
     /// Commands sent so far, which the server may have counted.
     pub commands: u64,
 }
@@ -60,7 +64,7 @@ impl Client {
                 Stream::Unix(stream.map_err(|error| unreachable_path(&address, &error))?)
             }
         };
-        let client = Client { stream, address, input: Vec::new(), commands: 0 };
+        let client = Client { stream, address, input: Vec::new(), unsaid: None, commands: 0 };
         client.set_timeouts(Some(timeout)).map_err(|error| client.failed(&error))?;
         Ok(client)
     }
@@ -70,6 +74,14 @@ impl Client {
     /// # Errors
     /// DENIED, a wrong or a missing password, no such database, something that is not Redis.
     pub fn set_up(endpoint: &Endpoint, target: &Target) -> Result<Client, Failure> {
+        let mut client = Self::begin_set_up(endpoint, target)?;
+        client.end_set_up(target)?;
+        Ok(client)
+    }
+
+    /// [`Client::set_up`] without waiting for its last answer, which [`Client::end_set_up`] does:
+    /// with many connections the server answers them meanwhile.
+    pub fn begin_set_up(endpoint: &Endpoint, target: &Target) -> Result<Client, Failure> {
         let mut client = Client::connect(endpoint)?;
         let user = target.user.as_deref().unwrap_or("default");
         match (target.resp3, &target.password) {
@@ -86,11 +98,18 @@ impl Client {
         if target.database != 0 {
             client.demand(&["SELECT", &target.database.to_string()], target)?;
         }
+        client.unsaid = client.send(&["CLIENT", "SETNAME", "loadgen"]).err();
+        Ok(client)
+    }
+
+    /// See [`Client::begin_set_up`].
+    pub fn end_set_up(&mut self, target: &Target) -> Result<(), Failure> {
         // Servers without this command are none the worse for it; what it says about passwords and
         // access counts.
-        match client.call(&["CLIENT", "SETNAME", "loadgen"])? {
-            Value::Error(text) if is_about_access(&text) => Err(client.refused(&text, target)),
-            _ => Ok(client),
+        let written = self.unsaid.take().map_or(Ok(()), Err);
+        match self.answer_to(written)? {
+            Value::Error(text) if is_about_access(&text) => Err(self.refused(&text, target)),
+            _ => Ok(()),
         }
     }
 
@@ -106,15 +125,23 @@ impl Client {
     /// # Errors
     /// When the connection fails or does not speak RESP.
     pub fn call(&mut self, words: &[&str]) -> Result<Value, Failure> {
+        let written = self.send(words);
+        self.answer_to(written)
+    }
+
+    fn send(&mut self, words: &[&str]) -> std::io::Result<()> {
         let mut request = format!("*{}\r\n", words.len());
         for word in words {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
-        let written = match &mut self.stream {
+        self.commands += 1;
+        match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(request.as_bytes()),
             Stream::Unix(stream) => stream.write_all(request.as_bytes()),
-        };
-        self.commands += 1;
+        }
+    }
+
+    fn answer_to(&mut self, written: std::io::Result<()>) -> Result<Value, Failure> {
         // A server that says why it closes the connection (DENIED) does so before it reads.
         match (written, self.answer()) {
             (_, Ok(value)) => Ok(value),
@@ -177,7 +204,6 @@ impl Client {
     fn set_timeouts(&self, timeout: Option<Duration>) -> std::io::Result<()> {
         match &self.stream {
             Stream::Tcp(stream) => {
-                stream.set_nodelay(true)?;
                 stream.set_read_timeout(timeout)?;
                 stream.set_write_timeout(timeout)
             }
@@ -277,7 +303,7 @@ fn connect_tcp(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, Fa
     let mut last = None;
     for address in &addresses {
         let left = deadline.saturating_duration_since(Instant::now());
-        match TcpStream::connect_timeout(address, left.max(Duration::from_millis(1))) {
+        match connect_address(address, left.max(Duration::from_millis(1))) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = Some(error),
         }
@@ -298,6 +324,21 @@ fn connect_tcp(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, Fa
             _ => advise(&address, &error),
         },
     }))
+}
+
+/// Within one host there is no path whose capacity congestion control would have to find out, only
+/// its bookkeeping for each send; Reno's is the least, and whoever may set any may set it. It has to
+/// be set before connecting, since BBR leaves its pacing behind. Between hosts it stays what the
+/// system says.
+fn connect_address(address: &SocketAddr, timeout: Duration) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.ip().is_loopback() {
+        // Without it requests only cost a little more.
+        let _ = socket.set_tcp_congestion(b"reno");
+    }
+    socket.set_tcp_nodelay(true)?;
+    socket.connect_timeout(&(*address).into(), timeout)?;
+    Ok(socket.into())
 }
 
 fn unreachable_path(path: &str, error: &std::io::Error) -> Failure {

@@ -171,10 +171,13 @@ impl<'a> Worker<'a> {
             margin: Margin::new(),
             ended_by: None,
         };
-        for index in 0..count {
-            let node = (index + thread) % share.nodes.len();
-            let (key, _) = worker.connect(index, node)?;
-            worker.keys.push((key, node));
+        let node = |index| (index + thread) % share.nodes.len();
+        let begin = |index| Client::begin_set_up(&share.nodes[node(index)], &plan.target);
+        let clients: Vec<Client> = (0..count).map(begin).collect::<Result<_, _>>()?;
+        for (index, mut client) in clients.into_iter().enumerate() {
+            client.end_set_up(&plan.target)?;
+            let (key, _) = worker.adopt(index, client)?;
+            worker.keys.push((key, node(index)));
         }
         Ok(worker)
     }
@@ -182,6 +185,10 @@ impl<'a> Worker<'a> {
     /// A connection that is set up and receives; also how many commands that took.
     fn connect(&mut self, index: usize, node: usize) -> Result<(Key, u64), Failure> {
         let client = Client::set_up(&self.share.nodes[node], &self.share.plan.target)?;
+        self.adopt(index, client)
+    }
+
+    fn adopt(&mut self, index: usize, client: Client) -> Result<(Key, u64), Failure> {
         let commands = client.commands;
         let socket = client.into_socket()?;
         let key = self.ring.insert(socket);

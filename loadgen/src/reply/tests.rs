@@ -231,3 +231,26 @@ fn random_bytes_do_no_harm() {
         }
     }
 }
+
+#[test]
+fn replies_like_the_one_before_and_almost_like_it() {
+    // Same length and first byte, another length of as many digits, a null, a long header; then the
+    // first of them again, and one whose end is wrong where the shape says it is.
+    let text = b"$2\r\nab\r\n$2\r\ncd\r\n$3\r\nefg\r\n$-1\r\n$-1\r\n+OK\r\n+OK\r\n+NO\r\n\
+                 :1234567890\r\n:1234567891\r\n$2\r\nhi\r\n$2\r\njkl\r\n";
+    let (mut decoder, mut rest, mut texts) = (Decoder::new(5), &text[..], Vec::new());
+    let refused = loop {
+        match decoder.decode(rest) {
+            Ok((used, Some(reply))) => {
+                assert_eq!(reply.is_miss(), reply.kind == Kind::Null);
+                texts.push(String::from_utf8_lossy(reply.text).into_owned());
+                rest = &rest[used..];
+            }
+            Ok((_, None)) => break false,
+            Err(_) => break true,
+        }
+    };
+    let expected = ["ab", "cd", "efg", "", "", "OK", "OK", "NO", "1234567890", "1234567891", "hi"];
+    assert_eq!(texts, expected);
+    assert!(refused);
+}

@@ -10,7 +10,7 @@ pub mod summary;
 pub use interval::Interval;
 pub use packed::PackedHistogram;
 pub use percentile::{PERCENTILES, Percentile, SAMPLES_BEYOND, percentile};
-pub use recording::{CommandRecord, Ending, Recording, Times, new_histogram};
+pub use recording::{CommandRecord, Counts, Ending, Recording, Times, new_histogram};
 pub use recording::{Flaw, plant};
 
 /// Histograms keep three significant digits from a nanosecond to an hour; what is longer is

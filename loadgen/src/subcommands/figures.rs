@@ -136,7 +136,7 @@ pub fn measure(
         .collect();
     Ok(Round {
         figures: of_outcome(&outcome, server_cpu),
-        errors: outcome.recording.total().errors,
+        errors: outcome.recording.counts().errors,
         doubts,
     })
 }

@@ -82,6 +82,14 @@ pub struct Draws {
     pub values: Values,
 }
 
+impl Draws {
+    /// Out of line: hardly a command has a second key.
+    #[inline(never)]
+    fn another_key(&mut self) -> u64 {
+        self.keys.choose(&mut self.rng)
+    }
+}
+
 impl Template {
     /// `ttl` becomes an EX behind the words.
     ///
@@ -154,7 +162,7 @@ impl Template {
                         let number = match patch.number {
                             Number::Key => match own_key.take() {
                                 Some(key) => key,
-                                None => draws.keys.choose(&mut draws.rng),
+                                None => draws.another_key(),
                             },
                             Number::Rand => below(&mut draws.rng, draws.key_count),
                         };
@@ -310,27 +318,32 @@ fn digits_of(number: u64) -> usize {
     number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-/// "00" to "99": two digits at a time halve the divisions.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut i = 0;
-    while i < 100 {
-        pairs[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
-        i += 1;
-    }
-    pairs
-};
-
 /// Writes the number with leading zeros over all of `digits`, which are [`DIGITS`].
 #[inline]
 pub fn write_digits(digits: &mut [u8], number: u64) {
-    let (high, low) = ((number / 1_000_000) as u32, (number % 1_000_000) as u32);
-    for (half, mut rest) in digits.chunks_exact_mut(DIGITS / 2).zip([high, low]) {
-        for pair in half.chunks_exact_mut(2).rev() {
-            pair.copy_from_slice(&PAIRS[(rest % 100) as usize]);
-            rest /= 100;
-        }
+    const LOW: u64 = 100_000_000;
+    let (high, low) = digits.split_at_mut(DIGITS - 8);
+    match number / LOW {
+        // Of all but the largest key spaces.
+        0 => high.fill(b'0'),
+        above => high.copy_from_slice(&eight_digits(above)[4..]),
     }
+    low.copy_from_slice(&eight_digits(number % LOW));
+}
+
+/// The digits of a number below 10^8. They are split in halves, quarters and eighths of one word,
+/// all parts of it by one multiplication each: an eighth of the divisions, one after the other,
+/// that digit by digit would take.
+#[inline]
+fn eight_digits(number: u64) -> [u8; 8] {
+    // Parts of four digits, two, and one; the part with the higher digits in the lower bits. The
+    // factors are 1/100 and 1/10, rounded up and exact for parts of four and of two digits.
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007F_0000_007F;
+    let twos = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000F_000F_000F_000F;
+    let ones = tens | ((twos - tens * 10) << 8);
+    (ones + 0x3030_3030_3030_3030).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -447,7 +460,9 @@ mod tests {
 
     #[test]
     fn digits_fill_their_width() {
-        for number in [0, 7, 99, 100, 999_999, 1_000_000, 123_456_789_012, MOST_KEYS - 1] {
+        // Every group of four digits, in each of the three places.
+        let groups = (0..10_000).flat_map(|group| [1, 10_000, 100_000_000].map(|at| group * at));
+        for number in groups.chain([99_999_999, 123_456_789_012, MOST_KEYS - 1]) {
             let mut digits = [0; DIGITS];
             write_digits(&mut digits, number);
             assert_eq!(std::str::from_utf8(&digits), Ok(format!("{number:012}").as_str()));

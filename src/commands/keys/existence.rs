@@ -68,11 +68,18 @@ pub const TOUCH: Command = Command {
         since: "3.2.1",
         ..EXISTS.docs
     },
+    handler: Handler::Keyed(touch, Spread::Split(Merge::Sum)),
     ..EXISTS
 };
 
-fn exists(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+fn touch(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let existing = args.from(1).iter().filter(|key| context.read(key).is_some()).count();
+    context.reply.integer(existing as i64);
+    Ok(())
+}
+
+fn exists(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let existing = args.from(1).iter().filter(|key| context.glance(key).is_some()).count();
     context.reply.integer(existing as i64);
     Ok(())
 }
@@ -96,7 +103,7 @@ pub const TYPE: Command = Command {
 };
 
 fn type_of(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let name = context.read(args.at(1)).map_or("none", |entry| entry.kind().name());
+    let name = context.glance(args.at(1)).map_or("none", |entry| entry.kind().name());
     context.reply.simple(name);
     Ok(())
 }

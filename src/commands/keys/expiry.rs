@@ -261,7 +261,7 @@ fn reply_with_expiry(
     args: Args<'_>,
     show: impl FnOnce(UnixMs) -> u64,
 ) -> Outcome {
-    let reply = match context.read(args.at(1)).map(|entry| entry.expiry()) {
+    let reply = match context.glance(args.at(1)).map(|entry| entry.expiry()) {
         // Times are set from signed numbers, so they fit one.
         Some(Some(at)) => show(at) as i64,
         Some(None) => -1,

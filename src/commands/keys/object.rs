@@ -7,7 +7,7 @@ use crate::commands::{
 };
 use crate::config::EvictionPolicy;
 use crate::protocol::Args;
-use crate::store::{Encoding, EntryRef};
+use crate::store::{Encoding, EntryRef, frequency};
 use crate::text::number;
 
 pub const OBJECT: Command = Command {
@@ -47,7 +47,7 @@ const ENCODING: Command = Command {
 };
 
 fn encoding(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    match context.shard.read(context.db_index, args.at(2), context.now) {
+    match context.shard.glance(context.db_index, args.at(2), context.now) {
         Some(entry) => context.reply.bulk(entry.encoding().name().as_bytes()),
         None => context.reply.null(),
     }
@@ -70,8 +70,10 @@ fn freq(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let error = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
                  Please note that when switching between policies at runtime LRU and LFU data \
                  will take some time to adjust.";
-    // Nothing counts accesses yet, so every key is as one that is never used.
-    reply_with_statistic(context, args, |_| if tracked { Ok(0) } else { Err(error) })
+    let (now, lfu) = (context.now, context.shard.policy().lfu);
+    reply_with_statistic(context, args, |entry| {
+        if tracked { Ok(i64::from(frequency(entry, lfu, now))) } else { Err(error) }
+    })
 }
 
 const IDLETIME: Command = Command {
@@ -90,8 +92,10 @@ fn idletime(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let error = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note \
                  that when switching between policies at runtime LRU and LFU data will take some \
                  time to adjust.";
-    // Nothing notes the time of an access yet, so every key is as one used just now.
-    reply_with_statistic(context, args, |_| if tracked { Ok(0) } else { Err(error) })
+    let now = context.now;
+    reply_with_statistic(context, args, |entry| {
+        if tracked { Ok(i64::from(entry.idle_seconds(now))) } else { Err(error) }
+    })
 }
 
 fn is_lfu(policy: EvictionPolicy) -> bool {
@@ -129,7 +133,7 @@ fn reply_with_statistic(
     args: Args<'_>,
     statistic: impl FnOnce(EntryRef<'_>) -> Result<i64, &'static str>,
 ) -> Outcome {
-    match context.shard.read(context.db_index, args.at(2), context.now) {
+    match context.shard.glance(context.db_index, args.at(2), context.now) {
         Some(entry) => {
             context.reply.integer(statistic(entry).map_err(CommandError::text)?);
         }

@@ -4,6 +4,7 @@ mod config;
 mod debug;
 mod info;
 mod lolwut;
+mod memory;
 mod shutdown;
 
 use super::{
@@ -11,8 +12,15 @@ use super::{
 };
 use crate::protocol::Args;
 
-pub const COMMANDS: &[Command] =
-    &[config::CONFIG, debug::DEBUG, info::INFO, lolwut::LOLWUT, shutdown::SHUTDOWN, TIME];
+pub const COMMANDS: &[Command] = &[
+    config::CONFIG,
+    debug::DEBUG,
+    info::INFO,
+    lolwut::LOLWUT,
+    memory::MEMORY,
+    shutdown::SHUTDOWN,
+    TIME,
+];
 
 const TIME: Command = Command {
     name: "time",

@@ -94,10 +94,14 @@ pub(super) fn finish_list(
 }
 
 /// The fields of Redis 7.2; those of features that are not here have the values of their absence.
+/// Redis's static reply buffer is here what waits for nothing but the client (`rbs`, `obl`; `rbp`:
+/// the most that was sent at once lately), its list of replies the slots and what waits behind
+/// replies of other shards (`oll`, `omem`).
 fn line(core: &Core, session: &Session) -> String {
     let client = &session.client;
     let seconds = |since_us: u64| core.now.monotonic_us.saturating_sub(since_us) / 1_000_000;
-    let unsent = session.output.unsent_bytes();
+    let output = &session.output;
+    let unsent = output.unsent_bytes();
     let input = session.input.capacity();
     let mut line = String::new();
     // Writing to a string does not fail.
@@ -105,7 +109,7 @@ fn line(core: &Core, session: &Session) -> String {
         line,
         "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} \
          flags={flags} db={db} sub=0 psub=0 ssub=0 multi=-1 qbuf={qbuf} qbuf-free={qbuf_free} \
-         argv-mem=0 multi-mem=0 rbs={unsent} rbp={unsent} obl={unsent} oll=0 omem=0 \
+         argv-mem={argv_mem} multi-mem=0 rbs={rbs} rbp={rbp} obl={obl} oll={oll} omem={omem} \
          tot-mem={tot_mem} events={events} cmd={cmd} user=default redir=-1 resp={resp} \
          lib-name={lib_name} lib-ver={lib_ver}",
         id = client.id,
@@ -119,6 +123,12 @@ fn line(core: &Core, session: &Session) -> String {
         db = client.db,
         qbuf = session.input.len(),
         qbuf_free = input - session.input.len(),
+        argv_mem = session.argument_bytes(),
+        rbs = output.buffer_capacity(),
+        rbp = output.largest_send(),
+        obl = output.sendable_bytes(),
+        oll = output.awaited(),
+        omem = output.queued_memory(),
         tot_mem = session.memory(),
         events = if unsent > 0 { "rw" } else { "r" },
         cmd = client.last_command.map_or("NULL", |row| row.full_name.as_str()),

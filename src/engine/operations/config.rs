@@ -12,7 +12,11 @@ use crate::protocol::Args;
 
 pub(super) fn get(asked: &mut Asked<'_>, patterns: Args<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = patterns.iter().collect();
-    let found = asked.core.settings.config.get(&patterns);
+    let mut found = asked.core.settings.config.get(&patterns);
+    // A percentage is how it was written; clients expect bytes.
+    if let Some((_, value)) = found.iter_mut().find(|(name, _)| *name == "maxmemory") {
+        *value = asked.core.maxmemory_bytes().to_string();
+    }
     reply_now(asked.session, |reply| {
         reply.map(found.len());
         for (name, value) in &found {

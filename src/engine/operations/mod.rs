@@ -6,6 +6,7 @@
 //! | `client` | CLIENT |
 //! | `config` | CONFIG |
 //! | `info` | INFO |
+//! | `memory` | MEMORY |
 //! | `access` | ACCESS |
 //! | `process` | SHUTDOWN, DEBUG, and the ends of effects |
 
@@ -13,6 +14,7 @@ mod access;
 mod client;
 mod config;
 mod info;
+mod memory;
 mod process;
 mod session;
 
@@ -45,7 +47,7 @@ impl Asked<'_> {
     /// Has the runtime do something; the client is answered, and goes on, when it is done.
     fn start_effect(&mut self, effect: impl FnOnce(Ticket) -> Effect) {
         self.session.stall.insert(Stall::TRANSACTION);
-        let reply = reply_later(self.session);
+        let reply = reply_later(self.session, 0);
         self.core.start_effect(reply, effect, self.outbox);
     }
 }
@@ -87,6 +89,10 @@ pub(super) fn carry_out(
         Operation::DebugSleep { micros } => process::sleep(asked, micros),
         Operation::DebugSetActiveExpire(active) => process::set_active_expire(asked, active),
         Operation::Info(sections) => info::info(asked, sections),
+        Operation::MemoryDoctor => memory::doctor(asked),
+        Operation::MemoryMallocStats => memory::malloc_stats(asked),
+        Operation::MemoryPurge => memory::purge(asked),
+        Operation::MemoryStats => memory::stats(asked),
         Operation::Shutdown(shutdown) => process::shutdown(asked, shutdown),
         Operation::AccessExplain(address) => access::explain(asked, address),
         Operation::AccessLog { count } => access::log(asked, count),
@@ -119,6 +125,8 @@ pub(super) fn finish(
                 super::close_after_output(session);
             }
         }
+        Finish::MemoryDoctor => memory::finish_doctor(&engine.core, &results, &mut reply),
+        Finish::MemoryStats => memory::finish_stats(&engine.core, &results, &mut reply),
         Finish::Info(sections) => info::finish(&engine.core, &results, &sections, &mut reply),
     }
     out

@@ -120,6 +120,15 @@ impl Decoder {
         }
     }
 
+    /// Bytes held between two pieces of a command.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        let resume = self.resume.as_deref();
+        let resume = resume
+            .map_or(0, |resume| size_of::<Resume>() + resume.spans.capacity() * size_of::<Span>());
+        resume + self.inline.capacity_bytes()
+    }
+
     /// The arguments of the last [`Decoded::Inline`].
     pub fn take_inline(&mut self) -> OwnedArgs {
         std::mem::take(&mut self.inline)

@@ -74,6 +74,15 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A number with its shortest decimals: a double in RESP3, a bulk string in RESP2.
+    pub fn double(&mut self, value: f64) {
+        let text = value.to_string();
+        match self.version {
+            Version::Resp2 => self.bulk(text.as_bytes()),
+            Version::Resp3 => self.line(b',', text.as_bytes()),
+        }
+    }
+
     /// A bulk string holding the number in decimal.
     pub fn bulk_integer(&mut self, value: i64) {
         let mut text = Vec::with_capacity(20);
@@ -165,5 +174,25 @@ impl<'a> Reply<'a> {
         self.out.push(kind);
         number::push_u64(self.out, len as u64);
         self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_have_no_more_digits_than_they_need() {
+        for (value, text) in
+            [(0.0, "0"), (1.0, "1"), (0.1, "0.1"), (-2.5, "-2.5"), (86.25, "86.25")]
+        {
+            let written = |version| {
+                let mut out = Vec::new();
+                Reply::new(&mut out, version).double(value);
+                String::from_utf8(out).unwrap()
+            };
+            assert_eq!(written(Version::Resp2), format!("${}\r\n{text}\r\n", text.len()));
+            assert_eq!(written(Version::Resp3), format!(",{text}\r\n"));
+        }
     }
 }

@@ -191,6 +191,7 @@ impl<C: Core> Driver<C> {
         let mut ring = Ring::new(options)?;
         ring.watch(&inbox.bell().fd());
         process.post.set_ring(shard, Some(ring.as_raw_fd()));
+        process.shared.cores[shard].fixed_memory.store(ring.memory(), Ordering::Relaxed);
         for listener in &listeners {
             ring.add_listener(&listener.socket);
         }
@@ -268,6 +269,9 @@ impl<C: Core> Driver<C> {
         let Tally { parks, doorbells, input_bytes, output_bytes, .. } =
             std::mem::take(&mut self.tally);
         let counters = self.counters();
+        let grown =
+            self.ring.memory().saturating_sub(counters.fixed_memory.load(Ordering::Relaxed));
+        counters.runtime_memory.store(grown, Ordering::Relaxed);
         add(&counters.passes, 1);
         for (counter, count) in [
             (&counters.parks, parks),

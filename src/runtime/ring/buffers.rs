@@ -106,6 +106,11 @@ impl BufferRing {
         }
     }
 
+    /// Bytes of the descriptors and of the buffers in circulation; the others are never touched.
+    pub fn memory(&self) -> usize {
+        self.entries.bytes + usize::from(self.circulating) * self.stride
+    }
+
     /// The buffer that a completion names.
     pub fn taken(&self, id: u16, length: u32) -> Chunk {
         debug_assert!(id < self.circulating && length <= self.buffer_bytes);

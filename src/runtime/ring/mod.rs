@@ -133,6 +133,8 @@ pub struct Ring {
     /// Receives that ended because the kernel ran out of buffers.
     starved: Vec<Key>,
     spare: Vec<Vec<u8>>,
+    /// Bytes of the spare buffers.
+    spare_bytes: usize,
 }
 
 impl Ring {
@@ -159,6 +161,7 @@ impl Ring {
             settling: Vec::new(),
             starved: Vec::new(),
             spare: Vec::new(),
+            spare_bytes: 0,
         })
     }
 
@@ -383,9 +386,17 @@ impl Ring {
         self.recycle(output);
     }
 
+    /// Bytes of the queues and of the buffers: those to receive into that are in circulation, and
+    /// those kept for the next output. Output on its way is its owner's to count.
+    pub fn memory(&self) -> usize {
+        self.queue.memory() + self.buffers.memory() + self.spare_bytes
+    }
+
     /// An empty output buffer, with the capacity of an earlier one where possible.
     pub fn spare_buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+        let buffer = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= buffer.capacity();
+        buffer
     }
 
     /// Takes a buffer back for [`Ring::spare_buffer`].
@@ -393,6 +404,7 @@ impl Ring {
         let capacity = buffer.capacity();
         if (1..=SPARE_CAPACITY_MAX).contains(&capacity) && self.spare.len() < SPARE_BUFFERS_MAX {
             buffer.clear();
+            self.spare_bytes += capacity;
             self.spare.push(buffer);
         }
     }

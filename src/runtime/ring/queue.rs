@@ -52,6 +52,13 @@ impl Queue {
         Ok(Queue { uring, backlog: Vec::new(), time: Box::default(), enter_fd, enter_flags })
     }
 
+    /// Bytes that the kernel shares with us for the two queues.
+    pub fn memory(&self) -> usize {
+        let parameters = self.uring.params();
+        parameters.sq_entries() as usize * size_of::<squeue::Entry>()
+            + parameters.cq_entries() as usize * size_of::<cqueue::Entry>()
+    }
+
     pub fn submitter(&self) -> io_uring::Submitter<'_> {
         self.uring.submitter()
     }

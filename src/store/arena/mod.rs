@@ -189,6 +189,11 @@ impl Arena {
         self.used_pages() > (self.geometry.region_bytes() - reserve) / PAGE_BYTES
     }
 
+    /// Pages, free ones included.
+    pub fn page_count(&self) -> usize {
+        self.pages.len()
+    }
+
     fn used_pages(&self) -> usize {
         (self.pages.len() - self.warm.len() - self.cold.len()).saturating_sub(1)
     }

@@ -10,17 +10,38 @@ const PAGES_COMPARED: usize = 64;
 #[derive(Debug, Default)]
 pub struct Place {
     page: Option<(u32, usize)>,
+    /// Pages compared since one was found, and the state in which all of them were in vain.
+    compared: usize,
+    fruitless_at: Option<usize>,
 }
 
 impl Db {
+    /// Whether [`Db::compact`] has something to do.
+    pub fn is_sparse(&self) -> bool {
+        self.compaction.page.is_some()
+            || self.arena.is_sparse() && self.compaction.fruitless_at != Some(self.rest())
+    }
+
+    /// What must change before a search that found nothing is made again.
+    fn rest(&self) -> usize {
+        self.arena.live_bytes() >> 16
+    }
+
     /// Moves up to about `count` entries out of sparse pages, if pages hold much less than they
     /// could. False when there is nothing to do.
     pub fn compact(&mut self, count: usize) -> bool {
         if self.compaction.page.is_none() {
-            if !self.arena.is_sparse() {
+            if !self.is_sparse() {
                 return false;
             }
             self.compaction.page = self.arena.detach_sparse(PAGES_COMPARED).map(|page| (page, 0));
+            self.compaction.compared += PAGES_COMPARED;
+            if self.compaction.page.is_some() {
+                self.compaction.compared = 0;
+            } else if self.compaction.compared > self.arena.page_count() {
+                self.compaction.compared = 0;
+                self.compaction.fruitless_at = Some(self.rest());
+            }
         }
         let Some((page, offset)) = self.compaction.page else { return true };
         let mut handles: Vec<Handle> = Vec::with_capacity(count);

@@ -139,7 +139,7 @@ impl Db {
     pub fn cost_of(&self, entry: EntryRef<'_>) -> usize {
         let shape = entry.shape();
         let block = self.arena.class_bytes(shape.class(&self.arena));
-        block + shape.payload_bytes() + self.table.allocated_bytes() / self.len().max(1)
+        block + shape.payload_bytes() + self.table.allocated_bytes().div_ceil(self.len().max(1))
     }
 
     #[inline]

@@ -195,13 +195,13 @@ impl Session<'_> {
     }
 
     fn report(&self, job: &Job, plan: &Plan, outcome: &Outcome) -> Result<(Came, Next), Failure> {
-        let total = outcome.recording.total();
+        let counts = outcome.recording.counts();
         let figures = Figures {
             title: job.title.clone(),
             elapsed: outcome.elapsed,
-            latency: total.response.clone(),
+            latency: outcome.recording.total().response,
         };
-        if total.count() > 0 {
+        if counts.answered > 0 {
             let setting = Setting { payload_bytes: job.payload_bytes, ..self.setting.clone() };
             print(&match self.arguments.output {
                 Output::Full => figures.full(&setting),
@@ -211,7 +211,10 @@ impl Session<'_> {
         }
         let title = &job.title;
         for (text, count) in &outcome.recording.error_texts {
-            eprintln!("{title}: Error from server: {text} ({count} of {} replies)", total.count());
+            eprintln!(
+                "{title}: Error from server: {text} ({count} of {} replies)",
+                counts.answered
+            );
         }
         let doubts = doubts(plan, outcome);
         for doubt in &doubts {
@@ -222,7 +225,7 @@ impl Session<'_> {
         }
         let ended = outcome.interrupted || outcome.ended_by.is_some();
         let next = if ended { Next::End } else { Next::Go };
-        let came = match (ended || total.errors > 0, doubts.is_empty()) {
+        let came = match (ended || counts.errors > 0, doubts.is_empty()) {
             (true, _) => Came::Badly,
             (false, true) => Came::Well,
             (false, false) => Came::Doubtful,
@@ -270,7 +273,7 @@ fn doubts(plan: &Plan, outcome: &Outcome) -> Vec<String> {
         // Printed as redis-benchmark does, whatever their number; and reported elsewhere here.
         Cause::TooFewSamples | Cause::Errors | Cause::ServerLost => None,
         Cause::HitRatio => {
-            let ratio = outcome.recording.total().hit_ratio().unwrap_or(0.0);
+            let ratio = outcome.recording.counts().hit_ratio().unwrap_or(0.0);
             Some(format!(
                 "{:.1} % hits: mostly misses were measured, which cost less; before it run the test \
                  that writes, with the same -r and several times as large an -n",

@@ -25,26 +25,30 @@ pub(super) fn finish(
     wanted: &[Vec<u8>],
     reply: &mut Reply<'_>,
 ) {
-    let reports = results.iter().filter_map(|result| match result {
-        TaskResult::Report(report) => Some(&**report),
-        _ => None,
-    });
-    let mut reports: Vec<&CoreReport> = reports.collect();
-    reports.sort_unstable_by_key(|report| report.shard);
-    let facts = Facts { core, reports, host: core.shared.host.facts() };
-    reply.verbatim(&text(&facts, wanted));
+    reply.verbatim(&text(&Facts::new(core, results), wanted));
 }
 
 /// What the sections are made from.
-struct Facts<'a> {
-    core: &'a Core,
+pub(super) struct Facts<'a> {
+    pub core: &'a Core,
     /// By shard.
-    reports: Vec<&'a CoreReport>,
-    host: HostFacts,
+    pub reports: Vec<&'a CoreReport>,
+    pub host: HostFacts,
 }
 
-impl Facts<'_> {
-    fn sum(&self, of: impl Fn(&CoreReport) -> u64) -> u64 {
+impl<'a> Facts<'a> {
+    /// From what every core has reported.
+    pub fn new(core: &'a Core, results: &'a [TaskResult]) -> Facts<'a> {
+        let reports = results.iter().filter_map(|result| match result {
+            TaskResult::Report(report) => Some(&**report),
+            _ => None,
+        });
+        let mut reports: Vec<&CoreReport> = reports.collect();
+        reports.sort_unstable_by_key(|report| report.shard);
+        Facts { core, reports, host: core.shared.host.facts() }
+    }
+
+    pub fn sum(&self, of: impl Fn(&CoreReport) -> u64) -> u64 {
         self.reports.iter().map(|report| of(report)).sum()
     }
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::super::core::CommandStats;
 use super::super::super::shared::CoreCounters;
+use super::super::super::task::{CoreFacts, CoreReport};
+use super::super::memory::Overview;
 use super::super::session::REDIS_VERSION;
 use super::{Facts, Fields};
 use crate::access::Reason;
@@ -64,32 +66,26 @@ pub(super) fn clients(facts: &Facts<'_>, fields: &mut Fields) {
 
 pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     let (core, host, config) = (facts.core, &facts.host, &facts.core.settings.config);
-    let startup = core.shared.startup_bytes();
-    let stored = facts.sum(|core| core.used_memory as u64);
-    let used = startup + stored;
-    let peak = (startup + facts.sum(|core| core.peak_memory as u64)).max(used);
-    let entries = facts.sum(|core| core.entry_memory as u64);
-    let max = config.maxmemory.bytes(core.shared.total_memory_bytes);
-    let rss = host.rss_bytes;
-    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
-    let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+    let memory = Overview::of(facts);
+    let (used, peak) = (memory.used(), memory.peak);
 
     fields.bytes("used_memory", used);
-    fields.bytes("used_memory_rss", rss);
+    fields.bytes("used_memory_rss", memory.rss);
     fields.bytes("used_memory_peak", peak);
-    fields.add("used_memory_peak_perc", format_args!("{:.2}%", percent(used, peak)));
-    fields.add("used_memory_overhead", used.saturating_sub(entries));
-    fields.add("used_memory_startup", startup);
-    fields.add("used_memory_dataset", entries);
-    fields.add("used_memory_dataset_perc", format_args!("{:.2}%", percent(entries, stored)));
+    fields.add("used_memory_peak_perc", format_args!("{:.2}%", memory.peak_percent()));
+    fields.add("used_memory_overhead", memory.overhead());
+    fields.add("used_memory_startup", memory.startup);
+    fields.add("used_memory_dataset", memory.entries);
+    fields.add("used_memory_dataset_perc", format_args!("{:.2}%", memory.dataset_percent()));
     fields.add("allocator_allocated", used);
-    fields.add("allocator_active", rss);
-    fields.add("allocator_resident", rss);
+    fields.add("allocator_active", memory.committed);
+    fields.add("allocator_resident", memory.allocator_resident());
     fields.bytes("total_system_memory", host.total_system_memory_bytes);
-    fields.bytes("used_memory_lua", 0);
+    fields.add("used_memory_lua", 0);
+    fields.add("used_memory_vm_eval", 0);
+    fields.add("used_memory_lua_human", "0B");
     fields.constants(
         &[
-            "used_memory_vm_eval",
             "used_memory_scripts_eval",
             "number_of_cached_scripts",
             "number_of_functions",
@@ -101,31 +97,31 @@ pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     fields.bytes("used_memory_vm_total", 0);
     fields.add("used_memory_functions", 0);
     fields.bytes("used_memory_scripts", 0);
-    fields.bytes("maxmemory", max);
+    fields.bytes("maxmemory", core.maxmemory_bytes());
     let policy = crate::config::find("maxmemory-policy");
     fields.add("maxmemory_policy", policy.map(|policy| policy.show(config)).unwrap_or_default());
-    fields.add("allocator_frag_ratio", format_args!("{:.2}", ratio(rss, used)));
-    fields.add("allocator_frag_bytes", rss.saturating_sub(used));
-    fields.add("allocator_rss_ratio", "1.00");
-    fields.add("allocator_rss_bytes", 0);
-    fields.add("rss_overhead_ratio", "1.00");
-    fields.add("rss_overhead_bytes", 0);
-    fields.add("mem_fragmentation_ratio", format_args!("{:.2}", ratio(rss, used)));
-    fields.add("mem_fragmentation_bytes", rss.saturating_sub(used));
+    for (ratio, bytes, excess) in [
+        ("allocator_frag_ratio", "allocator_frag_bytes", memory.allocator_fragmentation()),
+        ("allocator_rss_ratio", "allocator_rss_bytes", memory.allocator_rss()),
+        ("rss_overhead_ratio", "rss_overhead_bytes", memory.rss_overhead()),
+        ("mem_fragmentation_ratio", "mem_fragmentation_bytes", memory.fragmentation()),
+    ] {
+        fields.add(ratio, format_args!("{:.2}", excess.ratio));
+        fields.add(bytes, excess.bytes);
+    }
+    // What the server takes by itself does not count against `maxmemory`.
+    fields.add("mem_not_counted_for_evict", memory.own());
     fields.constants(
-        &[
-            "mem_not_counted_for_evict",
-            "mem_replication_backlog",
-            "mem_total_replication_buffers",
-            "mem_clients_slaves",
-        ],
+        &["mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves"],
         0,
     );
-    fields.add("mem_clients_normal", facts.sum(|core| core.client_memory as u64));
+    fields.add("mem_clients_normal", memory.clients);
     fields.constants(&["mem_cluster_links", "mem_aof_buffer"], 0);
     fields.add("mem_allocator", "mimalloc");
-    fields
-        .constants(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"], 0);
+    fields.add("active_defrag_running", 0);
+    let lazyfree = |of: fn(&CoreFacts) -> u64| facts.sum(|core| of(&core.facts));
+    fields.add("lazyfree_pending_objects", lazyfree(|facts| facts.lazyfree_pending_objects));
+    fields.add("lazyfreed_objects", lazyfree(|facts| facts.lazyfreed_objects));
 }
 
 pub(super) fn persistence(facts: &Facts<'_>, fields: &mut Fields) {
@@ -203,10 +199,15 @@ pub(super) fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("expired_stale_perc", "0.00");
     fields.constants(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"], 0);
     fields.add("evicted_keys", facts.sum(|core| core.stats.evicted_keys));
-    fields.constants(
-        &["evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"],
-        0,
-    );
+    fields.add("evicted_clients", facts.sum(|core| core.facts.evicted_clients));
+    // All cores compare the same sum with the limit; the first to notice knows best.
+    let longest = |of: fn(&CoreReport) -> u64| {
+        facts.reports.iter().map(|core| of(core) / 1000).max().unwrap_or(0)
+    };
+    let total = longest(|core| core.facts.exceeded.total_us);
+    fields.add("total_eviction_exceeded_time", total);
+    let current = longest(|core| core.facts.exceeded.current_us);
+    fields.add("current_eviction_exceeded_time", current);
     fields.add("keyspace_hits", facts.sum(|core| core.stats.keyspace_hits));
     fields.add("keyspace_misses", facts.sum(|core| core.stats.keyspace_misses));
     fields.constants(
@@ -328,11 +329,12 @@ pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
             format_args!("shard{}", core.shard),
             format_args!(
                 "cpu={cpu},connections={connections},keys={keys},expires={expires},\
-                 used_memory={memory},ops={ops},commands={commands},passes={passes},parks={parks},\
+                 used_memory={memory},clients_memory={clients_memory},ops={ops},commands={commands},passes={passes},parks={parks},\
                  doorbells={doorbells},handed_over={handed_over}",
                 cpu = counters.cpu.load(Ordering::Relaxed),
                 connections = core.clients,
                 memory = core.used_memory,
+                clients_memory = core.session_memory,
                 ops = core.ops_per_sec,
                 commands = core.commands,
                 passes = read(&counters.passes),

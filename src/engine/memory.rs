@@ -1,0 +1,294 @@
+//! What a core holds, in its shard and outside of it, and whether all of them hold too much.
+//!
+//! Nothing is counted twice and nothing by walking over the sessions: whatever changes a session's
+//! buffers settles it, and settling it corrects the sum. A message under way belongs to nobody, so
+//! its sender adds its bytes when it leaves and its receiver takes them off when it is done with
+//! them; a core's own share may be negative, the sum over all cores is right.
+
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use super::task::CoreFacts;
+use crate::protocol::Span;
+use crate::session::Session;
+
+/// How much a core's memory may differ from what the other cores know of it.
+pub(super) const PUBLISHED_MEMORY_STEP: usize = 16 * 1024;
+
+/// The accounts of one core.
+#[derive(Debug, Default)]
+pub(super) struct MemoryAccount {
+    /// Of the sessions, as of when each was settled last.
+    sessions: usize,
+    /// Buffers of batches that are kept for the next ones.
+    batches: usize,
+    /// Bytes sent to other cores less bytes that came from them.
+    under_way: isize,
+    /// What the other cores hold, and when that was asked for.
+    others: isize,
+    others_us: Option<u64>,
+    /// What the others know that this one holds: in the shard, and outside of it.
+    published: [isize; 2],
+    /// Since when commands have found `maxmemory` exceeded, and for how long before that.
+    exceeded_since_us: Option<u64>,
+    exceeded_us: u64,
+}
+
+/// For how long `maxmemory` has been exceeded, microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ExceededTime {
+    pub current_us: u64,
+    pub total_us: u64,
+}
+
+impl MemoryAccount {
+    /// Corrects the sum by what has changed in this session.
+    #[inline]
+    pub fn update(&mut self, session: &mut Session) {
+        let bytes = session.memory();
+        self.sessions = self.sessions.wrapping_add(bytes).wrapping_sub(session.accounted_bytes);
+        session.accounted_bytes = bytes;
+    }
+
+    /// The session is gone.
+    pub fn forget(&mut self, session: &Session) {
+        self.sessions = self.sessions.wrapping_sub(session.accounted_bytes);
+    }
+
+    /// The kept buffers of a peer have changed by so much.
+    pub fn batches_changed(&mut self, before: usize, now: usize) {
+        self.batches = self.batches.wrapping_add(now).wrapping_sub(before);
+    }
+
+    /// A message with so many bytes leaves this core.
+    #[inline]
+    pub fn sent(&mut self, bytes: usize) {
+        self.under_way += bytes as isize;
+    }
+
+    /// A message with so many bytes has been dealt with here.
+    #[inline]
+    pub fn received(&mut self, bytes: usize) {
+        self.under_way -= bytes as isize;
+    }
+
+    /// Bytes of the sessions.
+    pub fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    fn note_exceeded(&mut self, exceeded: bool, now_us: u64) {
+        match (exceeded, self.exceeded_since_us) {
+            (true, None) => self.exceeded_since_us = Some(now_us),
+            (false, Some(since)) => {
+                self.exceeded_us += now_us.saturating_sub(since);
+                self.exceeded_since_us = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Core {
+    /// Bytes that this core holds for its clients: their sessions, and batches to and from other
+    /// cores. The runtime's pools of buffers are not among them: they have bounds of their own and
+    /// are never given back, so that against `maxmemory` they would use up a small limit for good.
+    pub fn client_memory(&self) -> isize {
+        let scratch = self.spans.capacity() * size_of::<Span>();
+        let account = &self.memory;
+        (account.sessions + account.batches + scratch) as isize + account.under_way
+    }
+
+    /// Bytes that all cores hold for data and clients. What the others hold is asked for once in a
+    /// pass.
+    #[inline]
+    pub fn all_memory(&mut self) -> u64 {
+        if self.memory.others_us != Some(self.now.monotonic_us) {
+            self.memory.others_us = Some(self.now.monotonic_us);
+            self.memory.others = self.others_memory();
+        }
+        (self.own_memory() + self.memory.others).max(0) as u64
+    }
+
+    fn own_memory(&self) -> isize {
+        self.shard_memory() as isize + self.client_memory()
+    }
+
+    /// What the shard holds, and what is still to be given back of former values.
+    #[inline]
+    pub fn shard_memory(&self) -> usize {
+        self.shard.allocated_bytes() + self.shard.dead_bytes()
+    }
+
+    /// Commands have found too much memory in use, or no longer do.
+    pub fn note_exceeded(&mut self, exceeded: bool) {
+        self.memory.note_exceeded(exceeded, self.now.monotonic_us);
+    }
+
+    /// What the other cores have last said that they hold.
+    fn others_memory(&self) -> isize {
+        let others = self.shared.cores.iter().enumerate();
+        let others = others.filter(|(core, _)| *core != self.shard_id);
+        others.map(|(_, core)| core.memory()).sum()
+    }
+
+    /// Tells the other cores what this one holds, if that has changed by much.
+    pub fn publish_memory(&mut self) {
+        let now = [self.shard_memory() as isize, self.client_memory()];
+        let far =
+            |(now, published): (isize, isize)| now.abs_diff(published) >= PUBLISHED_MEMORY_STEP;
+        if now.into_iter().zip(self.memory.published).any(far) {
+            self.memory.published = now;
+            let counters = &self.shared.cores[self.shard_id];
+            counters.shard_memory.store(now[0] as usize, Ordering::Relaxed);
+            counters.client_memory.store(now[1], Ordering::Relaxed);
+        }
+    }
+
+    pub fn maxmemory_bytes(&self) -> u64 {
+        self.settings.config.maxmemory.bytes(self.shared.memory_limit_bytes)
+    }
+
+    /// In every tick: notes how much the process holds at most, and whether too much still.
+    pub fn sample_memory(&mut self) {
+        let all = (self.own_memory() + self.others_memory()).max(0) as usize;
+        self.shared.peak_memory.fetch_max(all, Ordering::Relaxed);
+        if self.memory.exceeded_since_us.is_some() {
+            let exceeded = self.is_out_of_memory();
+            // Without a limit nothing is exceeded either.
+            self.note_exceeded(exceeded);
+        }
+    }
+
+    /// Commands wait for memory, and nothing else might end that.
+    pub fn is_memory_exceeded(&self) -> bool {
+        self.memory.exceeded_since_us.is_some()
+    }
+
+    pub fn facts(&self) -> CoreFacts {
+        CoreFacts {
+            lazyfree_pending_objects: self.shard.dead_objects() as u64,
+            lazyfreed_objects: self.shard.stats().lazily_freed,
+            evicted_clients: 0,
+            exceeded: self.exceeded_time(),
+        }
+    }
+
+    fn exceeded_time(&self) -> ExceededTime {
+        let since = self.memory.exceeded_since_us;
+        let current_us = since.map_or(0, |since| self.now.monotonic_us.saturating_sub(since));
+        ExceededTime { current_us, total_us: self.memory.exceeded_us + current_us }
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_exceeded_time(&mut self) {
+        self.memory.exceeded_us = 0;
+        self.memory.exceeded_since_us = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::event::{ClientOrigin, ConnId, Event, Now, Outbox};
+    use super::super::shared::{Host, HostFacts, Shared};
+    use super::super::{Engine, EngineSetup};
+    use super::*;
+    use crate::access::Peer;
+    use crate::config::Config;
+
+    struct NoHost;
+
+    impl Host for NoHost {
+        fn facts(&self) -> HostFacts {
+            HostFacts::default()
+        }
+    }
+
+    const NOW: Now = Now { unix_ms: 1, monotonic_us: 1 };
+
+    struct Rig {
+        engine: Engine,
+        outbox: Outbox,
+    }
+
+    impl Rig {
+        fn new(config: Config) -> Rig {
+            let shared = Shared::new(1, Arc::new(config), Box::new(NoHost), 1, "0".repeat(40));
+            let shared = Arc::new(shared);
+            let setup = EngineSetup { shard: 0, shards: 1, shared, seed: 1, stopwatch: || 0 };
+            Rig { engine: Engine::new(setup), outbox: Outbox::default() }
+        }
+
+        fn handle(&mut self, now: Now, event: Event<'_>) {
+            self.engine.handle(now, event, &mut self.outbox);
+            self.engine.end_pass(now, &mut self.outbox);
+        }
+
+        fn open(&mut self, generation: u32) -> ConnId {
+            let (conn, addr) = (ConnId { index: 0, generation }, "/sim:0".to_owned());
+            let (id, laddr) = (u64::from(generation), addr.clone());
+            let origin = ClientOrigin { id, peer: Peer::Unix, addr, laddr, fd: 3 };
+            self.handle(NOW, Event::Open { conn, origin });
+            conn
+        }
+
+        /// The sum that is kept, which must be the sum over the sessions.
+        fn sessions(&self) -> usize {
+            let walked: usize = self.engine.sessions.iter().map(Session::memory).sum();
+            assert_eq!(self.engine.core.memory.sessions(), walked);
+            walked
+        }
+    }
+
+    /// The runtime may use a connection's place again before it says that the connection is gone.
+    #[test]
+    fn a_place_may_be_taken_before_it_was_given_up() {
+        let mut rig = Rig::new(Config::default());
+        let first = rig.open(1);
+        let one = rig.sessions();
+        rig.handle(NOW, Event::Bytes { conn: first, data: b"*2\r\n$3\r\nGET\r\n$9\r\nab" });
+        assert!(rig.sessions() > one);
+        let second = rig.open(2);
+        assert_eq!(rig.sessions(), one);
+        rig.handle(NOW, Event::Closed { conn: first });
+        assert_eq!(rig.sessions(), one);
+        rig.handle(NOW, Event::Closed { conn: second });
+        assert_eq!(rig.sessions(), 0);
+    }
+
+    #[test]
+    fn buffers_count_until_their_output_is_sent() {
+        let mut rig = Rig::new(Config::default());
+        let conn = rig.open(1);
+        let idle = rig.sessions();
+        let echo =
+            [b"*2\r\n$4\r\nECHO\r\n$70000\r\n".as_slice(), &[b'x'; 70_000], b"\r\n"].concat();
+        rig.handle(NOW, Event::Bytes { conn, data: &echo });
+        assert!(rig.sessions() > idle + 70_000);
+        let mut buffer = Vec::new();
+        rig.engine.take_output(conn, &mut buffer);
+        assert!(rig.sessions() > idle + 70_000, "still to be sent");
+        rig.handle(NOW, Event::Sent { conn, bytes: buffer.len() });
+        assert!(rig.sessions() < idle + 1000);
+    }
+
+    #[test]
+    fn the_time_over_the_limit_is_measured_until_it_ends() {
+        let config = Config::default().with_changes(&[(b"maxmemory", b"1000")], true);
+        let mut rig = Rig::new(config.expect("a good value"));
+        let conn = rig.open(1);
+        let at = |millis: u64| Now { unix_ms: 1 + millis, monotonic_us: 1 + millis * 1000 };
+        // The empty tables are more than that.
+        rig.handle(at(0), Event::Bytes { conn, data: b"SET k v\r\n" });
+        assert!(rig.engine.tick_in_us(at(0)).is_some(), "somebody must look whether it ends");
+        rig.handle(at(200), Event::Tick);
+        let expected = ExceededTime { current_us: 200_000, total_us: 200_000 };
+        assert_eq!(rig.engine.core.exceeded_time(), expected);
+        rig.engine.core.settings = Arc::new(super::super::Settings::new(9, Arc::default()));
+        rig.handle(at(400), Event::Tick);
+        let expected = ExceededTime { current_us: 0, total_us: 400_000 };
+        assert_eq!(rig.engine.core.exceeded_time(), expected);
+    }
+}

@@ -1,0 +1,196 @@
+//! Making room when memory is short, and the chores that give memory back.
+//!
+//! There is one budget for all cores. Whoever takes memory beyond it lets entries of its own shard
+//! give way; and so that shards get what they deserve rather than equal slices, it asks the core
+//! whose next victim has not been used for longest to let as much give way as well. What that frees
+//! is whose need comes first: a busy shard grows at the cost of an idle one.
+
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use super::event::{Outbox, ShardId};
+use crate::config::{Config, EvictionPolicy};
+use crate::store::{LfuSettings, Order, Policy};
+use crate::txn::Message;
+
+/// Entries that give way for one command, or at the end of one pass; the rest follows.
+const EVICTIONS_MAX: usize = 256;
+/// What cores know of each other is behind by as much; and a part of the limit at the most.
+const UNKNOWN_BYTES_PER_CORE: u64 = 2 * super::memory::PUBLISHED_MEMORY_STEP as u64;
+const UNKNOWN_PART: u64 = 32;
+/// A shard with less is not asked for room.
+const DONOR_BYTES_MIN: isize = 64 * 1024;
+/// At least so much is asked for at a time.
+const ASKED_BYTES_MIN: usize = 256 * 1024;
+/// Entries that are moved out of sparse pages at the end of one pass.
+const MOVES_PER_PASS: usize = 64;
+/// The chores' ticks come so often while there are any.
+pub(super) const CHORE_TICK_US: u64 = 10_000;
+
+/// What is to be given way, and what has been asked for.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// Bytes that this core is still to let give way for others.
+    owed: usize,
+    /// Bytes that have given way here since the last tick.
+    given: usize,
+    /// To be sent at the end of the pass.
+    asks: Vec<(ShardId, usize)>,
+    /// When somebody was asked last.
+    asked_us: Option<u64>,
+}
+
+/// The store's policy for a configuration.
+pub(super) fn policy(config: &Config) -> Policy {
+    use EvictionPolicy::{
+        AllkeysLfu, AllkeysLru, AllkeysRandom, AllkeysS3fifo, Noeviction, VolatileLfu, VolatileLru,
+        VolatileRandom, VolatileTtl,
+    };
+    let (order, only_expiring) = match config.maxmemory_policy {
+        Noeviction => (Order::Never, false),
+        AllkeysS3fifo => (Order::S3Fifo, false),
+        AllkeysLru => (Order::Lru, false),
+        AllkeysLfu => (Order::Lfu, false),
+        AllkeysRandom => (Order::Random, false),
+        VolatileLru => (Order::Lru, true),
+        VolatileLfu => (Order::Lfu, true),
+        VolatileRandom => (Order::Random, true),
+        VolatileTtl => (Order::Ttl, true),
+    };
+    let lfu =
+        LfuSettings { log_factor: config.lfu_log_factor, decay_minutes: config.lfu_decay_time };
+    Policy { order, only_expiring, samples: config.maxmemory_samples as usize, lfu }
+}
+
+impl Core {
+    /// True if `maxmemory` is reached and nothing may give way, which makes commands that take
+    /// memory fail, whichever shards their keys are on.
+    #[inline]
+    pub fn is_out_of_memory(&mut self) -> bool {
+        if !self.is_over_limit() {
+            return self.shard.is_nearly_full() && !self.shard.evict(self.now.unix_ms);
+        }
+        let out = !self.make_room();
+        self.note_exceeded(out);
+        out
+    }
+
+    /// Whether more is held than may be. What the others hold is asked for once in a pass.
+    #[inline]
+    fn is_over_limit(&mut self) -> bool {
+        let max = self.maxmemory_bytes();
+        if max == 0 {
+            return false;
+        }
+        let unknown = match self.shard_count {
+            1 => 0,
+            cores => (UNKNOWN_BYTES_PER_CORE * cores as u64).min(max / UNKNOWN_PART),
+        };
+        self.all_memory() > max - unknown
+    }
+
+    /// Lets entries give way until there is room; false if none may.
+    fn make_room(&mut self) -> bool {
+        if self.shard.policy().order == Order::Never {
+            return self.shard.dead_objects() > 0;
+        }
+        for _ in 0..EVICTIONS_MAX {
+            if !self.is_over_limit() {
+                return true;
+            }
+            // What is being given back already comes first.
+            if self.shard.dead_objects() > 0 {
+                self.shard.bury();
+                return true;
+            }
+            if !self.let_one_go() {
+                return self.ask_for_room(ASKED_BYTES_MIN);
+            }
+        }
+        true
+    }
+
+    fn let_one_go(&mut self) -> bool {
+        let before = self.shard.allocated_bytes();
+        let evicted = self.shard.evict(self.now.unix_ms);
+        let bytes = before.saturating_sub(self.shard.allocated_bytes());
+        self.room.given += bytes;
+        self.room.owed = self.room.owed.saturating_sub(bytes.max(1));
+        evicted
+    }
+
+    /// At the end of a pass: keeps to the limit, gives way for others, and does some chores.
+    pub fn end_pass_of_room(&mut self, outbox: &mut Outbox) {
+        if self.is_over_limit() {
+            let room = self.make_room();
+            self.note_exceeded(!room);
+        }
+        for _ in 0..EVICTIONS_MAX {
+            if self.room.owed == 0 {
+                break;
+            }
+            if !self.let_one_go() {
+                self.room.owed = 0;
+            }
+        }
+        if self.shard.has_chores() {
+            self.shard.bury();
+            self.shard.compact(MOVES_PER_PASS);
+        }
+        for (shard, bytes) in self.room.asks.drain(..) {
+            outbox.messages.push((shard, Message::MakeRoom { bytes }));
+        }
+    }
+
+    /// In every tick: has other shards share in what this one had to give since the last.
+    pub fn tick_of_room(&mut self) {
+        let given = std::mem::take(&mut self.room.given);
+        let own = u64::from(self.shard.oldest_idle_seconds(self.now.unix_ms));
+        let second = (self.now.unix_ms / 1000).saturating_sub(own);
+        self.shared.cores[self.shard_id].coldest_second.store(second, Ordering::Relaxed);
+        if given == 0 {
+            return;
+        }
+        if let Some((_, idle)) = self.coldest_other()
+            && idle > own + own / 4 + 1
+        {
+            self.ask_for_room(given);
+        }
+    }
+
+    /// The other core whose next victim has not been used for longest, and for how many seconds.
+    fn coldest_other(&self) -> Option<(ShardId, u64)> {
+        let now = self.now.unix_ms / 1000;
+        let others = self.shared.cores.iter().enumerate();
+        let others = others.filter(|(core, counters)| {
+            let bytes = counters.shard_memory.load(Ordering::Relaxed) as isize;
+            *core != self.shard_id && bytes >= DONOR_BYTES_MIN
+        });
+        let idle = |second: u64| now.saturating_sub(second);
+        others
+            .map(|(core, counters)| (core, idle(counters.coldest_second.load(Ordering::Relaxed))))
+            .max_by_key(|(_, idle)| *idle)
+    }
+
+    /// Asks the coldest other core to let `bytes` give way, once in a pass; false if there is none.
+    fn ask_for_room(&mut self, bytes: usize) -> bool {
+        if self.room.asked_us == Some(self.now.monotonic_us) {
+            return true;
+        }
+        let Some((core, _)) = self.coldest_other() else { return false };
+        self.room.asked_us = Some(self.now.monotonic_us);
+        self.room.asks.push((core, bytes.max(ASKED_BYTES_MIN)));
+        true
+    }
+
+    /// Another core asks for room.
+    pub fn owe_room(&mut self, bytes: usize) {
+        // Two of them may ask at once; neither needs more than there is.
+        self.room.owed = self.room.owed.saturating_add(bytes).min(self.shard.allocated_bytes());
+    }
+
+    /// Whether a tick should come soon, although nothing happens.
+    pub fn has_chores(&self) -> bool {
+        self.room.owed > 0 || self.shard.has_chores() || self.sweep_goes_on
+    }
+}
