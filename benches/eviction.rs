@@ -68,12 +68,14 @@ struct Trace {
 impl Trace {
     fn read(path: &Path) -> io::Result<Trace> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let with_path = |error: io::Error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        };
+        let with_path =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let file = File::open(path).map_err(with_path)?;
-        let text: Box<dyn Read> =
-            if name.ends_with(".gz") { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let text: Box<dyn Read> = if name.ends_with(".gz") {
+            Box::new(MultiGzDecoder::new(file))
+        } else {
+            Box::new(file)
+        };
         let mut keys = Vec::new();
         for (index, line) in BufReader::new(text).lines().enumerate() {
             let line = line.map_err(with_path)?;
