@@ -8,6 +8,8 @@ mod evict;
 mod ghost;
 mod lfu;
 mod s3_fifo;
+#[cfg(test)]
+mod tests;
 
 use ghost::Ghost;
 pub use lfu::{LfuSettings, frequency};
@@ -49,7 +51,7 @@ const MAIN: u8 = 2;
 /// An entry that was put at the front of the queue while the last of so many parts of it came there
 /// is left where it is: the queue is as good as in order.
 const LRU_PARTS: usize = 64;
-/// Other policies leave lower statistics in entries that have not been used.
+/// Other policies leave lower statistics in entries of the main queue that have not been used.
 const LRU_FIRST_EPOCH: u8 = 6;
 
 #[derive(Debug)]

@@ -10,8 +10,9 @@
 //! correlation window) and a single later one is enough. The paper asks for two uses at any time
 //! instead, which lets pairs of uses in and keeps out what comes round once in a while.
 //!
-//! Sources: J. Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023; J. Yang
-//! et al., "Clock2Q+", <https://github.com/1a1a11a/libCacheSim>.
+//! Sources: J. Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023; Y. Zhai et
+//! al., "Clock2Q+: A Simple and Efficient Replacement Algorithm for Metadata Cache in VMware vSAN",
+//! <https://arxiv.org/abs/2511.21958>.
 
 use super::{Eviction, MAIN, SMALL};
 use crate::store::arena::{Arena, Handle};
