@@ -20,10 +20,10 @@ impl Db {
         };
         let Some(victim) = victim else { return false };
         let from_small = self.arena.entry(victim).queue() != MAIN;
-        let generation = self.eviction.ghost_generation();
+        let remembered = self.eviction.remembered();
         let hash = self.depart(victim);
         if from_small && policy.order == Order::S3Fifo {
-            self.eviction.ghost.insert(hash, generation);
+            self.eviction.ghost.insert(hash, remembered);
         }
         self.departures.evicted += 1;
         true
@@ -72,9 +72,9 @@ impl Eviction {
         self.small.back().or(self.main.back())
     }
 
-    /// Half of the entries that are kept, so that two generations are about as many.
-    fn ghost_generation(&self) -> usize {
-        (self.small.len() + self.main.len()) / 2
+    /// How many evicted keys are remembered, at two bytes each: three for every four entries.
+    fn remembered(&self) -> usize {
+        (self.small.len() + self.main.len()) / 4 * 3
     }
 }
 

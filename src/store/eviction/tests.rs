@@ -162,13 +162,13 @@ impl Model for S3Fifo {
     }
 
     fn evicted(&mut self, key: Option<u64>) {
-        let half = (self.small.len() + self.main.len()) / 2;
+        let remembered = (self.small.len() + self.main.len()) / 4 * 3;
         let victim = self.victim();
         assert_eq!(key, victim.map(|(key, _)| key));
         let Some((key, was_small)) = victim else { return };
         let hash = self.hashes.remove(&key).unwrap();
         if was_small {
-            self.ghost.insert(hash, half);
+            self.ghost.insert(hash, remembered);
         }
     }
 }
@@ -343,7 +343,7 @@ fn five_samples_are_as_good_as_five_samples_are() {
 fn random_treats_all_alike() {
     for only_expiring in [false, true] {
         let mut db = db_with(policy(Order::Random, only_expiring, 5));
-        let expiry = |key: u64| (key % 4 == 0).then_some(START + 1_000_000);
+        let expiry = |key: u64| key.is_multiple_of(4).then_some(START + 1_000_000);
         (0..800).for_each(|key| insert(&mut db, key, expiry(key), START));
         let candidates = if only_expiring { 200 } else { 800 };
         let mut evicted: HashMap<u64, u32> = HashMap::new();
