@@ -136,6 +136,8 @@ bitflags! {
         const ALLOW_BUSY = 1 << 17;
         const NO_ASYNC_LOADING = 1 << 18;
         const NO_MULTI = 1 << 19;
+        /// Ours, not shown: runs at once inside MULTI instead of being queued.
+        const UNQUEUED = 1 << 30;
         /// Ours, not shown: allowed only where `enable-debug-command` says so.
         const DEBUG = 1 << 31;
     }
@@ -206,6 +208,7 @@ pub enum Group {
     Generic,
     Server,
     String,
+    Transactions,
 }
 
 impl Group {
@@ -215,6 +218,7 @@ impl Group {
             Group::Generic => "generic",
             Group::Server => "server",
             Group::String => "string",
+            Group::Transactions => "transactions",
         }
     }
 }

@@ -1,15 +1,19 @@
 //! One connection: its decoder, what its client has chosen, and its replies in order.
 
 mod client;
+mod multi;
 mod output;
 
 pub use client::{ClientState, OutputClass};
+pub use multi::{Multi, Reach, Watching};
 pub use output::Output;
+
+use std::sync::Arc;
 
 use bitflags::bitflags;
 
 use crate::protocol::resp::Decoder;
-use crate::txn::ConnId;
+use crate::txn::{CommandList, ConnId, ShardId, TxnId};
 
 bitflags! {
     /// Why a session runs no more commands for now.
@@ -23,7 +27,23 @@ bitflags! {
         const PAUSED = 1 << 2;
         /// The connection ends after its output.
         const CLOSING = 1 << 3;
+        /// The commands of an EXEC run one after the other.
+        const EXEC = 1 << 4;
     }
+}
+
+/// An EXEC under way whose commands run one after the other.
+#[derive(Debug)]
+pub struct Exec {
+    pub commands: Arc<CommandList>,
+    /// The command that comes next.
+    pub next: usize,
+    /// Nothing stops it any more.
+    pub started: bool,
+    /// Where it holds locks.
+    pub held: Option<(TxnId, Vec<ShardId>)>,
+    /// CLIENT REPLY SKIP came before it: none of its replies is wanted.
+    pub skipped: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +54,11 @@ pub struct Session {
     /// Input not yet decoded: the tail of a command, or what arrived while stalled.
     pub input: Vec<u8>,
     pub output: Output,
+    /// Between MULTI and EXEC.
+    pub multi: Option<Box<Multi>>,
+    pub watching: Option<Box<Watching>>,
+    /// An EXEC whose commands run one after the other.
+    pub exec: Option<Box<Exec>>,
     pub stall: Stall,
     /// Receiving has been stopped.
     pub reading_paused: bool,
@@ -41,6 +66,8 @@ pub struct Session {
     pub close_when_answered: bool,
     /// The runtime has been told to close the connection at once.
     pub dropped: bool,
+    /// The connection is gone; what it had begun is still carried out.
+    pub gone: bool,
     /// Already in this pass's list of connections with output.
     pub listed: bool,
     /// Its output waits for replies of other shards, to be sent together with them.
@@ -57,10 +84,14 @@ impl Session {
             decoder: Decoder::default(),
             input: Vec::new(),
             output: Output::default(),
+            multi: None,
+            watching: None,
+            exec: None,
             stall: Stall::empty(),
             reading_paused: false,
             close_when_answered: false,
             dropped: false,
+            gone: false,
             listed: false,
             held: false,
             accounted_bytes: 0,
@@ -75,12 +106,30 @@ impl Session {
             + self.input.capacity()
             + self.argument_bytes()
             + self.output.memory()
+            + self.transaction_memory()
     }
 
     /// Bytes that commands hold which have been decoded in part, or run on other shards.
     #[inline]
     pub fn argument_bytes(&self) -> usize {
         self.decoder.memory() + self.output.request_bytes()
+    }
+
+    /// Bytes that queued commands and watched keys hold.
+    pub fn transaction_memory(&self) -> usize {
+        self.multi_memory() + self.watching.as_ref().map_or(0, |watching| watching.size())
+    }
+
+    /// Bytes that queued commands hold.
+    pub fn multi_memory(&self) -> usize {
+        self.multi.as_ref().map_or(0, |multi| multi.queued.size())
+            + self.exec.as_ref().map_or(0, |exec| exec.commands.size())
+    }
+
+    /// The commands of the MULTI block that is being queued or executed.
+    pub fn multi_len(&self) -> Option<usize> {
+        let queued = self.multi.as_ref().map(|multi| multi.queued.len());
+        queued.or(self.exec.as_ref().map(|exec| exec.commands.len()))
     }
 
     pub fn is_closing(&self) -> bool {

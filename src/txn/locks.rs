@@ -13,11 +13,20 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 
 use super::message::{LockKey, OwnedRequest, Part, TxnId};
+use crate::commands::Row;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
     Shared,
     Exclusive,
+}
+
+impl LockMode {
+    /// What a command wants its keys in.
+    #[inline]
+    pub fn of(row: &Row) -> LockMode {
+        if row.writes() { LockMode::Exclusive } else { LockMode::Shared }
+    }
 }
 
 /// What may run now, in the order of the grants.
@@ -109,8 +118,18 @@ impl Locks {
     }
 
     fn is_in_the_way<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
-        self.barrier.is_some()
-            || keys.any(|key| self.keys.get(key).is_some_and(|lock| !lock.is_free_for(mode)))
+        self.barrier.is_some() || keys.any(|key| !self.is_free(key, mode))
+    }
+
+    fn is_free(&self, key: &[u8], mode: LockMode) -> bool {
+        self.keys.get(key).is_none_or(|lock| lock.is_free_for(mode))
+    }
+
+    /// As [`Locks::must_wait`] for keys that are wanted in different modes.
+    #[inline]
+    pub fn all_must_wait<'k>(&self, mut keys: impl Iterator<Item = (&'k [u8], LockMode)>) -> bool {
+        !self.is_idle()
+            && (self.barrier.is_some() || keys.any(|(key, mode)| !self.is_free(key, mode)))
     }
 
     /// Queues a command that [`Locks::must_wait`] at all of its keys.
@@ -121,7 +140,7 @@ impl Locks {
         }
         let holder = Holder::Request(self.next_request);
         self.next_request += 1;
-        let keys = request_locks(&request);
+        let keys = request.work.locks(request.request.row);
         let granted = self.queue_up(holder, keys, Grant::Request(request));
         debug_assert!(granted.is_none(), "a command waited that did not have to");
     }
@@ -244,9 +263,8 @@ impl Locks {
                 None => return,
                 Some(Grant::Part(part)) => granted.extend(self.arrive(part).map(Grant::Part)),
                 Some(Grant::Request(request)) => {
-                    let keys = request_locks(&request);
-                    let mode = mode_of(&request);
-                    if self.must_wait(keys.iter().map(|lock| &lock.key[..]), mode) {
+                    let keys = request.work.locks(request.request.row);
+                    if self.all_must_wait(keys.iter().map(|lock| (&lock.key[..], lock.mode))) {
                         self.wait(request);
                     } else {
                         granted.push(Grant::Request(request));
@@ -257,29 +275,13 @@ impl Locks {
     }
 }
 
-fn mode_of(request: &OwnedRequest) -> LockMode {
-    if request.request.row.writes() { LockMode::Exclusive } else { LockMode::Shared }
-}
-
-/// The keys of a command, each once.
-fn request_locks(request: &OwnedRequest) -> Vec<LockKey> {
-    let args = request.args.as_args();
-    let mode = mode_of(request);
-    let positions = request.request.row.key_positions(args.len());
-    let mut keys: Vec<LockKey> =
-        positions.map(|index| LockKey { key: args.at(index).into(), mode }).collect();
-    keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    keys.dedup();
-    keys
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::commands::table;
     use crate::protocol::args::OwnedArgs;
     use crate::protocol::resp::Version;
-    use crate::txn::{ConnId, Request, Work};
+    use crate::txn::{ConnId, Request, Waiting, Work};
 
     fn txn(number: u64) -> TxnId {
         TxnId { coordinator: 0, number }
@@ -301,7 +303,7 @@ mod tests {
         let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
         let conn = ConnId { index: 0, generation: 0 };
         let request = Request::new(row, conn, 0, 0, Version::Resp2);
-        Box::new(OwnedRequest { from: 0, request, args })
+        Box::new(OwnedRequest { from: 0, request, work: Waiting::Command(args) })
     }
 
     fn released(locks: &mut Locks, number: u64) -> Vec<String> {
@@ -309,7 +311,10 @@ mod tests {
         locks.release(txn(number), &mut granted);
         let names = granted.iter().map(|grant| match grant {
             Grant::Part(part) => format!("part {}", part.txn.number),
-            Grant::Request(request) => format!("{:?}", request.args.as_args()),
+            Grant::Request(request) => match &request.work {
+                Waiting::Command(args) => format!("{:?}", args.as_args()),
+                Waiting::Unit(unit) => format!("{:?}", unit.commands),
+            },
         });
         names.collect()
     }

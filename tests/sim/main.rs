@@ -6,8 +6,10 @@
 
 mod admin;
 mod bounds;
+mod eviction;
 mod history;
 mod serializability;
+mod transactions;
 mod world;
 
 use history::Model;
