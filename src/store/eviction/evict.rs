@@ -11,22 +11,32 @@ const LOOKS_PER_SAMPLE: usize = 8;
 impl Db {
     /// Drops the entry that is worth the least. False if none may be dropped.
     pub fn evict(&mut self, now: UnixMs) -> bool {
+        let victim = self.victim(now);
+        if let Some(victim) = victim {
+            self.give_way(victim);
+        }
+        victim.is_some()
+    }
+
+    /// The entry that is to give way, with the queues as they are then.
+    pub(super) fn victim(&mut self, now: UnixMs) -> Option<Handle> {
         let policy = self.eviction.policy;
-        let victim = match policy.order {
+        match policy.order {
             Order::Never => None,
             Order::S3Fifo if !policy.only_expiring => self.eviction.s3_fifo_victim(&mut self.arena),
             Order::Lru if !policy.only_expiring => self.eviction.lru_victim(),
             _ => self.sampled_victim(now),
-        };
-        let Some(victim) = victim else { return false };
+        }
+    }
+
+    pub(super) fn give_way(&mut self, victim: Handle) {
         let from_small = self.arena.entry(victim).queue() != MAIN;
         let remembered = self.eviction.remembered();
         let hash = self.depart(victim);
-        if from_small && policy.order == Order::S3Fifo {
+        if from_small && self.eviction.policy.order == Order::S3Fifo {
             self.eviction.ghost.insert(hash, remembered);
         }
         self.departures.evicted += 1;
-        true
     }
 
     /// The worst of a few entries chosen at random.

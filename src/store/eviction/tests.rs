@@ -13,9 +13,7 @@ use crate::store::{Encoding, EntryRef};
 const START: UnixMs = 1_700_000_000_000;
 
 fn db_with(policy: Policy) -> Db {
-    let mut db = Db::new(KeyHasher::new(7), Geometry::for_bytes(1 << 30), policy);
-    db.departed_keys = Some(Vec::new());
-    db
+    Db::new(KeyHasher::new(7), Geometry::for_bytes(1 << 30), policy)
 }
 
 fn policy(order: Order, only_expiring: bool, samples: usize) -> Policy {
@@ -30,12 +28,12 @@ fn key_of(entry: EntryRef<'_>) -> u64 {
     u64::from_be_bytes(entry.key().try_into().unwrap())
 }
 
-/// The key that has given way.
+/// As [`Db::evict`], but returns the key that has given way.
 fn evict(db: &mut Db, now: UnixMs) -> Option<u64> {
-    let evicted = db.evict(now);
-    let keys = db.departed_keys.as_mut().unwrap();
-    assert_eq!(keys.len(), usize::from(evicted));
-    keys.pop().map(|key| u64::from_be_bytes((*key).try_into().unwrap()))
+    let victim = db.victim(now)?;
+    let key = key_of(db.arena.entry(victim));
+    db.give_way(victim);
+    Some(key)
 }
 
 /// Low numbers more often than high ones, about as in a Zipf distribution.
