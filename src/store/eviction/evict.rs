@@ -5,59 +5,38 @@ use crate::store::arena::Handle;
 use crate::store::db::Db;
 use crate::store::{UnixMs, split_mix};
 
-/// The small queue is to hold a tenth of everything.
-const SMALL_PART: usize = 10;
-/// Uses in the small queue that take an entry into the main one.
-const USES_TO_STAY: u8 = 2;
-/// Entries that get another round before one gives way whatever its uses: this bounds a step.
-const SECOND_CHANCES_MAX: usize = 128;
 /// Looks for an entry with an expiry among blocks chosen at random.
 const LOOKS_PER_SAMPLE: usize = 8;
 
 impl Db {
     /// Drops the entry that is worth the least. False if none may be dropped.
     pub fn evict(&mut self, now: UnixMs) -> bool {
-        let policy = self.eviction.policy;
-        let victim = match policy.order {
-            Order::Never => None,
-            Order::S3Fifo if !policy.only_expiring => self.s3_fifo_victim(),
-            Order::Lru if !policy.only_expiring => self.eviction.lru_victim(),
-            _ => self.sampled_victim(now),
-        };
-        let Some(victim) = victim else { return false };
-        let from_small = self.arena.entry(victim).queue() != MAIN;
-        let generation = self.eviction.ghost_generation();
-        let hash = self.depart(victim);
-        if from_small && policy.order == Order::S3Fifo {
-            self.eviction.ghost.insert(hash, generation);
+        let victim = self.victim(now);
+        if let Some(victim) = victim {
+            self.give_way(victim);
         }
-        self.departures.evicted += 1;
-        true
+        victim.is_some()
     }
 
-    fn s3_fifo_victim(&mut self) -> Option<Handle> {
-        let (arena, eviction) = (&mut self.arena, &mut self.eviction);
-        for _ in 0..SECOND_CHANCES_MAX {
-            let total = eviction.small.bytes() + eviction.main.bytes();
-            let small_is_due = eviction.small.bytes() > total / SMALL_PART;
-            let (back, from_small) = match (eviction.small.back(), eviction.main.back()) {
-                (Some(back), None) => (back, true),
-                (Some(back), Some(_)) if small_is_due => (back, true),
-                (_, Some(back)) => (back, false),
-                (None, None) => return None,
-            };
-            let uses = arena.entry(back).statistics();
-            if uses < if from_small { USES_TO_STAY } else { 1 } {
-                return Some(back);
-            }
-            let bytes = eviction.bytes_of(arena, back);
-            let queue = if from_small { &mut eviction.small } else { &mut eviction.main };
-            queue.unlink(arena, back, bytes);
-            let uses_left = if from_small { 0 } else { uses.min(super::USES_MAX) - 1 };
-            arena.entry_mut(back).set_statistics(uses_left);
-            eviction.main.push_front(arena, back, bytes);
+    /// The entry that is to give way, with the queues as they are then.
+    pub(super) fn victim(&mut self, now: UnixMs) -> Option<Handle> {
+        let policy = self.eviction.policy;
+        match policy.order {
+            Order::Never => None,
+            Order::S3Fifo if !policy.only_expiring => self.eviction.s3_fifo_victim(&mut self.arena),
+            Order::Lru if !policy.only_expiring => self.eviction.lru_victim(),
+            _ => self.sampled_victim(now),
         }
-        eviction.main.back().or(eviction.small.back())
+    }
+
+    pub(super) fn give_way(&mut self, victim: Handle) {
+        let from_small = self.arena.entry(victim).queue() != MAIN;
+        let remembered = self.eviction.remembered();
+        let hash = self.depart(victim);
+        if from_small && self.eviction.policy.order == Order::S3Fifo {
+            self.eviction.ghost.insert(hash, remembered);
+        }
+        self.departures.evicted += 1;
     }
 
     /// The worst of a few entries chosen at random.
@@ -103,9 +82,9 @@ impl Eviction {
         self.small.back().or(self.main.back())
     }
 
-    /// Half of the entries that are kept, so that two generations are about as many.
-    fn ghost_generation(&self) -> usize {
-        (self.small.len() + self.main.len()) / 2
+    /// How many evicted keys are remembered, at two bytes each: three for every four entries.
+    fn remembered(&self) -> usize {
+        (self.small.len() + self.main.len()) / 4 * 3
     }
 }
 

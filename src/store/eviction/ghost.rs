@@ -2,54 +2,53 @@
 
 /// Fingerprints per bucket: one half of a cache line.
 const BUCKET: usize = 16;
-/// A generation is at least so long.
-const GENERATION_MIN: usize = 16;
 
-/// The last so many hashes, in two generations: when the newer one is full the older one is
-/// forgotten. It knows them by 16 bits, so one in three thousand of the others seems to be among
-/// them; nothing but the place of a new entry depends on it.
+/// About the last so many hashes. Each bucket remembers the last of those that fall into it, so
+/// nothing has ever to be cleared, and a step takes the same time whatever the length. Hashes are
+/// known by 16 bits: one in four thousand of the others seems to be among them; nothing but the
+/// place of a new entry depends on it.
 #[derive(Debug, Default)]
 pub struct Ghost {
-    newer: Generation,
-    older: Generation,
+    latest: Buckets,
+    /// What there was when the length changed, until as many hashes again have come.
+    former: Buckets,
+    /// Since the length changed.
+    inserted: usize,
 }
 
+/// In each bucket the last hash comes first; zero where there is none.
 #[derive(Debug, Default)]
-struct Generation {
-    /// Zero where there is none.
-    fingerprints: Box<[[u16; BUCKET]]>,
-    count: usize,
-    capacity: usize,
-}
+struct Buckets(Box<[[u16; BUCKET]]>);
 
 impl Ghost {
     pub fn allocated_bytes(&self) -> usize {
-        (self.newer.fingerprints.len() + self.older.fingerprints.len()) * size_of::<[u16; BUCKET]>()
+        (self.latest.0.len() + self.former.0.len()) * size_of::<[u16; BUCKET]>()
     }
 
-    /// Remembers a hash. A generation that begins now is `generation` hashes long.
-    pub fn insert(&mut self, hash: u64, generation: usize) {
-        if self.newer.count >= self.newer.capacity {
-            let next = Generation::new(generation.max(GENERATION_MIN));
-            self.older = std::mem::replace(&mut self.newer, next);
+    /// Remembers a hash, of `len` in all.
+    pub fn insert(&mut self, hash: u64, len: usize) {
+        let (wanted, buckets) = (len.div_ceil(BUCKET).max(1), self.latest.0.len());
+        // Not for every change: a new table begins with nothing.
+        if wanted > buckets + buckets / 4 || wanted < buckets / 2 {
+            let latest = Buckets(vec![[0; BUCKET]; wanted].into());
+            self.former = std::mem::replace(&mut self.latest, latest);
+            self.inserted = 0;
         }
-        self.newer.insert(hash);
+        self.latest.insert(hash);
+        self.inserted += 1;
+        if self.inserted >= self.former.0.len() * BUCKET {
+            self.former = Buckets::default();
+        }
     }
 
     pub fn contains(&self, hash: u64) -> bool {
-        self.newer.contains(hash) || self.older.contains(hash)
+        self.latest.contains(hash) || self.former.contains(hash)
     }
 }
 
-impl Generation {
-    fn new(capacity: usize) -> Generation {
-        // A bucket that overflows forgets one of its own: at this filling, one in fifty does.
-        let buckets = (capacity * 3 / 2).div_ceil(BUCKET);
-        Generation { fingerprints: vec![[0; BUCKET]; buckets].into(), count: 0, capacity }
-    }
-
+impl Buckets {
     fn place(&self, hash: u64) -> Option<(usize, u16)> {
-        let buckets = self.fingerprints.len() as u64;
+        let buckets = self.0.len() as u64;
         // Independent of the bits that the table uses for its buckets.
         let mixed = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let bucket = ((mixed >> 32) * buckets) >> 32;
@@ -58,20 +57,21 @@ impl Generation {
 
     fn insert(&mut self, hash: u64) {
         let Some((bucket, fingerprint)) = self.place(hash) else { return };
-        let bucket = &mut self.fingerprints[bucket];
-        let free = bucket.iter().position(|other| *other == 0 || *other == fingerprint);
-        bucket[free.unwrap_or(self.count % BUCKET)] = fingerprint;
-        self.count += 1;
+        let bucket = &mut self.0[bucket];
+        let given_up = bucket.iter().position(|other| *other == fingerprint).unwrap_or(BUCKET - 1);
+        bucket.copy_within(..given_up, 1);
+        bucket[0] = fingerprint;
     }
 
     fn contains(&self, hash: u64) -> bool {
-        self.place(hash)
-            .is_some_and(|(bucket, fingerprint)| self.fingerprints[bucket].contains(&fingerprint))
+        self.place(hash).is_some_and(|(bucket, fingerprint)| self.0[bucket].contains(&fingerprint))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     fn hash(number: u64) -> u64 {
@@ -79,18 +79,47 @@ mod tests {
         (mixed ^ mixed >> 31).wrapping_mul(0x94D0_49BB_1331_11EB)
     }
 
+    fn known(ghost: &Ghost, numbers: Range<u64>) -> usize {
+        numbers.filter(|number| ghost.contains(hash(*number))).count()
+    }
+
     #[test]
-    fn remembers_one_to_two_generations() {
+    fn remembers_about_the_last_so_many() {
         let mut ghost = Ghost::default();
-        for number in 0..10_000 {
-            ghost.insert(hash(number), 1_000);
+        (0..100_000).for_each(|number| ghost.insert(hash(number), 10_000));
+        let recent = known(&ghost, 95_000..100_000);
+        let about_as_many = known(&ghost, 0..100_000);
+        let long_gone = known(&ghost, 0..80_000);
+        assert!(recent > 4_950, "{recent}");
+        assert!((9_950..10_080).contains(&about_as_many), "{about_as_many}");
+        assert!(long_gone < 60, "{long_gone}");
+        assert!(known(&ghost, 200_000..300_000) < 60);
+        assert!(ghost.allocated_bytes() <= 10_000 * 2 + 32);
+    }
+
+    #[test]
+    fn a_hash_that_comes_again_is_the_latest() {
+        let mut ghost = Ghost::default();
+        for number in 0..BUCKET as u64 * 10 {
+            ghost.insert(hash(0), 1);
+            ghost.insert(hash(number), 1);
         }
-        let known = |range: std::ops::Range<u64>| {
-            range.filter(|number| ghost.contains(hash(*number))).count()
-        };
-        assert!(known(9_000..10_000) >= 990, "{}", known(9_000..10_000));
-        assert!(known(0..8_000) < 20, "{}", known(0..8_000));
-        assert!(known(20_000..30_000) < 20);
-        assert!(ghost.allocated_bytes() < 2 * 1_000 * 4);
+        assert!(ghost.contains(hash(0)));
+        assert_eq!(ghost.allocated_bytes(), 32);
+    }
+
+    /// What was remembered stays for as long as it would have.
+    #[test]
+    fn the_length_may_change() {
+        for (before, after) in [(1_000, 4_000), (4_000, 1_000)] {
+            let mut ghost = Ghost::default();
+            (0..10_000).for_each(|number| ghost.insert(hash(number), before));
+            (10_000..10_100).for_each(|number| ghost.insert(hash(number), after));
+            assert!(known(&ghost, 9_600..10_100) > 490);
+            (10_100..20_000).for_each(|number| ghost.insert(hash(number), after));
+            assert!(known(&ghost, 0..10_000) < 20);
+            assert!(known(&ghost, 20_000 - after as u64 / 2..20_000) > after * 49 / 100);
+            assert!(ghost.allocated_bytes() <= after * 2 + 32);
+        }
     }
 }

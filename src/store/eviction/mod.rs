@@ -1,18 +1,19 @@
 //! What makes room when memory is short.
 //!
-//! Every entry is in one of two queues, linked through the entries. S3-FIFO uses both: new entries
-//! come into the small one and must be used again there to reach the main one, so that what is used
-//! once never pushes out what is used often. LRU keeps the main one in the order of use. The
-//! other policies compare a few entries chosen at random, as Redis does.
-//!
-//! Source: J. Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
+//! Every entry is in one of two queues, linked through the entries. S3-FIFO uses both; LRU keeps
+//! the main one in the order of use. The other policies compare a few entries chosen at random, as
+//! Redis does. `benches/eviction.rs` measures what they are worth.
 
 mod evict;
 mod ghost;
 mod lfu;
+mod s3_fifo;
+#[cfg(test)]
+mod tests;
 
 use ghost::Ghost;
 pub use lfu::{LfuSettings, frequency};
+use s3_fifo::Arrivals;
 
 use super::arena::{Arena, Handle};
 use super::queue::Queue;
@@ -47,10 +48,11 @@ pub enum Order {
 const SMALL: u8 = 1;
 const MAIN: u8 = 2;
 
-/// Uses that S3-FIFO counts.
-const USES_MAX: u8 = 3;
-/// The queue is as good as in order when each entry is moved once per so many of its parts.
-const LRU_EPOCHS: usize = 64;
+/// An entry that was put at the front of the queue while the last of so many parts of it came there
+/// is left where it is: the queue is as good as in order.
+const LRU_PARTS: usize = 64;
+/// Other policies leave lower statistics in entries of the main queue that have not been used.
+const LRU_FIRST_EPOCH: u8 = 6;
 
 #[derive(Debug)]
 pub struct Eviction {
@@ -58,9 +60,11 @@ pub struct Eviction {
     small: Queue,
     main: Queue,
     ghost: Ghost,
-    /// Under LRU entries carry the epoch in which they were last moved to the front.
+    /// Under S3-FIFO.
+    arrivals: Arrivals,
+    /// Under LRU entries carry the epoch in which they were last put at the front.
     epoch: u8,
-    moved_in_epoch: usize,
+    put_in_epoch: usize,
     random_state: u64,
 }
 
@@ -74,8 +78,9 @@ impl Eviction {
             small: Queue::new(SMALL),
             main: Queue::new(MAIN),
             ghost: Ghost::default(),
-            epoch: 0,
-            moved_in_epoch: 0,
+            arrivals: Arrivals::default(),
+            epoch: LRU_FIRST_EPOCH,
+            put_in_epoch: 0,
             random_state: 0,
         }
     }
@@ -88,6 +93,7 @@ impl Eviction {
     pub fn set_policy(&mut self, policy: Policy) {
         if policy.order != self.policy.order {
             self.ghost = Ghost::default();
+            self.epoch = LRU_FIRST_EPOCH;
         }
         self.policy = policy;
     }
@@ -114,18 +120,13 @@ impl Eviction {
     #[inline]
     pub(super) fn added(&mut self, arena: &mut Arena, handle: Handle, hash: u64) {
         let bytes = self.bytes_of(arena, handle);
-        let into = match self.policy.order {
-            Order::S3Fifo if !self.ghost.contains(hash) => SMALL,
-            Order::Lru => {
-                arena.entry_mut(handle).set_statistics(self.epoch);
-                MAIN
-            }
-            Order::Lfu => {
-                arena.entry_mut(handle).set_statistics(lfu::INITIAL);
-                MAIN
-            }
-            _ => MAIN,
+        let (statistics, into) = match self.policy.order {
+            Order::S3Fifo => self.s3_fifo_place(hash),
+            Order::Lru => (self.lru_stamp(), MAIN),
+            Order::Lfu => (lfu::INITIAL, MAIN),
+            Order::Never | Order::Random | Order::Ttl => (0, MAIN),
         };
+        arena.entry_mut(handle).set_statistics(statistics);
         self.queue(into).push_front(arena, handle, bytes);
     }
 
@@ -133,13 +134,7 @@ impl Eviction {
     #[inline]
     pub(super) fn used(&mut self, arena: &mut Arena, handle: Handle, now: UnixMs) {
         match self.policy.order {
-            Order::S3Fifo => {
-                let mut entry = arena.entry_mut(handle);
-                let uses = entry.get().statistics();
-                if uses < USES_MAX {
-                    entry.set_statistics(uses + 1);
-                }
-            }
+            Order::S3Fifo => self.s3_fifo_used(arena, handle),
             Order::Lru => self.move_to_front(arena, handle),
             Order::Lfu => {
                 let random = split_mix(&mut self.random_state);
@@ -153,18 +148,23 @@ impl Eviction {
         arena.entry_mut(handle).set_accessed(now);
     }
 
+    /// The epoch, for an entry that now comes to the front of the main queue.
+    fn lru_stamp(&mut self) -> u8 {
+        let epoch = self.epoch;
+        self.put_in_epoch += 1;
+        if self.put_in_epoch > (self.small.len() + self.main.len()) / LRU_PARTS {
+            self.put_in_epoch = 0;
+            self.epoch = epoch.wrapping_add(1);
+        }
+        epoch
+    }
+
     fn move_to_front(&mut self, arena: &mut Arena, handle: Handle) {
-        let mut entry = arena.entry_mut(handle);
-        // Whatever was moved of late is near the front, and its neighbours are left in peace.
-        if entry.get().statistics() == self.epoch && entry.get().queue() == MAIN {
+        let entry = arena.entry(handle);
+        if entry.statistics() == self.epoch && entry.queue() == MAIN {
             return;
         }
-        entry.set_statistics(self.epoch);
-        self.moved_in_epoch += 1;
-        if self.moved_in_epoch > (self.small.len() + self.main.len()) / LRU_EPOCHS {
-            self.moved_in_epoch = 0;
-            self.epoch = self.epoch.wrapping_add(1);
-        }
+        arena.entry_mut(handle).set_statistics(self.lru_stamp());
         if arena.entry(handle).queue() == MAIN {
             self.main.move_to_front(arena, handle);
         } else {
