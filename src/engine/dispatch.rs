@@ -53,7 +53,7 @@ pub(super) fn execute(
             return ControlFlow::Continue(());
         }
     };
-    if let Err(error) = check(core, session, row, args) {
+    if let Err(error) = check(core, session, row, args, route.shard) {
         core.count_rejected(row);
         reject(core, session, row, &error, outbox);
         return ControlFlow::Continue(());
@@ -117,6 +117,7 @@ fn check(
     session: &Session,
     row: &'static Row,
     args: Args<'_>,
+    shard: ShardId,
 ) -> Result<(), CommandError> {
     if !row.arity_allows(args.len()) {
         return Err(wrong_arity(row));
@@ -127,7 +128,7 @@ fn check(
     if session.multi.is_some() && row.flags.contains(Flags::NO_MULTI) {
         return Err(CommandError::text("ERR Command not allowed inside a transaction"));
     }
-    if transaction::takes_memory(session, row) && core.is_out_of_memory() {
+    if transaction::takes_memory(session, row) && core.is_out_of_memory(shard) {
         return Err(CommandError::OutOfMemory);
     }
     if row.flags.contains(Flags::DEBUG) && !operations::debug_is_allowed(core, session) {

@@ -142,6 +142,7 @@ impl Core {
             let counters = &self.shared.cores[self.shard_id];
             counters.shard_memory.store(now[0] as usize, Ordering::Relaxed);
             counters.client_memory.store(now[1], Ordering::Relaxed);
+            self.publish_coldest();
         }
     }
 
@@ -154,7 +155,7 @@ impl Core {
         let all = (self.own_memory() + self.others_memory()).max(0) as usize;
         self.shared.peak_memory.fetch_max(all, Ordering::Relaxed);
         if self.memory.exceeded_since_us.is_some() {
-            let exceeded = self.is_out_of_memory();
+            let exceeded = self.is_out_of_memory(self.shard_id);
             // Without a limit nothing is exceeded either.
             self.note_exceeded(exceeded);
         }

@@ -14,7 +14,7 @@ use crate::store::{LfuSettings, Order, Policy};
 use crate::txn::Message;
 
 /// Entries that give way for one command, or at the end of one pass; the rest follows.
-const EVICTIONS_MAX: usize = 256;
+const EVICTIONS_MAX: usize = 512;
 /// What cores know of each other is behind by as much; and a part of the limit at the most.
 const UNKNOWN_BYTES_PER_CORE: u64 = 2 * super::memory::PUBLISHED_MEMORY_STEP as u64;
 const UNKNOWN_PART: u64 = 32;
@@ -66,15 +66,23 @@ pub(super) fn policy(config: &Config) -> Policy {
 
 impl Core {
     /// True if `maxmemory` is reached and nothing may give way, which makes commands that take
-    /// memory fail, whichever shards their keys are on.
+    /// memory fail. Whichever core takes a command, the shard of its keys makes room: `shard`, if
+    /// they have one.
     #[inline]
-    pub fn is_out_of_memory(&mut self) -> bool {
+    pub fn is_out_of_memory(&mut self, shard: ShardId) -> bool {
         if !self.is_over_limit() {
             return self.shard.is_nearly_full() && !self.shard.evict(self.now.unix_ms);
         }
-        let out = !self.make_room() && !self.ask_for_room(ASKED_BYTES_MIN);
+        let is_here = shard == self.shard_id;
+        let has_room = if is_here { self.make_room() } else { self.can_make_room() };
+        let out = !has_room && !self.ask_for_room(ASKED_BYTES_MIN);
         self.note_exceeded(out);
         out
+    }
+
+    /// Whether something of this or of another shard may give way, or is being given back.
+    fn can_make_room(&self) -> bool {
+        self.shard.can_evict() || self.shard.dead_objects() > 0 || self.coldest_other().is_some()
     }
 
     /// Whether more is held than may be. What the others hold is asked for once in a pass.
@@ -161,7 +169,7 @@ impl Core {
     }
 
     /// Tells the other cores whether this one has something to give, and how cold that is.
-    fn publish_coldest(&mut self) {
+    pub fn publish_coldest(&mut self) {
         let now = self.now.unix_ms;
         let second = if self.shard.can_evict() {
             (now / 1000).saturating_sub(u64::from(self.shard.oldest_idle_seconds(now)))

@@ -35,12 +35,12 @@ const NO_PAGE: u32 = 0;
 const NO_BLOCK: u16 = u16::MAX;
 
 /// Free pages that keep their memory: at least so many, and this part of the used ones.
-const WARM_PAGES_MIN: usize = 16;
+const WARM_PAGES_MIN: usize = 4;
 const WARM_PAGES_PART: usize = 64;
 
 /// How far pages may exceed what lives in them before sparse ones are emptied: a part and some.
 const SLACK_PART: usize = 12;
-const SLACK_BYTES: usize = 2 << 20;
+const SLACK_BYTES: usize = 1 << 20;
 
 /// A block's name: its place in units of the arena's granule. Never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

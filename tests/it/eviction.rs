@@ -1,0 +1,128 @@
+//! `maxmemory` under a load that writes more than fits.
+
+use libtest_mimic::Trial;
+
+use crate::support::need::PerShards;
+use crate::support::{
+    Client, Rng, Server, Value, encode, on_one_and_four_shards, seed, wait_for,
+};
+
+const MB: u64 = 1 << 20;
+const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+pub fn trials() -> Vec<Trial> {
+    let tests: [PerShards; 4] = [
+        ("memory_keeps_its_word", memory_keeps_its_word),
+        ("full_without_eviction", full_without_eviction),
+        ("policies_change_while_it_runs", policies_change_while_it_runs),
+        ("huge_values_and_flushes_give_memory_back", huge_values_and_flushes_give_memory_back),
+    ];
+    on_one_and_four_shards("eviction", &[], &tests)
+}
+
+fn resident_bytes(server: &Server) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("statm");
+    let pages: u64 = statm.split(' ').nth(1).expect("a number").parse().expect("a number");
+    pages * 4096
+}
+
+/// Writes about so many bytes to keys chosen at random.
+fn write(client: &mut Client, rng: &mut Rng, value_bytes: usize, bytes: u64) {
+    const BATCH: usize = 100;
+    let mut left = bytes;
+    while left > 0 {
+        let mut batch = Vec::new();
+        for _ in 0..BATCH {
+            let key = format!("key:{:012}", rng.next() % 1_000_000_000_000);
+            let first = rng.next().to_string();
+            let value = first.bytes().cycle().take(value_bytes).collect::<Vec<u8>>();
+            batch.extend(encode::<&[u8]>(&[b"SET", key.as_bytes(), &value]));
+        }
+        client.send(&batch);
+        for _ in 0..BATCH {
+            assert_eq!(client.read_value(), Value::ok());
+        }
+        left = left.saturating_sub((BATCH * (value_bytes + 50)) as u64);
+    }
+}
+
+/// Five times the budget, in values of changing sizes: what is accounted stays below the limit and
+/// the process close to it.
+fn memory_keeps_its_word(shards: usize) {
+    const BUDGET: u64 = 48 * MB;
+    let server = Server::ringwell(shards, &["--maxmemory", &BUDGET.to_string()]);
+    let (mut client, mut rng) = (server.connect(), Rng::new(seed()));
+    for value_bytes in [64, 4096, 64, 1000, 4096, 64] {
+        for _ in 0..8 {
+            write(&mut client, &mut rng, value_bytes, BUDGET / 8);
+            let used = server.info_number("memory", "used_memory");
+            assert!(used <= BUDGET, "{used} bytes are used");
+            let resident = resident_bytes(&server);
+            let most = BUDGET * 115 / 100 + 32 * MB;
+            assert!(resident <= most, "{resident} bytes are resident, {most} may be");
+        }
+    }
+    assert!(server.info_number("stats", "evicted_keys") > 10_000);
+    assert!(server.info_number("memory", "used_memory") > BUDGET * 9 / 10);
+}
+
+fn full_without_eviction(shards: usize) {
+    let args = ["--maxmemory", "8mb", "--maxmemory-policy", "noeviction"];
+    let server = Server::ringwell(shards, &args);
+    let mut client = server.connect();
+    let value = "v".repeat(10_000);
+    let replies: Vec<Value> =
+        (0..2_000).map(|key| client.command(&["SET", &key.to_string(), &value])).collect();
+    let stored = replies.iter().filter(|reply| **reply == Value::ok()).count();
+    assert!((600..850).contains(&stored), "{stored} values of 10 kB");
+    assert!(replies[stored..].iter().all(|reply| *reply == Value::Error(OOM.into())));
+    assert!(server.info_number("memory", "used_memory") <= 8 * MB + 20_000);
+    // Reading and deleting go on, and what is freed can be used.
+    assert_eq!(client.run("GET 5"), Value::bulk(&value));
+    assert_eq!(client.run("EXISTS 1999"), Value::Int(0));
+    for key in 0..stored {
+        client.command(&["DEL", &key.to_string()]);
+    }
+    assert_eq!(client.command(&["SET", "again", &value]), Value::ok());
+    assert_eq!(server.info_number("stats", "evicted_keys"), 0);
+}
+
+fn policies_change_while_it_runs(shards: usize) {
+    const BUDGET: u64 = 6 * MB;
+    let server = Server::ringwell(shards, &["--maxmemory", &BUDGET.to_string()]);
+    let (mut client, mut rng) = (server.connect(), Rng::new(seed()));
+    let policies =
+        ["allkeys-lru", "allkeys-lfu", "allkeys-random", "allkeys-s3fifo", "allkeys-lru"];
+    for policy in policies {
+        assert_eq!(client.command(&["CONFIG", "SET", "maxmemory-policy", policy]), Value::ok());
+        write(&mut client, &mut rng, 300, 2 * BUDGET);
+        let used = server.info_number("memory", "used_memory");
+        assert!(used <= BUDGET, "{used} bytes are used under {policy}");
+    }
+    // A lower limit takes effect without a write.
+    assert_eq!(client.run("CONFIG SET maxmemory 2mb"), Value::ok());
+    wait_for("entries to give way", || server.info_number("memory", "used_memory") <= 2 * MB);
+}
+
+fn huge_values_and_flushes_give_memory_back(shards: usize) {
+    let server = Server::ringwell(shards, &[]);
+    let mut client = server.connect();
+    let value = "v".repeat(16 * MB as usize);
+    let empty = resident_bytes(&server);
+    for round in 0..3 {
+        for key in 0..5 {
+            assert_eq!(client.command(&["SET", &format!("huge{key}"), &value]), Value::ok());
+        }
+        assert!(resident_bytes(&server) > empty + 80 * MB);
+        match round {
+            0 => assert_eq!(client.run("UNLINK huge0 huge1 huge2 huge3 huge4"), Value::Int(5)),
+            1 => assert_eq!(client.run("FLUSHALL"), Value::ok()),
+            _ => (0..5).for_each(|key| {
+                assert_eq!(client.run(&format!("SET huge{key} small")), Value::ok());
+            }),
+        }
+        // What the clients' last commands came in may be kept.
+        wait_for("the memory to be given back", || resident_bytes(&server) < empty + 60 * MB);
+        assert!(server.info_number("memory", "lazyfreed_objects") > 0);
+    }
+}
