@@ -261,6 +261,20 @@ impl Command {
         self.keys.iter().all(complete)
     }
 
+    /// Whether its connection's other commands keep their order around it, whatever their keys are:
+    /// it has several keys, or looks at all that a shard holds.
+    #[inline]
+    pub fn is_fence(&self, arguments: usize) -> bool {
+        match self.handler {
+            Handler::Keyed(_, Spread::OneKey) => false,
+            Handler::Keyed(_, Spread::Split(_) | Spread::Gather) => {
+                self.key_positions(arguments).nth(1).is_some()
+            }
+            Handler::Cursor(_) => true,
+            _ => false,
+        }
+    }
+
     pub fn writes(&self) -> bool {
         self.flags.contains(Flags::WRITE)
     }

@@ -9,8 +9,8 @@ use super::{close_now, operations};
 use crate::commands::{CommandError, Flags, Handler, Lookup, ReplyMode, Row, Spread, keys};
 use crate::protocol::Args;
 use crate::protocol::resp::Reply;
-use crate::session::{Session, Stall};
-use crate::txn::{Request, ShardId, shard_of_key};
+use crate::session::{Reach, Session, Stall};
+use crate::txn::{Request, ShardId, Turn, shard_of_key};
 
 /// How much of unknown commands and their arguments an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
@@ -64,6 +64,13 @@ pub(super) fn execute(
         session.stall.insert(Stall::PAUSED);
         return ControlFlow::Break(());
     }
+    if session.output.awaited() > 0
+        && let Some(reach) = reach_of(core, row, args, route.shard)
+        && !session.allows(reach)
+    {
+        session.stall.insert(Stall::ORDER);
+        return ControlFlow::Break(());
+    }
     core.stats.commands += 1;
     session.client.commands += 1;
     session.client.last_command = Some(row);
@@ -81,7 +88,7 @@ pub(super) fn execute(
         },
         Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
         Handler::Cursor(_) => {
-            let shard = keys::cursor_shard(args.at(1)).unwrap_or(0).min(core.shard_count - 1);
+            let shard = cursor_shard(core, args);
             run_on_shard(core, session, row, args, shard);
         }
         Handler::Container => {
@@ -131,6 +138,29 @@ fn check(
     Ok(())
 }
 
+/// Where a command leads that is to be kept in its connection's order; `shard` is that of its first
+/// key. `None` for those that see to that themselves: what goes to every shard comes behind all
+/// that went there before, waits for it, and stalls the session.
+fn reach_of(core: &Core, row: &'static Row, args: Args<'_>, shard: ShardId) -> Option<Reach> {
+    match row.handler {
+        Handler::Keyed(..) if !row.is_fence(args.len()) => Some(Reach::OneKey(shard)),
+        Handler::Keyed(..) => {
+            let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
+            let one_shard = keys.all(|key| shard_of_key(key, core.shard_count) == shard);
+            Some(if one_shard { Reach::OneShard(shard) } else { Reach::SeveralShards })
+        }
+        Handler::Cursor(_) => Some(Reach::OneShard(cursor_shard(core, args))),
+        Handler::Anywhere(_)
+        | Handler::Engine(_)
+        | Handler::EveryShard(..)
+        | Handler::Container => None,
+    }
+}
+
+fn cursor_shard(core: &Core, args: Args<'_>) -> ShardId {
+    keys::cursor_shard(args.at(1)).unwrap_or(0).min(core.shard_count - 1)
+}
+
 /// Runs a command with keys here, on another shard, or on several.
 #[inline]
 fn run_keyed(
@@ -169,17 +199,22 @@ fn run_on_shard(
     shard: ShardId,
 ) {
     let here = shard == core.shard_id;
+    if here && core.locks.is_idle() {
+        return run_here(core, session, row, args);
+    }
+    let (db, version) = (session.client.db, session.client.version);
+    let mut request = Request::new(row, session.conn, 0, db, version);
     if here {
+        let turn = Turn::of(shard, &request, args.len());
         let keys = row.key_positions(args.len()).map(|index| args.at(index));
-        if !core.locks.must_wait(keys, lock_mode(row)) {
+        if !core.locks.must_wait(turn, keys, lock_mode(row)) {
             return run_here(core, session, row, args);
         }
     }
     let suppressed = suppress_reply(session);
-    let bytes = args.bytes().len();
-    let sequence = session.output.reserve(suppressed, bytes);
-    let (db, version) = (session.client.db, session.client.version);
-    let request = Request::new(row, session.conn, sequence, db, version);
+    let fence = row.is_fence(args.len());
+    let reach = if fence { Reach::OneShard(shard) } else { Reach::OneKey(shard) };
+    request.sequence = session.await_reply(reach, suppressed, args.bytes().len());
     if here {
         core.wait_for_locks(request, args);
     } else {

@@ -9,7 +9,7 @@ use crate::commands::{Context, Flags, Handler, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::{Reply, Version};
-use crate::txn::{Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request};
+use crate::txn::{Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, Turn};
 
 /// One in so many calls of a fast command is timed.
 const SAMPLED_CALLS: u64 = 32;
@@ -96,7 +96,9 @@ impl Core {
             let args = batch.args(request);
             let row = request.row;
             let keys = row.key_positions(args.len()).map(|index| args.at(index));
-            if self.locks.must_wait(keys, lock_mode(row)) {
+            if !self.locks.is_idle()
+                && self.locks.must_wait(Turn::of(from, request, args.len()), keys, lock_mode(row))
+            {
                 let args = OwnedArgs::from(args);
                 let owned = OwnedRequest { from, request: *request, args };
                 self.locks.wait(Box::new(owned));

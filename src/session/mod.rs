@@ -1,9 +1,11 @@
 //! One connection: its decoder, what its client has chosen, and its replies in order.
 
 mod client;
+mod order;
 mod output;
 
 pub use client::{ClientState, OutputClass};
+pub use order::{Reach, UnderWay};
 pub use output::Output;
 
 use bitflags::bitflags;
@@ -23,6 +25,8 @@ bitflags! {
         const PAUSED = 1 << 2;
         /// The connection ends after its output.
         const CLOSING = 1 << 3;
+        /// The next command must not begin before those under way have been answered.
+        const ORDER = 1 << 4;
     }
 }
 
@@ -34,6 +38,8 @@ pub struct Session {
     /// Input not yet decoded: the tail of a command, or what arrived while stalled.
     pub input: Vec<u8>,
     pub output: Output,
+    /// Which commands the awaited replies are for.
+    pub under_way: UnderWay,
     pub stall: Stall,
     /// Receiving has been stopped.
     pub reading_paused: bool,
@@ -57,6 +63,7 @@ impl Session {
             decoder: Decoder::default(),
             input: Vec::new(),
             output: Output::default(),
+            under_way: UnderWay::Scattered,
             stall: Stall::empty(),
             reading_paused: false,
             close_when_answered: false,
@@ -81,6 +88,23 @@ impl Session {
     #[inline]
     pub fn argument_bytes(&self) -> usize {
         self.decoder.memory() + self.output.request_bytes()
+    }
+
+    /// Whether a command may begin now, or has to wait for the answers to others.
+    #[inline]
+    pub fn allows(&self, next: Reach) -> bool {
+        self.output.awaited() == 0 || self.under_way.allows(next)
+    }
+
+    /// Reserves the place of a reply that comes later, as [`Output::reserve`] does, to a command of
+    /// one shard that [`Session::allows`].
+    #[inline]
+    pub fn await_reply(&mut self, reach: Reach, discard: bool, request_bytes: usize) -> u32 {
+        self.under_way = match self.output.awaited() {
+            0 => UnderWay::only(reach),
+            _ => self.under_way.and(reach),
+        };
+        self.output.reserve(discard, request_bytes)
     }
 
     pub fn is_closing(&self) -> bool {

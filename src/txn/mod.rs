@@ -15,7 +15,7 @@ mod locks;
 mod message;
 mod slots;
 
-pub use locks::{Grant, LockMode, Locks};
+pub use locks::{Grant, LockMode, Locks, Turn};
 pub use message::{
     Batch, ConnId, LockKey, Message, OwnedRequest, Part, PartDone, PartResult, Release,
     RemoteReply, Replies, Request, ShardId, Stored, TxnId, Work,
