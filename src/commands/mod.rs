@@ -16,6 +16,7 @@ pub mod introspection;
 pub mod keys;
 pub mod server;
 pub mod strings;
+pub mod transactions;
 
 #[cfg(test)]
 pub(crate) mod test_support;

@@ -16,6 +16,12 @@ pub enum Operation<'a> {
     Quit,
     Reset,
     Select(usize),
+    Multi,
+    Exec,
+    Discard,
+    /// The keys.
+    Watch(Args<'a>),
+    Unwatch,
     ClientId,
     ClientGetName,
     ClientSetName(&'a [u8]),

@@ -136,6 +136,8 @@ bitflags! {
         const ALLOW_BUSY = 1 << 17;
         const NO_ASYNC_LOADING = 1 << 18;
         const NO_MULTI = 1 << 19;
+        /// Ours, not shown: runs at once inside MULTI instead of being queued.
+        const UNQUEUED = 1 << 30;
         /// Ours, not shown: allowed only where `enable-debug-command` says so.
         const DEBUG = 1 << 31;
     }
@@ -206,6 +208,7 @@ pub enum Group {
     Generic,
     Server,
     String,
+    Transactions,
 }
 
 impl Group {
@@ -215,6 +218,7 @@ impl Group {
             Group::Generic => "generic",
             Group::Server => "server",
             Group::String => "string",
+            Group::Transactions => "transactions",
         }
     }
 }
@@ -262,7 +266,7 @@ impl Command {
     }
 
     /// Whether its connection's other commands keep their order around it, whatever their keys are:
-    /// it has several keys, or looks at all that a shard holds.
+    /// it has several keys, is an EXEC, or looks at all that a shard holds.
     #[inline]
     pub fn is_fence(&self, arguments: usize) -> bool {
         match self.handler {
@@ -270,8 +274,7 @@ impl Command {
             Handler::Keyed(_, Spread::Split(_) | Spread::Gather) => {
                 self.key_positions(arguments).nth(1).is_some()
             }
-            Handler::Cursor(_) => true,
-            _ => false,
+            _ => true,
         }
     }
 

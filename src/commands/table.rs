@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::LazyLock;
 
 use super::row::Command;
-use super::{access, connection, introspection, keys, server, strings};
+use super::{access, connection, introspection, keys, server, strings, transactions};
 use crate::protocol::Args;
 
 /// Slots of the name index; a power of two several times the number of commands.
@@ -78,6 +78,7 @@ pub fn table() -> &'static CommandTable {
             keys::COMMANDS,
             server::COMMANDS,
             strings::COMMANDS,
+            transactions::COMMANDS,
         ])
     });
     &TABLE

@@ -11,6 +11,7 @@ use super::Engine;
 use super::core::{ConnReply, Core};
 use super::dispatch::{reply_later, reply_now};
 use super::event::{Outbox, ShardId};
+use super::exec::{is_running, merge_replies};
 use super::merge::merge;
 use super::operations;
 use super::sessions::settle;
@@ -20,25 +21,26 @@ use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::{Reply, Version};
 use crate::session::{Session, Stall};
+use crate::store::Watcher;
 use crate::txn::{
-    Grant, LockKey, LockMode, Message, Part, PartDone, PartResult, Release, Stored, TxnId, Work,
-    shard_of_key,
+    CommandList, Grant, LockKey, LockMode, Message, Part, PartDone, PartResult, Release, Stored,
+    TxnId, Work, shard_of_key,
 };
 
 /// A command under way on several shards, kept by the core whose connection sent it.
 #[derive(Debug)]
 pub(super) struct Transaction {
-    reply: ConnReply,
+    pub reply: ConnReply,
     row: &'static Row,
     args: OwnedArgs,
-    db: usize,
-    version: Version,
-    kind: Kind,
+    pub db: usize,
+    pub version: Version,
+    pub kind: Kind,
     /// The shards with a part, and whether it holds locks there until the release.
-    parts: Vec<(ShardId, bool)>,
+    pub parts: Vec<(ShardId, bool)>,
     /// By part.
-    results: Vec<Option<PartResult>>,
-    waiting: usize,
+    pub results: Vec<Option<PartResult>>,
+    pub waiting: usize,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,19 @@ pub(super) enum Kind {
         keys: Vec<GatheredKey>,
     },
     Task(Finish),
+    /// There is one part, and its reply is the reply.
+    Elsewhere,
+    Watch {
+        watcher: Watcher,
+    },
+    /// An EXEC whose commands run in parts; `owners[i]` is the part of command `i`. With watches,
+    /// `then` is what each part runs when all have been found whole.
+    Exec {
+        owners: Vec<usize>,
+        then: Vec<CommandList>,
+    },
+    /// The locks of an EXEC whose commands run in turn.
+    Hold,
 }
 
 #[derive(Debug)]
@@ -73,7 +88,8 @@ pub(super) struct Share {
 }
 
 impl Core {
-    /// Sends the shares of a command to their shards, and stalls the session until it is over.
+    /// Sends the shares of a command to their shards, and stalls the session until it is over. In an
+    /// EXEC whose commands run in turn, the locks are held already.
     pub fn begin(
         &mut self,
         session: &mut Session,
@@ -90,7 +106,10 @@ impl Core {
         let bytes = args.size() + shares.iter().map(|share| share.work.bytes()).sum::<usize>();
         let mut parts = Vec::with_capacity(shares.len());
         for Share { shard, locks, whole_shard, work } in shares {
-            let part = Part { txn, locks, whole_shard, work };
+            let part = match &session.exec {
+                Some(_) => Part { txn, locks: Vec::new(), whole_shard: false, work },
+                None => Part { txn, locks, whole_shard, work },
+            };
             let locking = part.is_locking();
             parts.push((shard, locking));
             let messages = if locking { &mut outbox.ordered } else { &mut outbox.messages };
@@ -120,7 +139,7 @@ impl Core {
         outbox: &mut Outbox,
     ) {
         let (db, version) = (session.client.db, session.client.version);
-        if self.shard_count == 1 {
+        if self.shard_count == 1 && self.locks.is_idle() {
             let mut part = Vec::new();
             self.run_handler(row, args, db, version, &mut part);
             let random = self.shard.next_random();
@@ -138,6 +157,23 @@ impl Core {
         self.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
     }
 
+    /// A command with its keys on one shard, when it cannot go there as usual: the locks on its keys
+    /// are its own.
+    pub fn start_elsewhere(
+        &mut self,
+        session: &mut Session,
+        row: &'static Row,
+        args: Args<'_>,
+        shard: ShardId,
+        outbox: &mut Outbox,
+    ) {
+        let (db, version) = (session.client.db as u8, session.client.version);
+        let work = Work::Run { row, args: OwnedArgs::from(args), db, version };
+        let share = Share { shard, locks: Vec::new(), whole_shard: false, work };
+        let (args, kind) = (OwnedArgs::default(), Kind::Elsewhere);
+        self.begin(session, row, args, kind, vec![share], outbox);
+    }
+
     /// A command that each shard can run with its own keys, such as MGET or MSET.
     pub fn start_split(
         &mut self,
@@ -147,7 +183,7 @@ impl Core {
         how: Merge,
         outbox: &mut Outbox,
     ) {
-        let mode = if row.writes() { LockMode::Exclusive } else { LockMode::Shared };
+        let mode = LockMode::of(row);
         let step = row.keys.first().map_or(1, |spec| spec.step);
         let mut part_of_shard = vec![None; self.shard_count];
         let mut parts: Vec<(ShardId, OwnedArgs, Vec<LockKey>)> = Vec::new();
@@ -170,7 +206,7 @@ impl Core {
         }
         let (db, version) = (session.client.db as u8, session.client.version);
         let share = |(shard, args, mut locks)| {
-            merge_locks(&mut locks);
+            LockKey::merge(&mut locks);
             Share { shard, locks, whole_shard: false, work: Work::Run { row, args, db, version } }
         };
         let shares = parts.into_iter().map(share).collect();
@@ -218,7 +254,7 @@ impl Core {
             }
         }
         for share in &mut shares {
-            merge_locks(&mut share.locks);
+            LockKey::merge(&mut share.locks);
         }
         self.begin(session, row, OwnedArgs::from(args), Kind::Gather { keys }, shares, outbox);
     }
@@ -236,6 +272,11 @@ impl Core {
                 self.scratch.db_mut(usize::from(db)).insert(entry, 0);
             }
         }
+        // Only what the command modifies goes back: the rest must not break anybody's watch.
+        for (index, key) in keys.iter().enumerate().filter(|(_, key)| key.written) {
+            let watcher = Watcher { core: self.shard_id, number: index as u64 };
+            self.scratch.db_mut(usize::from(key.db)).watched.watch(&key.key, watcher);
+        }
         let mut context = Context {
             shard: &mut self.scratch,
             db_index: transaction.db,
@@ -251,9 +292,18 @@ impl Core {
             out.clear();
             Reply::new(&mut out, transaction.version).error_bytes(&error.message());
         }
-        for key in keys {
+        let mut modified = vec![false; keys.len()];
+        for (index, key) in keys.iter().enumerate() {
+            let watched = &mut self.scratch.db_mut(usize::from(key.db)).watched;
+            let watcher = Watcher { core: self.shard_id, number: index as u64 };
+            watched.unwatch(&key.key, watcher);
+            for watcher in watched.take_broken() {
+                modified[watcher.number as usize] = true;
+            }
+        }
+        for (key, modified) in keys.iter().zip(modified) {
             let entry = self.scratch.db_mut(usize::from(key.db)).take(&key.key, 0);
-            if key.written && result.is_ok() {
+            if modified && result.is_ok() {
                 stores[key.part].push(Stored { db: key.db, key: key.key.clone(), entry });
             }
         }
@@ -312,6 +362,14 @@ impl Engine {
                 PartResult::Reply(out)
             }
             Work::Fetch { keys } => PartResult::Entries(self.core.fetch(keys)),
+            Work::Watch { watcher, conn, keys } => {
+                self.core.watch(watcher, conn, keys);
+                PartResult::Done
+            }
+            Work::Hold { watcher } => {
+                PartResult::Held(watcher.is_none_or(|watcher| self.core.end_watch(watcher)))
+            }
+            Work::Exec { commands, db, version } => self.core.run_exec_part(&commands, db, version),
             Work::Task(task) => PartResult::Task(Box::new(self.run_task(task, outbox))),
         };
         self.core.memory.sent(result.bytes());
@@ -341,7 +399,12 @@ impl Engine {
         // Until here the results were held for this command, wherever they were.
         let results = transaction.results.iter().flatten();
         self.core.memory.received(results.map(PartResult::bytes).sum());
+        if self.send_exec_parts(number, &mut transaction, outbox) > 0 {
+            self.core.transactions.insert(number, transaction);
+            return;
+        }
         let mut stores = Vec::new();
+        let mut keeps_locks = false;
         let reply = match &transaction.kind {
             Kind::Merge { .. } => self.core.merge_parts(&mut transaction),
             Kind::Gather { .. } => {
@@ -355,12 +418,32 @@ impl Engine {
                 let version = transaction.version;
                 operations::finish(self, finish, results, version, transaction.reply)
             }
+            Kind::Elsewhere => match transaction.results.first_mut().and_then(Option::take) {
+                Some(PartResult::Reply(reply)) => reply,
+                _ => Vec::new(),
+            },
+            Kind::Watch { .. } => {
+                self.finish_watch(&transaction, outbox);
+                b"+OK\r\n".to_vec()
+            }
+            Kind::Exec { owners, .. } => {
+                let mut out = Vec::new();
+                let reply = &mut Reply::new(&mut out, transaction.version);
+                merge_replies(&mut transaction.results, owners, reply);
+                out
+            }
+            Kind::Hold => {
+                let (reply, holds) = self.hold_for_exec(number, &transaction);
+                keeps_locks = holds;
+                reply
+            }
         };
         let txn = TxnId { coordinator: self.core.shard_id, number };
         let mut stores = stores.into_iter();
         for &(shard, locking) in &transaction.parts {
             let store = stores.next().unwrap_or_default();
-            if locking {
+            // Under the locks of an EXEC, what is stored goes without a lock of its own.
+            if locking && !keeps_locks || !store.is_empty() {
                 let release = Release { txn, store };
                 self.core.memory.sent(release.bytes());
                 outbox.messages.push((shard, Message::Release(Box::new(release))));
@@ -375,6 +458,12 @@ impl Engine {
             session.output.fill(to.sequence, reply);
             session.stall.remove(Stall::TRANSACTION);
             settle(&mut self.core, session, outbox);
+            if session.gone
+                && !is_running(session)
+                && let Some(session) = self.sessions.forget(to.conn)
+            {
+                self.core.memory.forget(&session);
+            }
         }
     }
 
@@ -396,25 +485,10 @@ impl Engine {
         for grant in granted {
             match grant {
                 Grant::Part(part) => self.run_part(*part, outbox),
-                Grant::Request(waited) => {
-                    let args = waited.args.as_args();
-                    self.core.answer(waited.from, &waited.request, args);
-                }
+                Grant::Request(waited) => self.core.answer(*waited),
             }
         }
     }
-}
-
-/// Each key once, with the stronger of the modes it was wanted in.
-fn merge_locks(locks: &mut Vec<LockKey>) {
-    locks.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    locks.dedup_by(|later, kept| {
-        let same = later.key == kept.key;
-        if same && later.mode == LockMode::Exclusive {
-            kept.mode = LockMode::Exclusive;
-        }
-        same
-    });
 }
 
 fn task_results(results: &mut [Option<PartResult>]) -> Vec<TaskResult> {

@@ -13,6 +13,7 @@ use super::peers::Peers;
 use super::room::{self, Room};
 use super::sessions::Ahead;
 use super::shared::{Settings, Shared};
+use super::watch::Watches;
 use super::{EngineSetup, TICK_US};
 use crate::access::{Decision, Password, Peer, Reason};
 use crate::commands::{CommandError, CommandTable, ReplyMode, Row, table};
@@ -73,6 +74,8 @@ pub(super) struct Core {
     pub shared: Arc<Shared>,
     pub settings: Arc<Settings>,
     pub locks: Locks,
+    pub watches: Watches,
+    pub next_watcher: u64,
     pub peers: Peers,
     pub now: Now,
     pub stopwatch: fn() -> u64,
@@ -132,6 +135,8 @@ impl Core {
             shared: setup.shared,
             settings,
             locks: Locks::default(),
+            watches: Watches::default(),
+            next_watcher: 0,
             peers: Peers::new(setup.shards),
             now: Now::default(),
             stopwatch: setup.stopwatch,

@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 
 use super::core::{ConnReply, Core};
 use super::event::Outbox;
-use super::peers::lock_mode;
-use super::{close_now, operations};
+use super::operations::transaction;
+use super::{close_now, exec, operations};
 use crate::commands::{CommandError, Flags, Handler, Lookup, ReplyMode, Row, Spread, keys};
 use crate::protocol::Args;
+use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
-use crate::session::{Reach, Session, Stall};
-use crate::txn::{Request, ShardId, Turn, shard_of_key};
+use crate::session::{Destination, Reach, Session, Stall};
+use crate::txn::{LockMode, Request, ShardId, Turn, Waiting, shard_of_key};
 
 /// How much of unknown commands and their arguments an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
@@ -54,19 +55,24 @@ pub(super) fn execute(
     };
     if let Err(error) = check(core, session, row, args) {
         core.count_rejected(row);
-        refuse(core, session, &error);
+        reject(core, session, row, &error, outbox);
         return ControlFlow::Continue(());
     }
     if let Some(pause) = core.pause
-        && (!pause.writes_only || row.writes())
+        && (!pause.writes_only || transaction::writes(session, row))
         && row.full_name != "client|unpause"
     {
         session.stall.insert(Stall::PAUSED);
         return ControlFlow::Break(());
     }
+    if session.multi.is_some() && !row.flags.contains(Flags::UNQUEUED) {
+        let reach = exec::reach_of(core, row, args, route.shard);
+        transaction::queue(core, session, row, args, reach, outbox);
+        return ControlFlow::Continue(());
+    }
     if session.output.awaited() > 0
-        && let Some(reach) = reach_of(core, row, args, route.shard)
-        && !session.allows(reach)
+        && let Some(destination) = destination_of(core, session, row, args, route.shard)
+        && !session.allows(destination)
     {
         session.stall.insert(Stall::ORDER);
         return ControlFlow::Break(());
@@ -125,7 +131,10 @@ fn check(
     if !session.client.authenticated && !row.flags.contains(Flags::NO_AUTH) {
         return Err(CommandError::text("NOAUTH Authentication required."));
     }
-    if row.flags.contains(Flags::DENYOOM) && core.is_out_of_memory() {
+    if session.multi.is_some() && row.flags.contains(Flags::NO_MULTI) {
+        return Err(CommandError::text("ERR Command not allowed inside a transaction"));
+    }
+    if transaction::takes_memory(session, row) && core.is_out_of_memory() {
         return Err(CommandError::OutOfMemory);
     }
     if row.flags.contains(Flags::DEBUG) && !operations::debug_is_allowed(core, session) {
@@ -141,23 +150,27 @@ fn check(
 /// Where a command leads that is to be kept in its connection's order; `shard` is that of its first
 /// key. `None` for those that see to that themselves: what goes to every shard comes behind all
 /// that went there before, waits for it, and stalls the session.
-fn reach_of(core: &Core, row: &'static Row, args: Args<'_>, shard: ShardId) -> Option<Reach> {
+fn destination_of(
+    core: &Core,
+    session: &Session,
+    row: &'static Row,
+    args: Args<'_>,
+    shard: ShardId,
+) -> Option<Destination> {
     match row.handler {
-        Handler::Keyed(..) if !row.is_fence(args.len()) => Some(Reach::OneKey(shard)),
+        Handler::Keyed(..) if !row.is_fence(args.len()) => Some(Destination::OneKey(shard)),
         Handler::Keyed(..) => {
             let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
             let one_shard = keys.all(|key| shard_of_key(key, core.shard_count) == shard);
-            Some(if one_shard { Reach::OneShard(shard) } else { Reach::SeveralShards })
+            Some(if one_shard { Destination::OneShard(shard) } else { Destination::SeveralShards })
         }
-        Handler::Cursor(_) => Some(Reach::OneShard(cursor_shard(core, args))),
-        Handler::Anywhere(_)
-        | Handler::Engine(_)
-        | Handler::EveryShard(..)
-        | Handler::Container => None,
+        Handler::Cursor(_) => Some(Destination::OneShard(cursor_shard(core, args))),
+        Handler::Engine(_) => transaction::destination_of_exec(session, row),
+        Handler::Anywhere(_) | Handler::EveryShard(..) | Handler::Container => None,
     }
 }
 
-fn cursor_shard(core: &Core, args: Args<'_>) -> ShardId {
+pub(super) fn cursor_shard(core: &Core, args: Args<'_>) -> ShardId {
     keys::cursor_shard(args.at(1)).unwrap_or(0).min(core.shard_count - 1)
 }
 
@@ -189,6 +202,29 @@ fn run_keyed(
     }
 }
 
+/// As [`run_keyed`] for a command of an EXEC whose commands run in turn. Everything goes by way of
+/// messages, even to this shard, or it could overtake what an earlier one of them stores.
+pub(super) fn run_keyed_in_turn(
+    core: &mut Core,
+    session: &mut Session,
+    row: &'static Row,
+    args: Args<'_>,
+    spread: Spread,
+    outbox: &mut Outbox,
+) {
+    if core.shard_count == 1 {
+        return run_here(core, session, row, args);
+    }
+    let shard = args.get(row.first_key).map_or(0, |key| shard_of_key(key, core.shard_count));
+    match exec::reach_of(core, row, args, shard) {
+        Reach::InTurn => match spread {
+            Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
+            Spread::Gather | Spread::OneKey => core.start_gather(session, row, args, outbox),
+        },
+        _ => core.start_elsewhere(session, row, args, shard, outbox),
+    }
+}
+
 /// Runs a command whose keys all belong to one shard.
 #[inline]
 fn run_on_shard(
@@ -207,16 +243,16 @@ fn run_on_shard(
     if here {
         let turn = Turn::of(shard, &request, args.len());
         let keys = row.key_positions(args.len()).map(|index| args.at(index));
-        if !core.locks.must_wait(turn, keys, lock_mode(row)) {
+        if !core.locks.is_out_of_turn(turn) && !core.locks.must_wait(keys, LockMode::of(row)) {
             return run_here(core, session, row, args);
         }
     }
     let suppressed = suppress_reply(session);
     let fence = row.is_fence(args.len());
-    let reach = if fence { Reach::OneShard(shard) } else { Reach::OneKey(shard) };
-    request.sequence = session.await_reply(reach, suppressed, args.bytes().len());
+    let destination = if fence { Destination::OneShard(shard) } else { Destination::OneKey(shard) };
+    request.sequence = session.await_reply(destination, suppressed, args.bytes().len());
     if here {
-        core.wait_for_locks(request, args);
+        core.wait_for_locks(request, Waiting::Command(OwnedArgs::from(args)));
     } else {
         core.send_request(shard, request, args);
     }
@@ -239,6 +275,9 @@ pub(super) fn run_here(core: &mut Core, session: &mut Session, row: &'static Row
 /// Whether CLIENT REPLY drops the reply to the command now beginning.
 #[inline]
 pub(super) fn suppress_reply(session: &mut Session) -> bool {
+    if let Some(exec) = &session.exec {
+        return exec.skipped || session.client.reply_mode == ReplyMode::Off;
+    }
     session.client.reply_mode == ReplyMode::Off || std::mem::take(&mut session.client.skip_reply)
 }
 
@@ -260,6 +299,27 @@ pub(super) fn reply_now(session: &mut Session, write: impl FnOnce(&mut Reply<'_>
 pub(super) fn reply_later(session: &mut Session, request_bytes: usize) -> ConnReply {
     let suppressed = suppress_reply(session);
     ConnReply { conn: session.conn, sequence: session.output.reserve(suppressed, request_bytes) }
+}
+
+/// Refuses a command that would be run or queued: it spoils the MULTI block that it belongs to.
+fn reject(
+    core: &mut Core,
+    session: &mut Session,
+    row: &'static Row,
+    error: &CommandError,
+    outbox: &mut Outbox,
+) {
+    if row.name == "exec" {
+        transaction::forget(core, session, outbox);
+        let text = error.message();
+        let reason = text.strip_prefix(b"ERR ").unwrap_or(&text);
+        let before = b"EXECABORT Transaction discarded because of: ";
+        return refuse(core, session, &CommandError::Bytes([before, reason].concat()));
+    }
+    if let Some(multi) = &mut session.multi {
+        multi.aborted = true;
+    }
+    refuse(core, session, error);
 }
 
 /// Answers with an error from before the handler ran.
@@ -325,6 +385,9 @@ fn reject_unknown(
                 room = room.saturating_sub(quoted + 3);
             }
         }
+    }
+    if let Some(multi) = &mut session.multi {
+        multi.aborted = true;
     }
     refuse(core, session, &CommandError::Bytes(text));
 }

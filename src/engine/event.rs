@@ -36,7 +36,8 @@ pub struct ClientOrigin {
 /// Something that happened to one core.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A connection that the access policy accepted now belongs to this core.
+    /// A connection that the access policy accepted now belongs to this core. It may have the place
+    /// of one whose [`Event::Closed`] is still to come.
     Open { conn: ConnId, origin: ClientOrigin },
     /// The peer sent these bytes (never empty).
     Bytes { conn: ConnId, data: &'a [u8] },

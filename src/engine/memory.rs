@@ -236,7 +236,7 @@ mod tests {
 
         /// The sum that is kept, which must be the sum over the sessions.
         fn sessions(&self) -> usize {
-            let walked: usize = self.engine.sessions.iter().map(Session::memory).sum();
+            let walked: usize = self.engine.sessions.memory();
             assert_eq!(self.engine.core.memory.sessions(), walked);
             walked
         }

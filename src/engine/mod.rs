@@ -10,6 +10,8 @@
 //! | `memory` | what this core holds, for `maxmemory` |
 //! | `room` | what gives way when that is too much; chores that give memory back |
 //! | `peers` | batches of requests and replies between shards |
+//! | `exec` | MULTI blocks, from their commands to EXEC's reply |
+//! | `watch` | WATCH at the shard that owns the keys |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
 //! | `operations` | commands that concern a connection or the process |
@@ -18,6 +20,7 @@ mod coordinate;
 mod core;
 mod dispatch;
 mod event;
+mod exec;
 mod memory;
 mod merge;
 mod operations;
@@ -26,6 +29,7 @@ mod room;
 mod sessions;
 mod shared;
 mod task;
+mod watch;
 
 pub use event::{ClientOrigin, ConnControl, ConnId, Effect, Event, Now, Outbox, ShardId, Ticket};
 pub use shared::{CoreCounters, Host, HostFacts, Settings, Shared};
@@ -92,12 +96,14 @@ impl Engine {
             }
             Event::Message { from, message } => self.receive_message(from, message, outbox),
             Event::Open { conn, origin } => {
+                // Its place may be taken before its predecessor's end has been told.
+                if let Some(predecessor) = self.sessions.in_place_of(conn) {
+                    self.forget_connection(predecessor, outbox);
+                }
                 let mut session = self.core.new_session(conn, origin);
                 tracing::debug!("Accepted {}, client {}", session.client.addr, session.client.id);
                 self.core.memory.update(&mut session);
-                if let Some(replaced) = self.sessions.insert(session) {
-                    self.core.memory.forget(&replaced);
-                }
+                self.sessions.insert(session);
             }
             Event::Closed { conn } => {
                 if let Some(session) = self.sessions.get_mut(conn) {
@@ -106,9 +112,8 @@ impl Engine {
                         session.client.addr,
                         session.client.id
                     );
-                    self.core.memory.forget(session);
                 }
-                self.sessions.remove(conn);
+                self.forget_connection(conn, outbox);
             }
             Event::EffectDone { ticket, result } => self.effect_done(ticket, result, outbox),
             Event::Tick => self.tick(outbox),
@@ -119,6 +124,7 @@ impl Engine {
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         self.core.now = now;
         self.core.end_pass_of_room(outbox);
+        self.core.report_broken_watches(outbox);
         self.core.flush_peers(outbox);
         self.let_go_of_output(outbox);
         self.core.publish_memory();
@@ -177,6 +183,16 @@ impl Engine {
         Some(at.saturating_sub(now.monotonic_us))
     }
 
+    /// Whether nothing is under way or left over: no command that other shards have a part in, no
+    /// lock, no watch, no session without its connection.
+    pub fn is_at_rest(&self) -> bool {
+        self.core.transactions.is_empty()
+            && self.core.locks.is_idle()
+            && self.core.watches.len() == 0
+            && self.core.shard.dbs().all(|db| db.watched.is_empty())
+            && self.sessions.detached() == 0
+    }
+
     fn receive_message(&mut self, from: ShardId, message: Message, outbox: &mut Outbox) {
         match message {
             Message::Requests(batch) => self.core.serve_batch(from, batch),
@@ -185,6 +201,10 @@ impl Engine {
             Message::PartDone(done) => self.part_done(*done, outbox),
             Message::Release(release) => self.release(*release, outbox),
             Message::MakeRoom { bytes } => self.core.owe_room(bytes),
+            Message::Unwatch(watcher) => {
+                self.core.end_watch(watcher);
+            }
+            Message::WatchBroken { conn, watcher } => self.watch_broken(conn, watcher),
         }
     }
 

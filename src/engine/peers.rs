@@ -9,7 +9,9 @@ use crate::commands::{Context, Flags, Handler, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::{Reply, Version};
-use crate::txn::{Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, Turn};
+use crate::txn::{
+    Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, Turn, Unit, Waiting,
+};
 
 /// One in so many calls of a fast command is timed.
 const SAMPLED_CALLS: u64 = 32;
@@ -75,10 +77,16 @@ impl Core {
         }
     }
 
+    /// As [`Core::send_request`] for a unit.
+    pub fn send_unit(&mut self, shard: ShardId, request: Request, unit: Box<Unit>) {
+        let link = &mut self.peers.links[shard];
+        link.used = true;
+        link.requests.push_unit(unit, request);
+    }
+
     /// Keeps a command of this core's own connection until the locks on its keys are gone.
-    pub fn wait_for_locks(&mut self, request: Request, args: Args<'_>) {
-        let owned = OwnedRequest { from: self.shard_id, request, args: OwnedArgs::from(args) };
-        self.locks.wait(Box::new(owned));
+    pub fn wait_for_locks(&mut self, request: Request, work: Waiting) {
+        self.locks.wait(Box::new(OwnedRequest { from: self.shard_id, request, work }));
     }
 
     /// Runs the commands of another shard's batch and gathers the answers.
@@ -92,16 +100,23 @@ impl Core {
             }
         }
         let mut replies = std::mem::take(&mut self.peers.links[from].replies);
+        let mut units = std::mem::take(&mut batch.units);
         for request in &batch.requests {
+            if request.is_unit() {
+                if let Some(unit) = request.take_unit(&mut units) {
+                    self.serve_unit(&mut replies, from, request, unit);
+                }
+                continue;
+            }
             let args = batch.args(request);
             let row = request.row;
             let keys = row.key_positions(args.len()).map(|index| args.at(index));
             if !self.locks.is_idle()
-                && self.locks.must_wait(Turn::of(from, request, args.len()), keys, lock_mode(row))
+                && (self.locks.is_out_of_turn(Turn::of(from, request, args.len()))
+                    || self.locks.must_wait(keys, LockMode::of(row)))
             {
-                let args = OwnedArgs::from(args);
-                let owned = OwnedRequest { from, request: *request, args };
-                self.locks.wait(Box::new(owned));
+                let work = Waiting::Command(OwnedArgs::from(args));
+                self.locks.wait(Box::new(OwnedRequest { from, request: *request, work }));
                 continue;
             }
             self.answer_into(&mut replies, from, request, args);
@@ -116,15 +131,45 @@ impl Core {
         link.used = true;
     }
 
-    /// Runs one command for the shard `from` and adds its answer to that shard's batch.
-    pub fn answer(&mut self, from: ShardId, request: &Request, args: Args<'_>) {
+    fn serve_unit(
+        &mut self,
+        replies: &mut Box<Replies>,
+        from: ShardId,
+        request: &Request,
+        unit: Box<Unit>,
+    ) {
+        if self.locks.is_out_of_turn(Turn::of(from, request, 0))
+            || self.locks.all_must_wait(unit.keys())
+        {
+            let work = Waiting::Unit(unit);
+            self.locks.wait(Box::new(OwnedRequest { from, request: *request, work }));
+            return;
+        }
+        let before = replies.bytes.len();
+        self.run_unit(&unit, &mut replies.bytes);
+        self.end_answer(replies, from, request, before);
+    }
+
+    /// Runs what waited for locks and adds its answer to the batch of the shard that sent it.
+    pub fn answer(&mut self, waited: OwnedRequest) {
+        let OwnedRequest { from, request, work } = waited;
         let mut replies = std::mem::take(&mut self.peers.links[from].replies);
-        self.answer_into(&mut replies, from, request, args);
+        match work {
+            Waiting::Command(args) => {
+                self.answer_into(&mut replies, from, &request, args.as_args());
+            }
+            Waiting::Unit(unit) => {
+                let before = replies.bytes.len();
+                self.run_unit(&unit, &mut replies.bytes);
+                self.end_answer(&mut replies, from, &request, before);
+            }
+        }
         self.peers.links[from].replies = replies;
         self.peers.links[from].used = true;
     }
 
-    /// As [`Core::answer`], with the batch of answers in hand: taking it out is not free.
+    /// Runs one command for the shard `from`; the batch of answers is in hand, as taking it out is
+    /// not free.
     #[inline]
     fn answer_into(
         &mut self,
@@ -136,6 +181,18 @@ impl Core {
         let before = replies.bytes.len();
         let db = usize::from(request.db);
         self.run_handler(request.row, args, db, request.version, &mut replies.bytes);
+        self.end_answer(replies, from, request, before);
+    }
+
+    /// The answer to a request has been written, from `before` on.
+    #[inline]
+    fn end_answer(
+        &mut self,
+        replies: &mut Box<Replies>,
+        from: ShardId,
+        request: &Request,
+        before: usize,
+    ) {
         let len = replies.bytes.len() - before;
         replies.replies.push(RemoteReply { conn: request.conn, sequence: request.sequence, len });
         if replies.bytes.len() >= BATCH_BYTES_FULL {
@@ -201,9 +258,6 @@ impl Core {
     /// Hands the batches of this pass to the runtime.
     pub fn flush_peers(&mut self, outbox: &mut Outbox) {
         self.peers.passes += 1;
-        if self.shard_count == 1 {
-            return;
-        }
         for (shard, link) in self.peers.links.iter_mut().enumerate() {
             if !std::mem::take(&mut link.used) {
                 continue;
@@ -267,10 +321,6 @@ impl Engine {
         replies.clear();
         keep_spare(&mut link.spare_replies, replies);
     }
-}
-
-pub(super) fn lock_mode(row: &Row) -> LockMode {
-    if row.writes() { LockMode::Exclusive } else { LockMode::Shared }
 }
 
 /// Keeps a buffer for later unless there are enough, or it has become too large to keep.

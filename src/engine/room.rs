@@ -24,6 +24,8 @@ const DONOR_BYTES_MIN: isize = 64 * 1024;
 const ASKED_BYTES_MIN: usize = 256 * 1024;
 /// Entries that are moved out of sparse pages at the end of one pass.
 const MOVES_PER_PASS: usize = 64;
+/// In place of a second: no entry may give way.
+const NOTHING_TO_GIVE: u64 = u64::MAX;
 /// The chores' ticks come so often while there are any.
 pub(super) const CHORE_TICK_US: u64 = 10_000;
 
@@ -70,7 +72,7 @@ impl Core {
         if !self.is_over_limit() {
             return self.shard.is_nearly_full() && !self.shard.evict(self.now.unix_ms);
         }
-        let out = !self.make_room();
+        let out = !self.make_room() && !self.ask_for_room(ASKED_BYTES_MIN);
         self.note_exceeded(out);
         out
     }
@@ -89,7 +91,7 @@ impl Core {
         self.all_memory() > max - unknown
     }
 
-    /// Lets entries give way until there is room; false if none may.
+    /// Lets entries of this shard give way until there is room; false if none may.
     fn make_room(&mut self) -> bool {
         if self.shard.policy().order == Order::Never {
             return self.shard.dead_objects() > 0;
@@ -104,7 +106,7 @@ impl Core {
                 return true;
             }
             if !self.let_one_go() {
-                return self.ask_for_room(ASKED_BYTES_MIN);
+                return false;
             }
         }
         true
@@ -131,6 +133,7 @@ impl Core {
             }
             if !self.let_one_go() {
                 self.room.owed = 0;
+                self.publish_coldest();
             }
         }
         if self.shard.has_chores() {
@@ -144,10 +147,9 @@ impl Core {
 
     /// In every tick: has other shards share in what this one had to give since the last.
     pub fn tick_of_room(&mut self) {
+        self.publish_coldest();
         let given = std::mem::take(&mut self.room.given);
         let own = u64::from(self.shard.oldest_idle_seconds(self.now.unix_ms));
-        let second = (self.now.unix_ms / 1000).saturating_sub(own);
-        self.shared.cores[self.shard_id].coldest_second.store(second, Ordering::Relaxed);
         if given == 0 {
             return;
         }
@@ -158,13 +160,25 @@ impl Core {
         }
     }
 
+    /// Tells the other cores whether this one has something to give, and how cold that is.
+    fn publish_coldest(&mut self) {
+        let now = self.now.unix_ms;
+        let second = if self.shard.can_evict() {
+            (now / 1000).saturating_sub(u64::from(self.shard.oldest_idle_seconds(now)))
+        } else {
+            NOTHING_TO_GIVE
+        };
+        self.shared.cores[self.shard_id].coldest_second.store(second, Ordering::Relaxed);
+    }
+
     /// The other core whose next victim has not been used for longest, and for how many seconds.
     fn coldest_other(&self) -> Option<(ShardId, u64)> {
         let now = self.now.unix_ms / 1000;
         let others = self.shared.cores.iter().enumerate();
         let others = others.filter(|(core, counters)| {
             let bytes = counters.shard_memory.load(Ordering::Relaxed) as isize;
-            *core != self.shard_id && bytes >= DONOR_BYTES_MIN
+            let gives = counters.coldest_second.load(Ordering::Relaxed) != NOTHING_TO_GIVE;
+            *core != self.shard_id && bytes >= DONOR_BYTES_MIN && gives
         });
         let idle = |second: u64| now.saturating_sub(second);
         others

@@ -3,7 +3,7 @@
 use super::core::{Core, Held};
 use super::dispatch::Route;
 use super::event::{ConnControl, ConnId, Outbox};
-use super::{close_after_output, close_now, dispatch};
+use super::{close_after_output, close_now, dispatch, exec};
 use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError, Reply};
 use crate::protocol::{Args, Span};
 use crate::session::{Session, Stall};
@@ -26,32 +26,66 @@ const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 pub(super) struct Sessions {
     slots: Vec<Option<Box<Session>>>,
     len: usize,
+    /// Those whose connection is gone and whose EXEC is still under way.
+    #[expect(clippy::vec_box, reason = "they move from their slots")]
+    detached: Vec<Box<Session>>,
 }
 
 impl Sessions {
     #[inline]
     pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        if !self.detached.is_empty()
+            && let Some(at) = self.detached.iter().position(|session| session.conn == conn)
+        {
+            return Some(&mut self.detached[at]);
+        }
         let session = self.slots.get_mut(conn.index as usize)?.as_deref_mut()?;
         (session.conn == conn).then_some(session)
     }
 
-    /// Returns the session whose place it takes: a connection that has ended in this pass, and
-    /// whose end is still to be told.
-    pub fn insert(&mut self, session: Session) -> Option<Box<Session>> {
+    /// The connection that has the place which `conn` is to have.
+    pub fn in_place_of(&self, conn: ConnId) -> Option<ConnId> {
+        let session = self.slots.get(conn.index as usize)?.as_deref()?;
+        Some(session.conn)
+    }
+
+    /// Its place must be free.
+    pub fn insert(&mut self, session: Session) {
         let index = session.conn.index as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
         let replaced = self.slots[index].replace(Box::new(session));
+        debug_assert!(replaced.is_none());
         self.len += usize::from(replaced.is_none());
-        replaced
     }
 
-    pub fn remove(&mut self, conn: ConnId) {
-        if self.get_mut(conn).is_some() {
-            self.slots[conn.index as usize] = None;
-            self.len -= 1;
+    pub fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        if self.in_place_of(conn) != Some(conn) {
+            return None;
         }
+        self.len -= 1;
+        self.slots[conn.index as usize].take()
+    }
+
+    /// Keeps a session without its connection, until [`Sessions::forget`].
+    pub fn detach(&mut self, conn: ConnId) {
+        if self.in_place_of(conn) == Some(conn)
+            && let Some(session) = self.slots[conn.index as usize].take()
+        {
+            self.len -= 1;
+            self.detached.push(session);
+        }
+    }
+
+    /// Forgets a detached session.
+    pub fn forget(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        let at = self.detached.iter().position(|session| session.conn == conn)?;
+        Some(self.detached.swap_remove(at))
+    }
+
+    pub fn detached(&self) -> usize {
+        self.detached.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -60,6 +94,11 @@ impl Sessions {
 
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes of all sessions, by walking over them.
+    pub fn memory(&self) -> usize {
+        self.iter().chain(self.detached.iter().map(|session| &**session)).map(Session::memory).sum()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Session> {
@@ -92,6 +131,12 @@ pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbo
 /// Decides what follows from the session's state: whether it may go on, whether it is read from,
 /// whether it has output to send. Called after everything that changed it.
 pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
+    if session.exec.is_some() {
+        exec::advance(core, session, outbox);
+    }
+    if session.gone {
+        return;
+    }
     if session.stall.contains(Stall::OUTPUT) && !is_output_full(session) {
         session.stall.remove(Stall::OUTPUT);
     }
@@ -321,18 +366,23 @@ fn is_output_full(session: &Session) -> bool {
     session.output.unsent_bytes() > UNSENT_BYTES_MAX || session.output.awaits_enough()
 }
 
-/// Closes a connection whose buffers are over their limits.
-fn check_limits(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
-    let input_max = if session.client.authenticated {
+/// What a client may have the server hold before it is worked on, bytes.
+pub(super) fn input_bytes_max(core: &Core, session: &Session) -> usize {
+    if session.client.authenticated {
         (core.settings.config.client_query_buffer_limit as usize).min(INPUT_BYTES_MAX)
     } else {
         UNAUTHENTICATED_INPUT_BYTES_MAX
-    };
-    if session.input.len() > input_max {
+    }
+}
+
+/// Closes a connection whose buffers are over their limits.
+fn check_limits(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
+    let input_bytes = session.input.len() + session.transaction_memory();
+    if input_bytes > input_bytes_max(core, session) {
         tracing::warn!(
             client = session.client.id,
             addr = session.client.addr,
-            bytes = session.input.len(),
+            bytes = input_bytes,
             "closing a client that reached the query buffer limit"
         );
         close_now(session, outbox);

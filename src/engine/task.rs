@@ -49,6 +49,8 @@ pub(super) struct CoreReport {
     pub shard: ShardId,
     pub clients: usize,
     /// Bytes that the shard holds, and its entries alone.
+    /// Of the system's memory, what the store has taken past the allocator.
+    pub mapped_memory: usize,
     pub used_memory: usize,
     pub entry_memory: usize,
     /// Bytes held for clients; see [`Core::client_memory`].
@@ -185,13 +187,14 @@ impl Engine {
         let used_memory = core.shard.allocated_bytes();
         debug_assert_eq!(
             core.memory.sessions(),
-            self.sessions.iter().map(Session::memory).sum(),
+            self.sessions.memory(),
             "a session's buffers changed and nobody settled it"
         );
         CoreReport {
             shard: core.shard_id,
             clients: self.sessions.len(),
             used_memory,
+            mapped_memory: core.shard.mapped_bytes(),
             entry_memory: core.shard.dbs().map(Db::entry_bytes).sum(),
             client_memory: core.client_memory(),
             session_memory: core.memory.sessions(),

@@ -1,17 +1,21 @@
 //! One connection: its decoder, what its client has chosen, and its replies in order.
 
 mod client;
+mod multi;
 mod order;
 mod output;
 
 pub use client::{ClientState, OutputClass};
-pub use order::{Reach, UnderWay};
+pub use multi::{Multi, Reach, Watching};
+pub use order::{Destination, UnderWay};
 pub use output::Output;
+
+use std::sync::Arc;
 
 use bitflags::bitflags;
 
 use crate::protocol::resp::Decoder;
-use crate::txn::ConnId;
+use crate::txn::{CommandList, ConnId, ShardId, TxnId};
 
 bitflags! {
     /// Why a session runs no more commands for now.
@@ -26,8 +30,24 @@ bitflags! {
         /// The connection ends after its output.
         const CLOSING = 1 << 3;
         /// The next command must not begin before those under way have been answered.
-        const ORDER = 1 << 4;
+        const ORDER = 1 << 5;
+        /// The commands of an EXEC run one after the other.
+        const EXEC = 1 << 4;
     }
+}
+
+/// An EXEC under way whose commands run one after the other.
+#[derive(Debug)]
+pub struct Exec {
+    pub commands: Arc<CommandList>,
+    /// The command that comes next.
+    pub next: usize,
+    /// Nothing stops it any more.
+    pub started: bool,
+    /// Where it holds locks.
+    pub held: Option<(TxnId, Vec<ShardId>)>,
+    /// CLIENT REPLY SKIP came before it: none of its replies is wanted.
+    pub skipped: bool,
 }
 
 #[derive(Debug)]
@@ -40,6 +60,11 @@ pub struct Session {
     pub output: Output,
     /// Which commands the awaited replies are for.
     pub under_way: UnderWay,
+    /// Between MULTI and EXEC.
+    pub multi: Option<Box<Multi>>,
+    pub watching: Option<Box<Watching>>,
+    /// An EXEC whose commands run one after the other.
+    pub exec: Option<Box<Exec>>,
     pub stall: Stall,
     /// Receiving has been stopped.
     pub reading_paused: bool,
@@ -47,6 +72,8 @@ pub struct Session {
     pub close_when_answered: bool,
     /// The runtime has been told to close the connection at once.
     pub dropped: bool,
+    /// The connection is gone; what it had begun is still carried out.
+    pub gone: bool,
     /// Already in this pass's list of connections with output.
     pub listed: bool,
     /// Its output waits for replies of other shards, to be sent together with them.
@@ -64,10 +91,14 @@ impl Session {
             input: Vec::new(),
             output: Output::default(),
             under_way: UnderWay::Scattered,
+            multi: None,
+            watching: None,
+            exec: None,
             stall: Stall::empty(),
             reading_paused: false,
             close_when_answered: false,
             dropped: false,
+            gone: false,
             listed: false,
             held: false,
             accounted_bytes: 0,
@@ -82,6 +113,7 @@ impl Session {
             + self.input.capacity()
             + self.argument_bytes()
             + self.output.memory()
+            + self.transaction_memory()
     }
 
     /// Bytes that commands hold which have been decoded in part, or run on other shards.
@@ -92,19 +124,41 @@ impl Session {
 
     /// Whether a command may begin now, or has to wait for the answers to others.
     #[inline]
-    pub fn allows(&self, next: Reach) -> bool {
+    pub fn allows(&self, next: Destination) -> bool {
         self.output.awaited() == 0 || self.under_way.allows(next)
     }
 
     /// Reserves the place of a reply that comes later, as [`Output::reserve`] does, to a command of
     /// one shard that [`Session::allows`].
     #[inline]
-    pub fn await_reply(&mut self, reach: Reach, discard: bool, request_bytes: usize) -> u32 {
+    pub fn await_reply(
+        &mut self,
+        destination: Destination,
+        discard: bool,
+        request_bytes: usize,
+    ) -> u32 {
         self.under_way = match self.output.awaited() {
-            0 => UnderWay::only(reach),
-            _ => self.under_way.and(reach),
+            0 => UnderWay::only(destination),
+            _ => self.under_way.and(destination),
         };
         self.output.reserve(discard, request_bytes)
+    }
+
+    /// Bytes that queued commands and watched keys hold.
+    pub fn transaction_memory(&self) -> usize {
+        self.multi_memory() + self.watching.as_ref().map_or(0, |watching| watching.size())
+    }
+
+    /// Bytes that queued commands hold.
+    pub fn multi_memory(&self) -> usize {
+        self.multi.as_ref().map_or(0, |multi| multi.queued.size())
+            + self.exec.as_ref().map_or(0, |exec| exec.commands.size())
+    }
+
+    /// The commands of the MULTI block that is being queued or executed.
+    pub fn multi_len(&self) -> Option<usize> {
+        let queued = self.multi.as_ref().map(|multi| multi.queued.len());
+        queued.or(self.exec.as_ref().map(|exec| exec.commands.len()))
     }
 
     pub fn is_closing(&self) -> bool {

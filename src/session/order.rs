@@ -2,12 +2,12 @@
 
 use crate::txn::ShardId;
 
-/// Where the keys of a command are.
+/// Where the keys of a command, or of an EXEC, are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// It has one key, on this shard.
+pub enum Destination {
+    /// A command with one key, on this shard.
     OneKey(ShardId),
-    /// It has several, all on this shard.
+    /// All on this shard, as far as more than one command with one key is concerned.
     OneShard(ShardId),
     SeveralShards,
 }
@@ -30,28 +30,30 @@ pub enum UnderWay {
 
 impl UnderWay {
     /// The first command under way.
-    pub fn only(reach: Reach) -> UnderWay {
-        match reach {
-            Reach::OneKey(shard) => UnderWay::OnOneShard { shard, fence: false },
-            Reach::OneShard(shard) => UnderWay::OnOneShard { shard, fence: true },
-            Reach::SeveralShards => UnderWay::Scattered,
+    pub fn only(destination: Destination) -> UnderWay {
+        match destination {
+            Destination::OneKey(shard) => UnderWay::OnOneShard { shard, fence: false },
+            Destination::OneShard(shard) => UnderWay::OnOneShard { shard, fence: true },
+            Destination::SeveralShards => UnderWay::Scattered,
         }
     }
 
     /// Whether a command may begin although these have no answer.
     #[inline]
-    pub fn allows(self, next: Reach) -> bool {
+    pub fn allows(self, next: Destination) -> bool {
         match (self, next) {
-            (UnderWay::Scattered, Reach::OneKey(_)) => true,
-            (UnderWay::Scattered, _) | (_, Reach::SeveralShards) => false,
-            (UnderWay::OnOneShard { shard, fence }, Reach::OneKey(next)) => !fence || next == shard,
-            (UnderWay::OnOneShard { shard, .. }, Reach::OneShard(next)) => next == shard,
+            (UnderWay::Scattered, Destination::OneKey(_)) => true,
+            (UnderWay::Scattered, _) | (_, Destination::SeveralShards) => false,
+            (UnderWay::OnOneShard { shard, fence }, Destination::OneKey(next)) => {
+                !fence || next == shard
+            }
+            (UnderWay::OnOneShard { shard, .. }, Destination::OneShard(next)) => next == shard,
         }
     }
 
     /// These and one more, which they allow.
     #[inline]
-    pub fn and(self, next: Reach) -> UnderWay {
+    pub fn and(self, next: Destination) -> UnderWay {
         debug_assert!(self.allows(next), "{next:?} while {self:?}");
         match (self, UnderWay::only(next)) {
             (
@@ -69,16 +71,21 @@ mod tests {
 
     #[test]
     fn only_one_shard_keeps_the_order_around_several_keys() {
-        let single = UnderWay::only(Reach::OneKey(1));
-        assert!(single.allows(Reach::OneKey(2)) && single.allows(Reach::OneShard(1)));
-        assert!(!single.allows(Reach::OneShard(2)) && !single.allows(Reach::SeveralShards));
-        let scattered = single.and(Reach::OneKey(2));
+        let single = UnderWay::only(Destination::OneKey(1));
+        assert!(single.allows(Destination::OneKey(2)) && single.allows(Destination::OneShard(1)));
+        assert!(
+            !single.allows(Destination::OneShard(2)) && !single.allows(Destination::SeveralShards)
+        );
+        let scattered = single.and(Destination::OneKey(2));
         assert_eq!(scattered, UnderWay::Scattered);
-        assert!(scattered.allows(Reach::OneKey(3)));
-        assert!(!scattered.allows(Reach::OneShard(1)) && !scattered.allows(Reach::SeveralShards));
-        let fence = single.and(Reach::OneShard(1)).and(Reach::OneKey(1));
-        assert!(fence.allows(Reach::OneKey(1)) && fence.allows(Reach::OneShard(1)));
-        assert!(!fence.allows(Reach::OneKey(2)) && !fence.allows(Reach::OneShard(2)));
-        assert!(!fence.allows(Reach::SeveralShards));
+        assert!(scattered.allows(Destination::OneKey(3)));
+        assert!(
+            !scattered.allows(Destination::OneShard(1))
+                && !scattered.allows(Destination::SeveralShards)
+        );
+        let fence = single.and(Destination::OneShard(1)).and(Destination::OneKey(1));
+        assert!(fence.allows(Destination::OneKey(1)) && fence.allows(Destination::OneShard(1)));
+        assert!(!fence.allows(Destination::OneKey(2)) && !fence.allows(Destination::OneShard(2)));
+        assert!(!fence.allows(Destination::SeveralShards));
     }
 }

@@ -177,6 +177,11 @@ impl Output {
             + self.in_flight
     }
 
+    /// Throws away what is ready: there is nobody left to read it.
+    pub fn discard_ready(&mut self) {
+        self.ready = Vec::new();
+    }
+
     /// Moves what is ready into `buffer`, which must be empty; its memory is used again.
     pub fn take(&mut self, buffer: &mut Vec<u8>) {
         debug_assert!(buffer.is_empty());

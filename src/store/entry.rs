@@ -44,6 +44,8 @@ const VALUE_LEN_SHIFT: u32 = 29;
 const ACCESS_SHIFT: u32 = 42;
 const LEN_MASK: u64 = (1 << 13) - 1;
 const ACCESS_MASK: u64 = (1 << 22) - 1;
+/// By how much a clock may be set back without entries' seeming unused for weeks.
+const SET_BACK_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// Where the length of the value would be.
 const LARGE: u64 = LEN_MASK;
 
@@ -234,6 +236,12 @@ impl Shape {
         self.key_len + self.value_len
     }
 
+    /// Bytes in a mapping of its own.
+    pub fn huge_bytes(self) -> usize {
+        let huge = self.is_large() && Payload::is_huge(self.payload_len());
+        if huge { self.payload_bytes() } else { 0 }
+    }
+
     /// Bytes outside of the block.
     pub fn payload_bytes(self) -> usize {
         if self.is_large() { large::held_bytes(self.payload_len()) } else { 0 }
@@ -285,6 +293,30 @@ impl Arena {
         }
         view.write_key(shape, key);
         view.zero_value(shape, 0);
+        handle
+    }
+}
+
+impl Arena {
+    /// A new block with this expiry or none for a large entry, which hands its payload over. What
+    /// is left of the old block is to be freed as such. The entry must be large in either form.
+    pub(super) fn allocate_for_payload_of(
+        &mut self,
+        from: Handle,
+        expiry: Option<UnixMs>,
+    ) -> Handle {
+        let old = self.entry(from);
+        let shape = Shape { expires: expiry.is_some(), ..old.shape() };
+        debug_assert!(old.is_large() && shape.is_large());
+        let header = old.header() & !EXPIRES | if shape.expires { EXPIRES } else { 0 };
+        let handle = self.allocate(shape.class(self));
+        let payload = self.entry_mut(from).take_payload();
+        let mut view = self.entry_mut(handle);
+        view.set_header(header);
+        view.lay_out_payload(shape, payload);
+        if let Some(at) = expiry {
+            view.write_expiry(at);
+        }
         handle
     }
 }
@@ -415,7 +447,9 @@ impl<'a> EntryRef<'a> {
     #[inline]
     pub fn idle_seconds(self, now: UnixMs) -> u32 {
         let accessed = self.header() >> ACCESS_SHIFT;
-        ((now / 1000).wrapping_sub(accessed) & ACCESS_MASK) as u32
+        let idle = (now / 1000).wrapping_sub(accessed) & ACCESS_MASK;
+        // An access in the future: the clock was set back.
+        if idle > ACCESS_MASK - SET_BACK_SECONDS_MAX { 0 } else { idle as u32 }
     }
 
     #[inline]

@@ -96,6 +96,11 @@ impl Payload {
         is_mapped(len)
     }
 
+    /// Whether making it this much shorter gives so much back that it should be done in slices.
+    pub fn gives_much_back(old_len: usize, len: usize) -> bool {
+        Payload::is_huge(old_len) && len <= old_len / 2
+    }
+
     #[cfg(test)]
     fn start(&self) -> NonNull<u8> {
         self.0

@@ -21,6 +21,7 @@ pub mod memory;
 mod queue;
 mod shard;
 mod table;
+mod watched;
 
 pub use db::{Db, EntryMut, ExpiryCondition, ScanCursor, Slot, VacantSlot};
 pub use entry::{Encoding, EntryRef, Kind, Text};
@@ -28,6 +29,7 @@ pub use eviction::{LfuSettings, Order, Policy, frequency};
 pub use item::Item;
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
+pub use watched::{WatchedKeys, Watcher};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

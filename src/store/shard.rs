@@ -1,10 +1,11 @@
 //! One shard: sixteen databases and the counters that INFO reports.
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 
 use super::arena::Geometry;
 use super::db::{Db, EntryMut, Slot};
-use super::eviction::Policy;
+use super::eviction::{Order, Policy};
 use super::large::Remains;
 use super::table::KeyHasher;
 use super::{EntryRef, UnixMs, split_mix};
@@ -134,18 +135,38 @@ impl Shard {
         slot
     }
 
-    pub fn swap_dbs(&mut self, a: usize, b: usize) {
+    /// Watches stay with the number of their database; they break if there is or was such a key.
+    pub fn swap_dbs(&mut self, a: usize, b: usize, now: UnixMs) {
+        if a == b {
+            return;
+        }
+        for (watching, other) in [(a, b), (b, a)] {
+            let mut watched = std::mem::take(&mut self.dbs[watching].watched);
+            let dbs = &self.dbs;
+            watched.modified_where(|key| {
+                dbs[watching].contains(key, now) || dbs[other].contains(key, now)
+            });
+            self.dbs[watching].watched = watched;
+        }
         self.dbs.swap(a, b);
         self.used |= 1 << a | 1 << b;
+        let (first, rest) = self.dbs.split_at_mut(a.max(b));
+        std::mem::swap(&mut first[a.min(b)].watched, &mut rest[0].watched);
     }
 
-    /// Drops everything; returns how many keys there were. The memory goes back in slices.
+    /// Drops everything; returns how many keys there were. The memory goes back in slices, unless
+    /// it is no more than one: every former database keeps a range of addresses, and a client that
+    /// flushes again and again could use all of them up.
     pub fn clear_db(&mut self, index: usize) -> usize {
         let db = &mut self.dbs[index];
         let len = db.len();
         if len > 0 {
+            self.remains.extend(db.remains.drain(..));
             let fresh = db.fresh();
-            self.dead.push_back(Box::new(std::mem::replace(db, fresh)));
+            let former = std::mem::replace(db, fresh);
+            if former.allocated_bytes() + former.unused_bytes() > SLICE_BYTES {
+                self.dead.push_back(Box::new(former));
+            }
         }
         len
     }
@@ -205,6 +226,17 @@ impl Shard {
         self.dbs.iter().map(Db::unused_bytes).sum()
     }
 
+    /// What an empty shard holds.
+    pub fn empty_bytes() -> usize {
+        static BYTES: OnceLock<usize> = OnceLock::new();
+        *BYTES.get_or_init(|| Shard::new(0).allocated_bytes())
+    }
+
+    /// Bytes that were taken from the system past the process's allocator.
+    pub fn mapped_bytes(&self) -> usize {
+        self.dbs.iter().map(Db::mapped_bytes).sum::<usize>() + self.dead_bytes()
+    }
+
     /// Whether there may be no room for what a command brings.
     pub fn is_nearly_full(&self) -> bool {
         self.dbs.iter().any(Db::is_nearly_full)
@@ -219,19 +251,21 @@ impl Shard {
     pub fn sweep_expired(&mut self, count: usize, now: UnixMs) -> bool {
         let mut dropped = 0;
         let mut pages = SWEEP_PAGES;
-        for _ in 0..DATABASES {
+        loop {
             let db = &mut self.dbs[self.sweep_db];
             if db.expiring() > 0 {
                 let swept = db.sweep_expired(pages, count - dropped, now);
                 dropped += swept.expired;
                 pages -= swept.pages;
-                if swept.more || pages == 0 || dropped >= count {
+                if swept.more {
                     return true;
                 }
             }
             self.sweep_db = (self.sweep_db + 1) % DATABASES;
+            if self.sweep_db == 0 || dropped >= count {
+                return self.sweep_db != 0;
+            }
         }
-        false
     }
 
     /// Drops the entry that is worth the least, of all databases by what they hold. False if none
@@ -249,6 +283,13 @@ impl Shard {
             let db = &mut self.dbs[(start + offset) % DATABASES];
             !db.is_empty() && db.evict(now)
         })
+    }
+
+    /// Whether [`Shard::evict`] would find an entry.
+    pub fn can_evict(&self) -> bool {
+        let Policy { order, only_expiring, .. } = self.policy;
+        let candidates = |db: &Db| if only_expiring { db.expiring() > 0 } else { !db.is_empty() };
+        order != Order::Never && self.dbs.iter().any(candidates)
     }
 
     /// Seconds since the entry that would give way next was last used.
@@ -310,26 +351,6 @@ impl Shard {
         self.dbs.iter_mut().for_each(Db::trim);
     }
 
-    /// Whether to note the keys that expire or are evicted, for [`Shard::take_departed`].
-    pub fn note_departed(&mut self, noted: bool) {
-        for db in &mut self.dbs {
-            if noted != db.departed_keys.is_some() {
-                db.departed_keys = noted.then(Vec::new);
-            }
-        }
-    }
-
-    /// The keys that have expired or been evicted since the last call, with their databases.
-    pub fn take_departed(&mut self) -> Vec<(usize, Box<[u8]>)> {
-        let mut all = Vec::new();
-        for (index, db) in self.dbs.iter_mut().enumerate() {
-            if let Some(keys) = &mut db.departed_keys {
-                all.extend(keys.drain(..).map(|key| (index, key)));
-            }
-        }
-        all
-    }
-
     /// An entry chosen at random; see [`Db::random`].
     pub fn random_entry(&mut self, db: usize, now: UnixMs) -> Option<EntryRef<'_>> {
         let state = &mut self.random_state;
@@ -339,5 +360,66 @@ impl Shard {
     /// A number that tests can repeat.
     pub fn next_random(&mut self) -> u64 {
         split_mix(&mut self.random_state)
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+    use crate::store::Encoding;
+
+    const NOW: UnixMs = 1_700_000_000_123;
+
+    fn set(shard: &mut Shard, db: usize, number: u64, len: usize, expiry: Option<UnixMs>) {
+        let (key, value) = (number.to_be_bytes(), vec![1; len]);
+        shard.db_mut(db).set_string(&key, &value, Encoding::Raw, expiry, NOW);
+    }
+
+    /// Every former database keeps its address space until it is buried, and there is not so much
+    /// of it that a client's flushes could not use it up.
+    #[test]
+    fn flushing_small_databases_leaves_nothing_behind() {
+        let mut shard = Shard::new(1);
+        for number in 0..10_000 {
+            set(&mut shard, 3, number, 10, None);
+            assert_eq!(shard.clear_db(3), 1);
+        }
+        assert_eq!(shard.dead_objects(), 0);
+    }
+
+    #[test]
+    fn flushing_a_large_database_leaves_it_to_be_buried() {
+        let mut shard = Shard::new(1);
+        (0..20_000).for_each(|number| set(&mut shard, 3, number, 500, None));
+        set(&mut shard, 3, 20_000, 3 << 20, None);
+        set(&mut shard, 3, 20_000, 10, None);
+        assert_eq!(shard.clear_db(3), 20_001);
+        assert_eq!(shard.dead_objects(), 2);
+        assert!(shard.dead_bytes() > 10_000_000);
+        let mut steps = 1;
+        while shard.bury() {
+            steps += 1;
+        }
+        assert!(steps > 5);
+        assert_eq!((shard.dead_objects(), shard.dead_bytes()), (0, 0));
+        assert_eq!(shard.stats().lazily_freed, 2);
+    }
+
+    /// A database with more pages than a step goes through holds up neither others nor the end.
+    #[test]
+    fn a_large_database_lets_the_sweep_reach_others() {
+        let mut shard = Shard::new(1);
+        let far = NOW + 1_000_000;
+        let number_of_pages = SWEEP_PAGES as u64 + 100;
+        // Seven blocks or more to a page.
+        (0..number_of_pages * 8).for_each(|number| set(&mut shard, 0, number, 8_000, Some(far)));
+        set(&mut shard, 5, 1, 10, Some(NOW + 1));
+        let mut steps = 1;
+        while shard.sweep_expired(100, NOW + 2_000) {
+            steps += 1;
+            assert!(steps < 10, "the sweep does not come to an end");
+        }
+        assert!(steps > 1);
+        assert_eq!(shard.db(5).len(), 0);
     }
 }

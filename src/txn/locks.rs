@@ -15,6 +15,8 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 
 use super::message::{ConnId, LockKey, OwnedRequest, Part, Request, ShardId, TxnId};
+use super::unit::Waiting;
+use crate::commands::Row;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
@@ -22,11 +24,18 @@ pub enum LockMode {
     Exclusive,
 }
 
+impl LockMode {
+    /// What a command wants its keys in.
+    #[inline]
+    pub fn of(row: &Row) -> LockMode {
+        if row.writes() { LockMode::Exclusive } else { LockMode::Shared }
+    }
+}
+
 /// A command's place among those of its connection, each of which runs on one shard.
 ///
 /// Commands on one key overtake each other freely where their keys allow it: `Shared`. A fence, see
-/// [`Row::is_fence`](crate::commands::Row::is_fence), neither overtakes nor is overtaken:
-/// `Exclusive`.
+/// [`Row::is_fence`], neither overtakes nor is overtaken: `Exclusive`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     connection: (ShardId, ConnId),
@@ -34,7 +43,8 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Of a command of so many arguments that the core `from` sent, or runs for itself.
+    /// Of a command of so many arguments, or of an EXEC, that the core `from` sent or runs for
+    /// itself.
     pub fn of(from: ShardId, request: &Request, arguments: usize) -> Turn {
         let fence = request.row.is_fence(arguments);
         let mode = if fence { LockMode::Exclusive } else { LockMode::Shared };
@@ -166,27 +176,34 @@ impl Locks {
 
     /// Whether a command on these keys must wait; if so, hand it to [`Locks::wait`].
     #[inline]
-    pub fn must_wait<'k>(
-        &self,
-        turn: Turn,
-        keys: impl Iterator<Item = &'k [u8]>,
-        mode: LockMode,
-    ) -> bool {
-        !self.is_idle() && self.is_in_the_way(turn, keys, mode)
+    pub fn must_wait<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
+        !self.is_idle() && self.is_in_the_way(keys, mode)
     }
 
-    fn is_in_the_way<'k>(
-        &self,
-        turn: Turn,
-        mut keys: impl Iterator<Item = &'k [u8]>,
-        mode: LockMode,
-    ) -> bool {
-        self.barrier.is_some()
-            || self.turns.get(&turn.connection).is_some_and(|lock| !lock.is_free_for(turn.mode))
-            || keys.any(|key| self.keys.get(key).is_some_and(|lock| !lock.is_free_for(mode)))
+    fn is_in_the_way<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
+        self.barrier.is_some() || keys.any(|key| !self.is_free(key, mode))
     }
 
-    /// Queues a command that [`Locks::must_wait`] at all of its keys.
+    fn is_free(&self, key: &[u8], mode: LockMode) -> bool {
+        self.keys.get(key).is_none_or(|lock| lock.is_free_for(mode))
+    }
+
+    /// As [`Locks::must_wait`] for keys that are wanted in different modes.
+    #[inline]
+    pub fn all_must_wait<'k>(&self, mut keys: impl Iterator<Item = (&'k [u8], LockMode)>) -> bool {
+        !self.is_idle()
+            && (self.barrier.is_some() || keys.any(|(key, mode)| !self.is_free(key, mode)))
+    }
+
+    /// Whether a command must wait for others of its connection; if so, hand it to
+    /// [`Locks::wait`].
+    #[inline]
+    pub fn is_out_of_turn(&self, turn: Turn) -> bool {
+        !self.is_idle()
+            && self.turns.get(&turn.connection).is_some_and(|lock| !lock.is_free_for(turn.mode))
+    }
+
+    /// Queues a command that [`Locks::must_wait`] at all of its keys, and at its turn.
     pub fn wait(&mut self, request: Box<OwnedRequest>) {
         if self.barrier.is_some() {
             self.behind.push_back(Grant::Request(request));
@@ -194,7 +211,7 @@ impl Locks {
         }
         let holder = Holder::Request(self.next_request);
         self.next_request += 1;
-        let keys = request_locks(&request);
+        let keys = request.work.locks(request.request.row);
         let turn = Some(turn_of(&request));
         let granted = self.queue_up(holder, keys, turn, Grant::Request(request));
         debug_assert!(granted.is_none(), "a command waited that did not have to");
@@ -314,10 +331,9 @@ impl Locks {
                 None => return,
                 Some(Grant::Part(part)) => granted.extend(self.arrive(part).map(Grant::Part)),
                 Some(Grant::Request(request)) => {
-                    let keys = request_locks(&request);
-                    let mode = mode_of(&request);
-                    let names = keys.iter().map(|lock| &lock.key[..]);
-                    if self.must_wait(turn_of(&request), names, mode) {
+                    let keys = request.work.locks(request.request.row);
+                    let wanted = keys.iter().map(|lock| (&lock.key[..], lock.mode));
+                    if self.is_out_of_turn(turn_of(&request)) || self.all_must_wait(wanted) {
                         self.wait(request);
                     } else {
                         granted.push(Grant::Request(request));
@@ -328,24 +344,12 @@ impl Locks {
     }
 }
 
-fn mode_of(request: &OwnedRequest) -> LockMode {
-    if request.request.row.writes() { LockMode::Exclusive } else { LockMode::Shared }
-}
-
 fn turn_of(request: &OwnedRequest) -> Turn {
-    Turn::of(request.from, &request.request, request.args.as_args().len())
-}
-
-/// The keys of a command, each once.
-fn request_locks(request: &OwnedRequest) -> Vec<LockKey> {
-    let args = request.args.as_args();
-    let mode = mode_of(request);
-    let positions = request.request.row.key_positions(args.len());
-    let mut keys: Vec<LockKey> =
-        positions.map(|index| LockKey { key: args.at(index).into(), mode }).collect();
-    keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    keys.dedup();
-    keys
+    let arguments = match &request.work {
+        Waiting::Command(args) => args.as_args().len(),
+        Waiting::Unit(_) => 0,
+    };
+    Turn::of(request.from, &request.request, arguments)
 }
 
 #[cfg(test)]
@@ -356,7 +360,7 @@ mod tests {
     use crate::commands::table;
     use crate::protocol::args::OwnedArgs;
     use crate::protocol::resp::Version;
-    use crate::txn::{ConnId, Request, Work};
+    use crate::txn::{ConnId, Request, Waiting, Work};
 
     fn txn(number: u64) -> TxnId {
         TxnId { coordinator: 0, number }
@@ -384,7 +388,7 @@ mod tests {
         let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
         let conn = ConnId { index: connection, generation: 0 };
         let request = Request::new(row, conn, 0, 0, Version::Resp2);
-        Box::new(OwnedRequest { from: 0, request, args })
+        Box::new(OwnedRequest { from: 0, request, work: Waiting::Command(args) })
     }
 
     fn released(locks: &mut Locks, number: u64) -> Vec<String> {
@@ -392,19 +396,16 @@ mod tests {
         locks.release(txn(number), &mut granted);
         let names = granted.iter().map(|grant| match grant {
             Grant::Part(part) => format!("part {}", part.txn.number),
-            Grant::Request(request) => format!("{:?}", request.args.as_args()),
+            Grant::Request(request) => match &request.work {
+                Waiting::Command(args) => format!("{:?}", args.as_args()),
+                Waiting::Unit(unit) => format!("{:?}", unit.commands),
+            },
         });
         names.collect()
     }
 
     fn must_wait(locks: &Locks, key: &str, mode: LockMode) -> bool {
-        let turn = turn_of(&request(&["GET", key]));
-        locks.must_wait(turn, [key.as_bytes()].into_iter(), mode)
-    }
-
-    fn request_must_wait(locks: &Locks, request: &OwnedRequest) -> bool {
-        let keys = request_locks(request);
-        locks.must_wait(turn_of(request), keys.iter().map(|lock| &lock.key[..]), mode_of(request))
+        locks.must_wait([key.as_bytes()].into_iter(), mode)
     }
 
     #[test]
@@ -439,6 +440,12 @@ mod tests {
         assert_eq!(granted[3..], ["part 2"]);
         assert!(released(&mut locks, 2).is_empty());
         assert!(locks.is_idle() && locks.keys.is_empty());
+    }
+
+    fn request_must_wait(locks: &Locks, request: &OwnedRequest) -> bool {
+        let keys = request.work.locks(request.request.row);
+        locks.is_out_of_turn(turn_of(request))
+            || locks.all_must_wait(keys.iter().map(|lock| (&lock.key[..], lock.mode)))
     }
 
     #[test]

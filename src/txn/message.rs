@@ -6,9 +6,9 @@ use crate::commands::Row;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Version;
 use crate::protocol::{Args, Span};
-use crate::store::Item;
+use crate::store::{Item, Watcher};
 
-use super::LockMode;
+use super::{CommandList, LockMode, Unit, Waiting};
 
 /// The index of a shard, which is also the index of its core's executor.
 pub type ShardId = usize;
@@ -37,6 +37,10 @@ pub enum Message {
     /// Memory is short, and what the receiver holds has not been used for longest: it is to give
     /// so many bytes way.
     MakeRoom { bytes: usize },
+    /// A watcher of this core's keys is not interested any more.
+    Unwatch(Watcher),
+    /// A watcher of the receiver's has had its watch broken.
+    WatchBroken { conn: ConnId, watcher: Watcher },
 }
 
 /// Single-shard commands that one core sends to another, gathered over one pass.
@@ -45,6 +49,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     pub spans: Vec<Span>,
     pub requests: Vec<Request>,
+    /// What the requests of units run; each is taken once.
+    pub units: Vec<Option<Box<Unit>>>,
     /// Buffers of an answered batch that go home to be filled again.
     pub spent: Option<Box<Replies>>,
 }
@@ -58,7 +64,8 @@ pub struct Request {
     pub sequence: u32,
     pub db: u8,
     pub version: Version,
-    /// Where its arguments lie in the batch's spans.
+    /// Where its arguments lie in the batch's spans; of a unit, which has no spans, its place among
+    /// the batch's units.
     pub first_span: u32,
     pub span_count: u32,
 }
@@ -73,6 +80,17 @@ impl Request {
         version: Version,
     ) -> Self {
         Request { row, conn, sequence, db: db as u8, version, first_span: 0, span_count: 0 }
+    }
+
+    /// Whether it is a unit of several commands; a command has its name at least.
+    #[inline]
+    pub fn is_unit(&self) -> bool {
+        self.span_count == 0
+    }
+
+    /// Its unit among those of its batch; once.
+    pub fn take_unit(&self, units: &mut [Option<Box<Unit>>]) -> Option<Box<Unit>> {
+        units.get_mut(self.first_span as usize)?.take()
     }
 }
 
@@ -89,7 +107,19 @@ impl Batch {
         self.requests.push(request);
     }
 
+    /// Appends a unit.
+    pub fn push_unit(&mut self, unit: Box<Unit>, mut request: Request) {
+        request.first_span = self.units.len() as u32;
+        request.span_count = 0;
+        self.units.push(Some(unit));
+        self.requests.push(request);
+    }
+
+    /// Empty for a unit.
     pub fn args(&self, request: &Request) -> Args<'_> {
+        if request.is_unit() {
+            return Args::new(&self.bytes, &[]);
+        }
         let first = request.first_span as usize;
         Args::new(&self.bytes, &self.spans[first..first + request.span_count as usize])
     }
@@ -98,6 +128,7 @@ impl Batch {
         self.bytes.clear();
         self.spans.clear();
         self.requests.clear();
+        self.units.clear();
         self.spent = None;
     }
 
@@ -142,12 +173,12 @@ impl Replies {
     }
 }
 
-/// A single-shard command that waits for a lock, with its own copy of its arguments.
+/// A single-shard command or unit that waits for a lock, with its own copy of its arguments.
 #[derive(Debug)]
 pub struct OwnedRequest {
     pub from: ShardId,
     pub request: Request,
-    pub args: OwnedArgs,
+    pub work: Waiting,
 }
 
 /// A multi-shard command, unique in the process.
@@ -162,6 +193,20 @@ pub struct TxnId {
 pub struct LockKey {
     pub key: Box<[u8]>,
     pub mode: LockMode,
+}
+
+impl LockKey {
+    /// Each key once, with the stronger of the modes it was wanted in; sorted.
+    pub fn merge(locks: &mut Vec<LockKey>) {
+        locks.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        locks.dedup_by(|later, kept| {
+            let same = later.key == kept.key;
+            if same && later.mode == LockMode::Exclusive {
+                kept.mode = LockMode::Exclusive;
+            }
+            same
+        });
+    }
 }
 
 /// The work of one shard for a multi-shard command.
@@ -188,6 +233,13 @@ pub enum Work {
     Run { row: &'static Row, args: OwnedArgs, db: u8, version: Version },
     /// Returns copies of the entries at these keys.
     Fetch { keys: Vec<(u8, Box<[u8]>)> },
+    /// Registers the watcher of a connection at these keys.
+    Watch { watcher: Watcher, conn: ConnId, keys: Vec<(u8, Box<[u8]>)> },
+    /// Holds the locks for an EXEC, whose commands come when all shards have said whether its
+    /// watches are whole; this one's are forgotten now.
+    Hold { watcher: Option<Watcher> },
+    /// Runs the commands of an EXEC that have their keys here, and returns their replies.
+    Exec { commands: CommandList, db: u8, version: Version },
     /// Work of the engine itself (its own type; this layer only carries it).
     Task(Box<dyn Any + Send>),
 }
@@ -197,6 +249,9 @@ impl std::fmt::Debug for Work {
         match self {
             Work::Run { row, args, .. } => write!(f, "Run({} {:?})", row.name, args.as_args()),
             Work::Fetch { keys } => write!(f, "Fetch({})", keys.len()),
+            Work::Watch { watcher, keys, .. } => write!(f, "Watch({watcher:?} {})", keys.len()),
+            Work::Hold { watcher } => write!(f, "Hold({watcher:?})"),
+            Work::Exec { commands, .. } => write!(f, "Exec({})", commands.len()),
             Work::Task(_) => f.write_str("Task"),
         }
     }
@@ -207,8 +262,11 @@ impl Work {
     pub fn bytes(&self) -> usize {
         match self {
             Work::Run { args, .. } => args.size(),
-            Work::Fetch { keys } => keys.iter().map(|(_, key)| key.len()).sum(),
-            Work::Task(_) => 0,
+            Work::Fetch { keys } | Work::Watch { keys, .. } => {
+                keys.iter().map(|(_, key)| key.len()).sum()
+            }
+            Work::Exec { commands, .. } => commands.size(),
+            Work::Hold { .. } | Work::Task(_) => 0,
         }
     }
 }
@@ -225,6 +283,15 @@ pub enum PartResult {
     Reply(Vec<u8>),
     /// What there was, each with its database.
     Entries(Vec<(u8, Item)>),
+    /// Done, without more to say.
+    Done,
+    /// Whether the watches were whole.
+    Held(bool),
+    /// The replies one behind the other, and their lengths in bytes.
+    Replies {
+        bytes: Vec<u8>,
+        lens: Vec<usize>,
+    },
     Task(Box<dyn Any + Send>),
 }
 
@@ -234,7 +301,8 @@ impl PartResult {
         match self {
             PartResult::Reply(reply) => reply.capacity(),
             PartResult::Entries(entries) => entries.iter().map(|(_, entry)| entry.bytes()).sum(),
-            PartResult::Task(_) => 0,
+            PartResult::Replies { bytes, lens } => bytes.capacity() + size_of_val(&lens[..]),
+            PartResult::Done | PartResult::Held(_) | PartResult::Task(_) => 0,
         }
     }
 }
@@ -244,6 +312,9 @@ impl std::fmt::Debug for PartResult {
         match self {
             PartResult::Reply(reply) => write!(f, "Reply({reply:?})"),
             PartResult::Entries(entries) => write!(f, "Entries({})", entries.len()),
+            PartResult::Done => f.write_str("Done"),
+            PartResult::Held(whole) => write!(f, "Held({whole})"),
+            PartResult::Replies { lens, .. } => write!(f, "Replies({})", lens.len()),
             PartResult::Task(_) => f.write_str("Task"),
         }
     }

@@ -72,3 +72,65 @@ pub fn random_command(rng: &mut Rng) -> Vec<u8> {
         _ => command(&["COPY", a, b, "DB", "3"]),
     }
 }
+
+/// A reply, as far as these tests look into one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A status, an error or an integer, its mark included.
+    Line(String),
+    Bulk(String),
+    Null,
+    Array(Vec<Value>),
+}
+
+impl Value {
+    pub fn ok() -> Value {
+        Value::Line("+OK".to_owned())
+    }
+
+    pub fn items(&self) -> &[Value] {
+        match self {
+            Value::Array(items) => items,
+            _ => &[],
+        }
+    }
+}
+
+/// The replies that have come whole.
+pub fn values(replies: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(replies).expect("replies are text here");
+    let mut rest = text;
+    let mut values = Vec::new();
+    while let Some((value, behind)) = value(rest) {
+        values.push(value);
+        rest = behind;
+    }
+    values
+}
+
+fn value(text: &str) -> Option<(Value, &str)> {
+    let (line, mut rest) = text.split_once("\r\n")?;
+    let count = || line[1..].parse::<usize>();
+    match line.as_bytes().first() {
+        Some(b'$' | b'*') if line.ends_with("-1") => Some((Value::Null, rest)),
+        Some(b'$') => {
+            let len = count().expect("a length");
+            (rest.len() >= len + 2).then(|| (Value::Bulk(rest[..len].to_owned()), &rest[len + 2..]))
+        }
+        Some(b'*') => {
+            let mut items = Vec::new();
+            for _ in 0..count().expect("a length") {
+                let (item, behind) = value(rest)?;
+                items.push(item);
+                rest = behind;
+            }
+            Some((Value::Array(items), rest))
+        }
+        _ => Some((Value::Line(line.to_owned()), rest)),
+    }
+}
+
+/// These commands between MULTI and EXEC.
+pub fn multi(commands: &[Vec<u8>]) -> Vec<u8> {
+    [&command(&["MULTI"])[..], &commands.concat(), &command(&["EXEC"])].concat()
+}

@@ -18,10 +18,12 @@
 
 mod admin;
 mod bounds;
+mod eviction;
 mod history;
 mod order;
 mod serializability;
 mod trace;
+mod transactions;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

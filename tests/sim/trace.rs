@@ -43,7 +43,12 @@ pub fn described(message: &Message) -> String {
         Message::Requests(batch) => {
             let requests = batch.requests.iter().map(|request| {
                 let (client, slot) = (request.conn.index, request.sequence);
-                format!("\n      request {slot} of client {client}: {:?}", batch.args(request))
+                let unit = batch.units.get(request.first_span as usize);
+                let work = match unit.filter(|_| request.is_unit()) {
+                    Some(unit) => format!("{unit:?}"),
+                    None => format!("{:?}", batch.args(request)),
+                };
+                format!("\n      request {slot} of client {client}: {work}")
             });
             requests.collect()
         }

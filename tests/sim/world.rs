@@ -11,6 +11,7 @@ use ringwell::engine::{
 };
 use ringwell::txn::Message;
 
+use crate::history::{Value, values};
 use crate::trace::{Trace, described, shown};
 
 /// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>.
@@ -100,13 +101,7 @@ impl World {
     pub fn connect(&mut self, core: usize) -> usize {
         let client = self.clients.len();
         let conn = ConnId { index: client as u32, generation: 1 };
-        let origin = ClientOrigin {
-            id: client as u64 + 1,
-            peer: Peer::Unix,
-            addr: "/sim:0".into(),
-            laddr: "/sim:0".into(),
-            fd: client as i32,
-        };
+        let origin = self.origin(client);
         self.clients.push(Client {
             core,
             conn,
@@ -131,6 +126,46 @@ impl World {
         self.pass(core, |engine, now, outbox| {
             engine.handle(now, Event::Closed { conn }, outbox);
         });
+    }
+
+    /// Sends a request and steps until so many replies to it are there, and no further.
+    pub fn ask(&mut self, client: usize, request: &[u8], replies: usize) -> Vec<Value> {
+        self.send(client, request);
+        let mut steps = 0;
+        loop {
+            let values = values(&self.clients[client].received);
+            if values.len() >= replies {
+                assert_eq!(values.len(), replies, "{values:?}");
+                self.clients[client].received.clear();
+                return values;
+            }
+            self.step();
+            steps += 1;
+            assert!(steps < 100_000, "no reply to {}", String::from_utf8_lossy(request));
+        }
+    }
+
+    /// As [`World::disconnect`], but another connection has its place before its end is told.
+    pub fn replace(&mut self, client: usize) {
+        self.clients[client].open = false;
+        let (core, old) = (self.clients[client].core, self.clients[client].conn);
+        let conn = ConnId { generation: old.generation + 1, ..old };
+        let origin = self.origin(client);
+        self.clients[client].conn = conn;
+        self.pass(core, |engine, now, outbox| {
+            engine.handle(now, Event::Open { conn, origin }, outbox);
+            engine.handle(now, Event::Closed { conn: old }, outbox);
+        });
+    }
+
+    fn origin(&self, client: usize) -> ClientOrigin {
+        ClientOrigin {
+            id: client as u64 + 1,
+            peer: Peer::Unix,
+            addr: "/sim:0".into(),
+            laddr: "/sim:0".into(),
+            fd: client as i32,
+        }
     }
 
     pub fn is_open(&self, client: usize) -> bool {
@@ -159,6 +194,11 @@ impl World {
     /// What the client has received since the last call.
     pub fn received(&mut self, client: usize) -> Vec<u8> {
         std::mem::take(&mut self.clients[client].received)
+    }
+
+    /// The replies that the client has received since, without taking them.
+    pub fn peek(&self, client: usize) -> Vec<Value> {
+        values(&self.clients[client].received)
     }
 
     pub fn preload(&mut self, keys: &[&str], value: &str) {
@@ -292,6 +332,22 @@ impl World {
         }
         if !more.output.is_empty() {
             self.pass(core, |_, _, outbox| outbox.output = more.output);
+        }
+    }
+}
+
+/// When all clients have gone, nothing of theirs is left: no lock, no watch, no command under way.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for client in 0..self.clients.len() {
+            self.disconnect(client);
+        }
+        self.run_until_idle();
+        for (shard, core) in self.cores.iter().enumerate() {
+            assert!(core.engine.is_at_rest(), "something is left on shard {shard}");
         }
     }
 }

@@ -119,7 +119,7 @@ fn swapdb(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (first, second) = (checked_index(first)?, checked_index(second)?);
     context.check_database(first)?;
     context.check_database(second)?;
-    context.shard.swap_dbs(first, second);
+    context.shard.swap_dbs(first, second, context.now);
     context.reply.ok();
     Ok(())
 }

@@ -104,7 +104,9 @@ fn getex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
                 Lifetime::Persist => None,
                 Lifetime::Until(time) => Some(time.resolve("getex", context.now)?),
             };
-            entry.set_expiry(expiry);
+            if expiry.is_some() || entry.expiry().is_some() {
+                entry.set_expiry(expiry);
+            }
             expiry
         }
         None => {

@@ -47,6 +47,7 @@ pub(super) fn set_info(asked: &mut Asked<'_>, attribute: ClientAttribute, value:
 }
 
 pub(super) fn info(asked: &mut Asked<'_>) -> Outcome {
+    asked.core.collect_broken_watches();
     let line = line(asked.core, asked.session);
     reply_now(asked.session, |reply| reply.verbatim(&line));
     Ok(())
@@ -60,7 +61,11 @@ pub(super) fn list(asked: &mut Asked<'_>, mut filter: ClientFilter) -> Outcome {
 }
 
 /// CLIENT LIST's lines for this core's clients, by client id.
-pub(in super::super) fn list_clients(engine: &Engine, filter: &ClientFilter) -> Vec<(u64, String)> {
+pub(in super::super) fn list_clients(
+    engine: &mut Engine,
+    filter: &ClientFilter,
+) -> Vec<(u64, String)> {
+    engine.core.collect_broken_watches();
     let chosen = engine.sessions.iter().filter(|session| matches(filter, session));
     chosen.map(|session| (session.client.id, line(&engine.core, session))).collect()
 }
@@ -108,8 +113,8 @@ fn line(core: &Core, session: &Session) -> String {
     let _ = writeln!(
         line,
         "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} \
-         flags={flags} db={db} sub=0 psub=0 ssub=0 multi=-1 qbuf={qbuf} qbuf-free={qbuf_free} \
-         argv-mem={argv_mem} multi-mem=0 rbs={rbs} rbp={rbp} obl={obl} oll={oll} omem={omem} \
+         flags={flags} db={db} sub=0 psub=0 ssub=0 multi={multi} qbuf={qbuf} qbuf-free={qbuf_free} \
+         argv-mem={argv_mem} multi-mem={multi_mem} rbs={rbs} rbp={rbp} obl={obl} oll={oll} omem={omem} \
          tot-mem={tot_mem} events={events} cmd={cmd} user=default redir=-1 resp={resp} \
          lib-name={lib_name} lib-ver={lib_ver}",
         id = client.id,
@@ -119,8 +124,10 @@ fn line(core: &Core, session: &Session) -> String {
         name = String::from_utf8_lossy(&client.name),
         age = seconds(client.created_us),
         idle = seconds(client.active_us),
-        flags = flags(session),
+        flags = flags(core, session),
         db = client.db,
+        multi = session.multi_len().map_or(-1, |len| len as i64),
+        multi_mem = session.multi_memory(),
         qbuf = session.input.len(),
         qbuf_free = input - session.input.len(),
         argv_mem = session.argument_bytes(),
@@ -142,8 +149,12 @@ fn line(core: &Core, session: &Session) -> String {
     line
 }
 
-fn flags(session: &Session) -> String {
+fn flags(core: &Core, session: &Session) -> String {
+    let watching = session.watching.as_ref();
+    let dirty = watching.is_some_and(|w| w.broken || core.watches.is_broken(w.watcher));
     let all = [
+        (session.multi_len().is_some(), 'x'),
+        (dirty, 'd'),
         (session.is_closing(), 'c'),
         (session.client.peer == Peer::Unix, 'U'),
         (session.client.no_evict, 'e'),

@@ -8,6 +8,7 @@
 //! | `info` | INFO |
 //! | `memory` | MEMORY |
 //! | `access` | ACCESS |
+//! | `transaction` | MULTI, EXEC, DISCARD, WATCH, UNWATCH |
 //! | `process` | SHUTDOWN, DEBUG, and the ends of effects |
 
 mod access;
@@ -17,6 +18,7 @@ mod info;
 mod memory;
 mod process;
 mod session;
+pub(super) mod transaction;
 
 use super::Engine;
 use super::core::{ConnReply, Core};
@@ -67,6 +69,11 @@ pub(super) fn carry_out(
         Operation::Quit => session::quit(asked),
         Operation::Reset => session::reset(asked),
         Operation::Select(index) => session::select(asked, index),
+        Operation::Multi => transaction::multi(asked),
+        Operation::Exec => transaction::exec(asked),
+        Operation::Discard => transaction::discard(asked),
+        Operation::Watch(keys) => transaction::watch(asked, keys),
+        Operation::Unwatch => transaction::unwatch(asked),
         Operation::ClientId => client::id(asked),
         Operation::ClientGetName => client::get_name(asked),
         Operation::ClientSetName(name) => client::set_name(asked, name),

@@ -2,7 +2,7 @@
 
 use super::super::close_after_output;
 use super::super::dispatch::reply_now;
-use super::Asked;
+use super::{Asked, transaction};
 use crate::commands::{CommandError, Hello, Outcome};
 use crate::protocol::resp::Version;
 
@@ -83,6 +83,7 @@ pub(super) fn quit(asked: &mut Asked<'_>) -> Outcome {
 }
 
 pub(super) fn reset(asked: &mut Asked<'_>) -> Outcome {
+    transaction::forget(asked.core, asked.session, asked.outbox);
     asked.session.client.reset(!asked.core.requires_password());
     reply_now(asked.session, |reply| reply.simple("RESET"));
     Ok(())

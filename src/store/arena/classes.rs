@@ -1,13 +1,13 @@
 //! The sizes of blocks.
 //!
-//! Sizes are eight bytes (or the granule) apart up to a kibibyte; above, they are
-//! what divides a page into equal blocks without a rest, which bounds the waste inside a block and
-//! at the end of a page by about a sixteenth.
+//! Sizes are eight bytes (or the granule) apart up to a kibibyte. Above, they are what divides a
+//! page into equal blocks almost without a rest, expiries included; there the waste inside a block
+//! is an eighth at most, and a sixteenth on the average of the largest ones.
 
 use super::{DUE_BYTES, PAGE_BYTES};
 
 /// The largest block. What is larger is kept outside the arena.
-pub const BLOCK_BYTES_MAX: usize = 8192;
+pub const BLOCK_BYTES_MAX: usize = 8128;
 const BLOCK_BYTES_MIN: usize = 24;
 
 const FINE_BYTES_MAX: usize = 1024;
@@ -39,7 +39,7 @@ impl Classes {
         (BLOCK_BYTES_MIN..=FINE_BYTES_MAX).step_by(8).for_each(&mut add);
         let fewest = PAGE_BYTES / BLOCK_BYTES_MAX;
         let most = PAGE_BYTES / FINE_BYTES_MAX;
-        (fewest..most).rev().map(|blocks| PAGE_BYTES / blocks).for_each(&mut add);
+        (fewest..most).rev().map(|blocks| PAGE_BYTES / blocks - DUE_BYTES).for_each(&mut add);
         let class_of = |length: usize| sizes.partition_point(|size| usize::from(*size) < length);
         let by_length = (0..=BLOCK_BYTES_MAX / 8).map(|units| class_of(units * 8) as u8).collect();
         let per_page = |class: usize| {
@@ -98,6 +98,11 @@ mod tests {
                 assert_eq!(size % granule, 0);
                 assert_eq!(classes.size(classes.of(length, true)), size);
                 assert!(classes.of(length, true).expires());
+            }
+            for class in (0..classes.len()).map(|class| ClassId(class as u16)) {
+                let due_bytes = if class.expires() { DUE_BYTES } else { 0 };
+                let used = classes.per_page(class) * (classes.size(class) + due_bytes);
+                assert!(used <= PAGE_BYTES && (PAGE_BYTES - used) * 25 < PAGE_BYTES, "{class:?}");
             }
             for size in &classes.sizes {
                 let rest = PAGE_BYTES % usize::from(*size);

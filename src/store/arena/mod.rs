@@ -33,10 +33,10 @@ const NO_BLOCK: u16 = u16::MAX;
 
 /// Free pages that keep their memory: at least so many, and this part of the used ones.
 const WARM_PAGES_MIN: usize = 16;
-const WARM_PAGES_PART: usize = 32;
+const WARM_PAGES_PART: usize = 64;
 
 /// How far pages may exceed what lives in them before sparse ones are emptied: a part and some.
-const SLACK_PART: usize = 10;
+const SLACK_PART: usize = 12;
 const SLACK_BYTES: usize = 2 << 20;
 
 /// A block's name: its place in units of the arena's granule. Never 0.
@@ -132,6 +132,8 @@ pub struct Arena {
     /// Pages whose blocks carry an expiry.
     expiring: Vec<u32>,
     live_bytes: usize,
+    /// Bytes that all blocks of the pages in use could hold.
+    block_bytes: usize,
     /// Where the search for sparse pages goes on.
     sparse_at: usize,
     /// The second of the last look at what is due.
@@ -155,6 +157,7 @@ impl Arena {
             free_blocks: vec![0; classes],
             expiring: Vec::new(),
             live_bytes: 0,
+            block_bytes: 0,
             sparse_at: 0,
             second: 0,
         }
@@ -170,9 +173,14 @@ impl Arena {
         self.live_bytes
     }
 
-    /// Bytes of the pages in use and of the arena's own tables.
+    /// Bytes of the pages in use.
     pub fn held_bytes(&self) -> usize {
         self.used_pages() * PAGE_BYTES
+    }
+
+    /// Bytes of the pages that have memory, free ones included.
+    pub fn resident_bytes(&self) -> usize {
+        (self.used_pages() + self.warm.len()) * PAGE_BYTES
     }
 
     /// Bytes of the arena's own tables.
@@ -308,8 +316,10 @@ impl Arena {
         }
         let was_full = page.free == NO_BLOCK && page.bump as usize == self.limit(class);
         if class.expires() {
-            self.write_due(handle, self.second + FREE_DUE_SECONDS);
+            self.write_due(handle, self.second.saturating_add(FREE_DUE_SECONDS));
         }
+        #[cfg(debug_assertions)]
+        self.poison(handle, size);
         let page = &mut self.pages[index as usize];
         page.free = (offset / 8) as u16;
         page.live -= 1;
@@ -325,6 +335,15 @@ impl Arena {
         } else if was_full && !is_detached {
             self.link_page(index, list);
         }
+    }
+
+    /// Makes what reads a block after its end show.
+    #[cfg(debug_assertions)]
+    fn poison(&self, handle: Handle, size: usize) {
+        /// What the list of free blocks needs.
+        const KEPT: usize = 16;
+        // SAFETY: the block is free.
+        unsafe { self.address(handle).add(KEPT).write_bytes(0xFB, size - KEPT) }
     }
 
     /// Where the last block of a page ends.
@@ -345,6 +364,7 @@ impl Arena {
             self.expiring.push(index);
         }
         self.free_blocks[usize::from(class.0)] += self.blocks_per_page(class) as u32;
+        self.block_bytes += self.limit(class);
         self.link_page(index, usize::from(class.0));
         index
     }
@@ -366,6 +386,7 @@ impl Arena {
 
     fn close_page(&mut self, index: u32, class: ClassId) {
         self.free_blocks[usize::from(class.0)] -= self.blocks_per_page(class) as u32;
+        self.block_bytes -= self.limit(class);
         if class.expires() {
             let at = self.pages[index as usize].expiring_at as usize;
             self.expiring.swap_remove(at);
@@ -374,14 +395,20 @@ impl Arena {
             }
         }
         self.pages[index as usize] = FREE_PAGE;
-        if self.warm.len() < WARM_PAGES_MIN + self.used_pages() / WARM_PAGES_PART {
-            self.warm.push(index);
-            return;
+        self.warm.push(index);
+        // With every page that is given up the number that may stay warm falls: two keep up.
+        for _ in 0..2 {
+            if self.warm.len() > WARM_PAGES_MIN + self.used_pages() / WARM_PAGES_PART {
+                self.cool_page();
+            }
         }
-        if let Some(region) = &mut self.region {
-            // SAFETY: no block of the page is in use.
-            unsafe { region.discard(index as usize * PAGE_BYTES, PAGE_BYTES) };
-        }
+    }
+
+    /// Gives the memory of a free page back.
+    fn cool_page(&mut self) {
+        let (Some(index), Some(region)) = (self.warm.pop(), &mut self.region) else { return };
+        // SAFETY: the page is free.
+        unsafe { region.discard(index as usize * PAGE_BYTES, PAGE_BYTES) };
         self.cold.push(index);
     }
 
@@ -413,6 +440,14 @@ impl Arena {
         if self.pages.len() <= 1 {
             return false;
         }
+        for page in &self.pages[kept..] {
+            if let Some(class) = page.class {
+                self.live_bytes -= usize::from(page.live) * self.geometry.classes.size(class);
+            }
+        }
+        let is_kept = |page: &u32| (*page as usize) < kept;
+        self.warm.retain(is_kept);
+        self.cold.retain(is_kept);
         if let Some(region) = &mut self.region {
             let (start, bytes) = (kept * PAGE_BYTES, (self.pages.len() - kept) * PAGE_BYTES);
             // SAFETY: nobody asks for a block any more.
@@ -424,12 +459,8 @@ impl Arena {
 
     /// Gives the memory of all free pages back.
     pub fn trim(&mut self) {
-        for index in std::mem::take(&mut self.warm) {
-            if let Some(region) = &mut self.region {
-                // SAFETY: the page is free.
-                unsafe { region.discard(index as usize * PAGE_BYTES, PAGE_BYTES) };
-            }
-            self.cold.push(index);
+        while !self.warm.is_empty() {
+            self.cool_page();
         }
     }
 }
@@ -438,7 +469,7 @@ impl Arena {
 impl Arena {
     /// Whether pages hold so much less than they could that emptying some pays.
     pub fn is_sparse(&self) -> bool {
-        self.held_bytes() > self.live_bytes + self.live_bytes / SLACK_PART + SLACK_BYTES
+        self.block_bytes > self.live_bytes + self.live_bytes / SLACK_PART + SLACK_BYTES
     }
 
     /// The sparsest of the next `count` pages whose blocks fit into other pages of their class; it
@@ -470,13 +501,19 @@ impl Arena {
         Some(index)
     }
 
+    /// Whether the page is still the one that was detached. One whose last block has been freed is
+    /// not: by now it may hold blocks of another size.
+    pub fn is_detached(&self, index: u32) -> bool {
+        self.pages
+            .get(index as usize)
+            .is_some_and(|page| page.class.is_some() && page.next == index)
+    }
+
     /// Lets a page that was not emptied take blocks again.
     pub fn attach(&mut self, index: u32) {
-        let page = self.pages[index as usize];
-        if page.next == index
-            && let Some(class) = page.class
+        if self.is_detached(index)
+            && let Some(class) = self.pages[index as usize].class
         {
-            self.pages[index as usize].next = NO_PAGE;
             self.link_page(index, usize::from(class.0));
         }
     }
@@ -530,9 +567,10 @@ impl Arena {
     /// Gives `to` the second of `from`; both have one.
     pub fn copy_due(&mut self, from: Handle, to: Handle) {
         // SAFETY: blocks that carry an expiry had their number set when they were allocated.
-        let due = unsafe { self.due_place(from).read() };
-        let ahead = i32::from(due.wrapping_sub(self.second as u16) as i16);
-        self.set_due(to, self.second.saturating_add_signed(ahead));
+        unsafe { self.due_place(to).write(self.due_place(from).read()) };
+        let no_earlier = self.pages[self.page_of(from) as usize].due;
+        let page = self.page_of(to) as usize;
+        self.pages[page].due = self.pages[page].due.min(no_earlier);
     }
 
     fn write_due(&mut self, handle: Handle, second: u32) {
@@ -574,10 +612,13 @@ impl Arena {
         out: &mut Vec<Handle>,
     ) -> Option<usize> {
         self.second = second;
+        // After so long a time nobody can tell which seconds are before and which behind this one.
+        let may_all_be_due =
+            second.saturating_sub(self.pages[index as usize].due) > i16::MAX as u32;
         let (dues, class) = self.used_dues(index)?;
         let size = self.class_bytes(class);
         for (block, due) in dues.iter().enumerate().skip(first) {
-            if (second as u16).wrapping_sub(*due) as i16 >= 0 {
+            if may_all_be_due || (second as u16).wrapping_sub(*due) as i16 >= 0 {
                 if out.len() == out.capacity() {
                     return Some(block);
                 }
@@ -591,7 +632,7 @@ impl Arena {
     pub fn is_live(&mut self, handle: Handle) -> bool {
         let live = self.word(self.page_of(handle), self.offset_of(handle)) != 0;
         if !live {
-            self.write_due(handle, self.second + FREE_DUE_SECONDS);
+            self.write_due(handle, self.second.saturating_add(FREE_DUE_SECONDS));
         }
         live
     }
@@ -635,11 +676,18 @@ impl Arena {
 
 #[cfg(test)]
 impl Arena {
+    /// Bytes of free pages that keep their memory.
+    pub fn free_bytes(&self) -> usize {
+        self.warm.len() * PAGE_BYTES
+    }
+
     /// Checks that pages, lists and sums agree about `live` blocks.
     pub fn check(&self, live: usize) {
         let used = || self.pages.iter().enumerate().skip(1).filter(|(_, p)| p.class.is_some());
         assert_eq!(used().map(|(_, page)| usize::from(page.live)).sum::<usize>(), live);
         assert_eq!(used().count(), self.used_pages());
+        let blocks = used().filter_map(|(_, page)| page.class).map(|class| self.limit(class));
+        assert_eq!(blocks.sum::<usize>(), self.block_bytes);
         for (index, page) in used() {
             let mut handles = Vec::with_capacity(PAGE_BYTES);
             self.blocks(index as u32, 0, &mut handles);

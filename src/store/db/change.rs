@@ -4,6 +4,7 @@ use super::Db;
 use super::sweep::due_second;
 use crate::store::arena::Handle;
 use crate::store::entry::{Encoding, EntryRef, Shape, StoredValue, Text};
+use crate::store::large::Payload;
 use crate::store::{Kind, UnixMs, WrongType};
 
 /// What is at a key: see [`Db::slot`].
@@ -66,6 +67,7 @@ impl<'a> VacantSlot<'a> {
     #[inline]
     pub fn insert(self, value: &[u8], encoding: Encoding, expiry: Option<UnixMs>) -> EntryMut<'a> {
         let VacantSlot { db, key, hash, now } = self;
+        db.watched.modified(key);
         let handle = db.create(hash, key, &StoredValue::new(value, encoding), expiry, now);
         EntryMut { db, handle, hash, now }
     }
@@ -143,8 +145,18 @@ impl EntryMut<'_> {
     /// `kept` bytes stay; new ones are zero.
     #[inline]
     fn reshape(&mut self, value_len: usize, kept: usize, expiry: Option<UnixMs>) {
-        let old = self.get().shape();
+        self.db.watched.modified(self.db.arena.entry(self.handle).key());
+        let mut old = self.get().shape();
         let new = Shape { value_len, expires: expiry.is_some(), ..old };
+        if Payload::gives_much_back(old.payload_len(), new.payload_len()) {
+            self.rebuild(new, kept, expiry);
+            return;
+        }
+        let moved = Shape { expires: new.expires, ..old };
+        if old.expires != new.expires && old.is_large() && moved.is_large() && new.is_large() {
+            self.move_payload(expiry);
+            old = moved;
+        }
         let is_same_form = old.expires == new.expires && old.is_large() == new.is_large();
         if !is_same_form || old.class(&self.db.arena) != new.class(&self.db.arena) {
             self.rebuild(new, kept, expiry);
@@ -168,7 +180,27 @@ impl EntryMut<'_> {
         }
         let (before, after) = (old.payload_bytes(), new.payload_bytes());
         db.payload_bytes = db.payload_bytes - before + after;
+        db.huge_bytes = db.huge_bytes - old.huge_bytes() + new.huge_bytes();
         db.eviction.resized(&db.arena, self.handle, before, after);
+    }
+
+    /// Moves a large entry to a block that has an expiry or one that has none.
+    fn move_payload(&mut self, expiry: Option<UnixMs>) {
+        let db = &mut *self.db;
+        let before = db.eviction.bytes_of(&db.arena, self.handle);
+        let handle = db.arena.allocate_for_payload_of(self.handle, expiry);
+        match expiry {
+            Some(at) => {
+                db.expiring += 1;
+                db.arena.set_due(handle, due_second(at, self.now));
+            }
+            None => db.expiring -= 1,
+        }
+        db.take_place(self.hash, self.handle, handle);
+        let after = db.eviction.bytes_of(&db.arena, handle);
+        db.eviction.resized(&db.arena, handle, before, after);
+        db.arena.free(self.handle);
+        self.handle = handle;
     }
 
     /// Moves the entry to a block of another form.

@@ -30,6 +30,10 @@ impl Db {
     /// Moves up to about `count` entries out of sparse pages, if pages hold much less than they
     /// could. False when there is nothing to do.
     pub fn compact(&mut self, count: usize) -> bool {
+        // Its last entries may have been dropped since, and the page been put to another use.
+        if self.compaction.page.is_some_and(|(page, _)| !self.arena.is_detached(page)) {
+            self.compaction.page = None;
+        }
         if self.compaction.page.is_none() {
             if !self.is_sparse() {
                 return false;

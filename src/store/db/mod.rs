@@ -3,6 +3,9 @@
 
 mod change;
 mod compaction;
+// They need more pages than there are under Miri.
+#[cfg(all(test, not(miri)))]
+mod edge_tests;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -14,6 +17,7 @@ use super::entry::{Encoding, EntryRef, StoredValue};
 use super::eviction::{Eviction, Policy};
 use super::large::{Payload, Remains};
 use super::table::{KeyHasher, Table, TableCursor};
+use super::watched::WatchedKeys;
 use super::{Item, UnixMs};
 
 /// When EXPIRE and its like change an expiry; the NX, XX, GT and LT options. Without an expiry a
@@ -58,16 +62,19 @@ pub struct Db {
     /// Entries whose payload is outside of the arena, and what those hold.
     large: usize,
     payload_bytes: usize,
+    /// Of `payload_bytes`, what is in mappings of its own.
+    huge_bytes: usize,
     /// Huge payloads that are still to be given back, in slices.
     pub(super) remains: Vec<Remains>,
     pub(super) departures: Departures,
-    /// Keys that have expired or been evicted, if somebody wants to know.
-    pub(super) departed_keys: Option<Vec<Box<[u8]>>>,
+    pub watched: WatchedKeys,
     /// Where the sweep for expired entries goes on.
     sweep: sweep::Place,
     compaction: compaction::Place,
     /// Key and value on their way from one block to another.
     scratch: Vec<u8>,
+    /// While the database is taken apart: what is left of a segment, for the sake of payloads.
+    dying: Vec<Handle>,
 }
 
 impl Db {
@@ -79,21 +86,23 @@ impl Db {
             expiring: 0,
             large: 0,
             payload_bytes: 0,
+            huge_bytes: 0,
             remains: Vec::new(),
             departures: Departures::default(),
-            departed_keys: None,
+            watched: WatchedKeys::default(),
             sweep: sweep::Place::default(),
             compaction: compaction::Place::default(),
             scratch: Vec::new(),
+            dying: Vec::new(),
         }
     }
 
-    /// An empty database with everything else as in this one.
-    pub(super) fn fresh(&self) -> Db {
+    /// An empty database for the place of this one, with all that does not belong to its entries.
+    pub(super) fn fresh(&mut self) -> Db {
         let hasher = self.table.hasher().clone();
         let mut fresh = Db::new(hasher, self.arena.geometry().clone(), self.eviction.policy());
         fresh.departures = self.departures;
-        fresh.departed_keys = self.departed_keys.as_ref().map(|_| Vec::new());
+        fresh.watched = std::mem::take(&mut self.watched);
         fresh
     }
 
@@ -128,6 +137,11 @@ impl Db {
     /// Bytes of the pages that entries are in, beyond those of the entries.
     pub fn unused_bytes(&self) -> usize {
         self.arena.held_bytes() - self.arena.live_bytes()
+    }
+
+    /// Bytes of pages and of huge payloads.
+    pub fn mapped_bytes(&self) -> usize {
+        self.arena.resident_bytes() + self.huge_bytes
     }
 
     /// Whether there may be no room for what a command brings.
@@ -186,6 +200,7 @@ impl Db {
         if let Some(handle) = self.find(hash, item.key()) {
             self.dispose(hash, handle);
         }
+        self.watched.modified(item.key());
         let value = item.stored_value();
         self.create(hash, item.key(), &value, item.expiry(), now);
     }
@@ -214,6 +229,9 @@ impl Db {
         let Some(handle) = self.find(hash, key) else { return false };
         let was_live = !self.arena.entry(handle).is_expired(now);
         self.dispose(hash, handle);
+        if was_live {
+            self.watched.modified(key);
+        }
         was_live
     }
 
@@ -224,6 +242,9 @@ impl Db {
         let entry = self.arena.entry(handle);
         let item = (!entry.is_expired(now)).then(|| Item::copy_of(entry));
         self.dispose(hash, handle);
+        if item.is_some() {
+            self.watched.modified(key);
+        }
         item
     }
 
@@ -306,7 +327,9 @@ impl Db {
         let entry = self.arena.entry(handle);
         if entry.is_large() {
             self.large += 1;
-            self.payload_bytes += entry.shape().payload_bytes();
+            let shape = entry.shape();
+            self.payload_bytes += shape.payload_bytes();
+            self.huge_bytes += shape.huge_bytes();
         }
     }
 
@@ -325,6 +348,7 @@ impl Db {
         if entry.is_large() {
             self.large -= 1;
             self.payload_bytes -= shape.payload_bytes();
+            self.huge_bytes -= shape.huge_bytes();
             let payload = self.arena.entry_mut(handle).take_payload();
             if Payload::is_huge(shape.payload_len()) {
                 self.remains.push(Remains::new(payload, shape.payload_len()));
@@ -339,18 +363,15 @@ impl Db {
     pub(super) fn depart(&mut self, handle: Handle) -> u64 {
         let key = self.arena.entry(handle).key();
         let hash = self.hash(key);
-        if let Some(departed) = &mut self.departed_keys {
-            departed.push(key.into());
-        }
         self.dispose(hash, handle);
         hash
     }
 
     /// Takes the database apart piece by piece; false when nothing is left.
     pub(super) fn take_apart(&mut self) -> bool {
-        /// Segments with up to 2,048 handles each, and pages of memory.
+        /// Segments with up to 2,048 handles each, entries with payloads, and pages of memory.
         const SEGMENTS: usize = 16;
-        const SEGMENTS_WITH_LARGE: usize = 1;
+        const ENTRIES: usize = 128;
         const PAGES: usize = 16;
         if let Some(last) = self.remains.last_mut() {
             if !last.free_slice(PAGES * super::arena::PAGE_BYTES) {
@@ -358,16 +379,27 @@ impl Db {
             }
             return true;
         }
-        let segments = if self.large > 0 { SEGMENTS_WITH_LARGE } else { SEGMENTS };
-        for _ in 0..segments {
-            let Some(handles) = self.table.take_apart() else {
+        if self.large > 0 && (0..ENTRIES).all(|_| self.free_dying()) {
+            return true;
+        }
+        for _ in 0..SEGMENTS {
+            if self.table.take_apart().is_none() {
                 return self.arena.take_apart(PAGES);
-            };
-            if self.large > 0 {
-                for handle in handles {
-                    self.free_block(handle);
-                }
             }
+        }
+        true
+    }
+}
+
+impl Db {
+    /// Frees one entry of a database that is taken apart; false if there is none.
+    fn free_dying(&mut self) -> bool {
+        while self.dying.is_empty() {
+            let Some(handles) = self.table.take_apart() else { return false };
+            self.dying.extend(handles);
+        }
+        if let Some(handle) = self.dying.pop() {
+            self.free_block(handle);
         }
         true
     }
@@ -376,11 +408,6 @@ impl Db {
 impl Drop for Db {
     /// Payloads are the only memory that does not go by itself.
     fn drop(&mut self) {
-        while self.large > 0 {
-            let Some(handles) = self.table.take_apart() else { return };
-            for handle in handles {
-                self.free_block(handle);
-            }
-        }
+        while self.large > 0 && self.free_dying() {}
     }
 }

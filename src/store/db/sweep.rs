@@ -18,6 +18,8 @@ const BATCH: usize = 32;
 pub struct Place {
     /// Among the pages whose entries expire.
     page: usize,
+    /// How many of them are left to this round.
+    left: usize,
 }
 
 /// What a step of the sweep did.
@@ -25,23 +27,31 @@ pub struct Place {
 pub struct Swept {
     pub pages: usize,
     pub expired: usize,
-    /// The step ended before it had looked at all pages.
+    /// The round has not looked at all pages yet.
     pub more: bool,
 }
 
-/// The second in which the sweep is to look at an entry.
+/// The second in which the sweep is to look at an entry. Never one in the past, which could be too
+/// far away for a block's number.
 pub fn due_second(expiry: UnixMs, now: UnixMs) -> u32 {
-    let horizon = now / 1000 + HORIZON_SECONDS;
-    u32::try_from(expiry.div_ceil(1000).min(horizon)).unwrap_or(u32::MAX)
+    let second = now / 1000;
+    let due = expiry.div_ceil(1000).clamp(second, second + HORIZON_SECONDS);
+    u32::try_from(due).unwrap_or(u32::MAX)
 }
 
 impl Db {
-    /// Goes round up to `pages` pages and drops up to about `count` expired entries.
+    /// Goes on with the round, or begins one: looks at up to `pages` pages and drops up to about
+    /// `count` expired entries.
     pub fn sweep_expired(&mut self, pages: usize, count: usize, now: UnixMs) -> Swept {
         let second = u32::try_from(now / 1000).unwrap_or(u32::MAX);
         let mut swept = Swept::default();
-        let pages = pages.min(self.arena.expiring_pages());
-        while swept.pages < pages {
+        let all = self.arena.expiring_pages();
+        self.sweep.left = if self.sweep.left == 0 { all } else { self.sweep.left.min(all) };
+        while self.sweep.left > 0 {
+            if swept.pages >= pages {
+                swept.more = true;
+                break;
+            }
             if self.sweep.page >= self.arena.expiring_pages() {
                 self.sweep.page = 0;
             }
@@ -51,6 +61,7 @@ impl Db {
                 break;
             }
             swept.pages += 1;
+            self.sweep.left -= 1;
             // A page that was emptied has given its place to another.
             if self.arena.expiring_page(self.sweep.page).is_some_and(|(next, _)| next == page) {
                 self.sweep.page += 1;
@@ -69,6 +80,7 @@ impl Db {
         swept: &mut Swept,
     ) -> bool {
         let mut due: Vec<Handle> = Vec::with_capacity(BATCH);
+        debug_assert_eq!(due.capacity(), BATCH);
         let mut from = Some(0);
         while let Some(block) = from {
             if swept.expired >= count {
@@ -92,16 +104,14 @@ impl Db {
             *hash = self.hash(self.arena.entry(*handle).key());
             self.table.prefetch_buckets(*hash);
         }
+        let second = due_second(0, now);
         for (hash, handle) in hashes.iter().zip(&*due) {
             let entry = self.arena.entry(*handle);
             let Some(at) = entry.expiry() else { continue };
             if at > now {
                 // Due within this second, or beyond the horizon.
-                self.arena.set_due(*handle, due_second(at, now).max((now / 1000) as u32 + 1));
+                self.arena.set_due(*handle, due_second(at, now).max(second.saturating_add(1)));
                 continue;
-            }
-            if let Some(departed) = &mut self.departed_keys {
-                departed.push(entry.key().into());
             }
             self.dispose(*hash, *handle);
             self.departures.expired += 1;

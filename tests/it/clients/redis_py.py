@@ -53,6 +53,48 @@ def check(protocol):
         pipe.incr(f"counter:{n % 10}")
     assert pipe.execute()[-1] == 100
 
+    pipe = r.pipeline(transaction=True)
+    for n in range(100):
+        pipe.incr(f"counter:{n % 10}")
+    pipe.mget("counter:0", "counter:1")
+    pipe.dbsize()
+    replies = pipe.execute()
+    assert replies[99] == 110 and replies[100] == ["110", "110"] and replies[101] > 10, replies
+    pipe = r.pipeline().set("word", "x").incr("word").get("word")
+    replies = pipe.execute(raise_on_error=False)
+    assert replies[0] is True and replies[2] == "x", replies
+    assert isinstance(replies[1], redis.ResponseError), replies
+    with r.pipeline() as pipe:
+        pipe.watch("counter:0", "counter:5")
+        was = int(pipe.get("counter:0"))
+        r.incr("counter:5")
+        pipe.multi()
+        pipe.set("counter:0", was + 1)
+        try:
+            pipe.execute()
+            raise AssertionError("EXEC in spite of a change")
+        except redis.WatchError:
+            pass
+    assert r.get("counter:0") == "110"
+
+    def increment(pipe):
+        values = [int(pipe.get(f"counter:{n}")) for n in range(3)]
+        pipe.multi()
+        for n, value in enumerate(values):
+            pipe.set(f"counter:{n}", value + 1)
+
+    def compete():
+        mine = redis.Redis(port=int(sys.argv[1]), protocol=protocol)
+        for _ in range(10):
+            mine.transaction(increment, *[f"counter:{n}" for n in range(3)])
+
+    threads = [threading.Thread(target=compete) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert r.mget("counter:0", "counter:1", "counter:2") == ["150"] * 3
+
     other = redis.Redis(port=int(sys.argv[1]), protocol=protocol, db=5)
     assert other.get("k") is None
     assert other.set(b"\x00\xff", b"\r\n") is True and other.get(b"\x00\xff") == b"\r\n"

@@ -159,6 +159,8 @@ impl Generator {
             90..93 => self.server(),
             93..95 => self.rare(),
             95 => return self.reply_off(out),
+            96 => return self.transaction(out),
+            97 => self.watch(),
             _ => self.broken(),
         };
         out.push(command);
@@ -175,6 +177,39 @@ impl Generator {
                 out.push(self.string().unanswered());
             }
             out.push(cmd(["CLIENT", "REPLY", "ON"]));
+        }
+    }
+
+    /// MULTI to EXEC, whether something is watched and has been changed from another connection or
+    /// not.
+    fn transaction(&mut self, out: &mut Vec<Cmd>) {
+        out.push(cmd(["MULTI"]));
+        for _ in 0..self.rng.below(8) {
+            let command = match self.rng.below(30) {
+                0 => cmd(["SELECT", &self.database()]),
+                1 => cmd(["SWAPDB", &self.database(), &self.database()]),
+                2 => cmd(["FLUSHDB"]),
+                3 if self.rng.one_in(4) => cmd(["nosuch"]).all(self.keys(3)),
+                3 => cmd(["ECHO"]).arg(self.value()),
+                4 => cmd([self.rng.pick(&["MULTI", "UNWATCH", "PING"])]),
+                5 => self.watch(),
+                6..18 => self.string(),
+                _ => self.key_command(),
+            };
+            // What is compared with tolerance, or explained, cannot be within EXEC's reply.
+            if command.compare == Compare::Exact && !command.is("OBJECT") {
+                out.push(command);
+            }
+        }
+        out.push(if self.rng.one_in(10) { cmd(["DISCARD"]) } else { cmd(["EXEC"]) });
+    }
+
+    fn watch(&mut self) -> Cmd {
+        match self.rng.below(8) {
+            0 => cmd(["UNWATCH"]),
+            1 => cmd(["EXEC"]),
+            2 => cmd(["DISCARD"]),
+            _ => cmd(["WATCH"]).all(self.keys(3)),
         }
     }
 

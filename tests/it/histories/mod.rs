@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ::histories::linearizability::{self, Action, Operation, Pipelines};
-use ::histories::{History, Op, ProcessOrder, transactions};
+use ::histories::{History, Op, Outcome, ProcessOrder, transactions};
 use libtest_mimic::Trial;
 
 use crate::support::{Client, Rng, Server, Value, encode, seed, test};
@@ -16,6 +16,8 @@ use workload::{EPOCHS, Keys, Transaction};
 const SHARDS: usize = 4;
 const CONNECTIONS: usize = 16;
 const TRANSACTIONS: usize = 100_000;
+/// Some compare-and-sets fail.
+const ASKED_FOR: usize = 105_000;
 const PIPELINE_MAX: usize = 6;
 
 pub fn trials() -> Vec<Trial> {
@@ -27,10 +29,12 @@ pub fn trials() -> Vec<Trial> {
 
 fn of_a_server_under_load() {
     let (seed, started) = (seed(), Instant::now());
-    let history = record(seed, TRANSACTIONS);
+    let history = record(seed, ASKED_FOR);
     let recorded = started.elapsed();
-    assert!(history.transactions.len() >= TRANSACTIONS);
-    assert!(history.transactions.iter().all(|transaction| transaction.is_ok()));
+    // The others are EXECs that found what they watched changed.
+    let answered = history.transactions.iter().filter(|transaction| transaction.is_ok()).count();
+    let refused = history.transactions.len() - answered;
+    assert!(answered >= TRANSACTIONS && refused < answered / 10, "{answered} and {refused}");
     let problems = problems(&history);
     println!("seed {seed}: recorded in {recorded:?}, checked by {:?}", started.elapsed());
     assert!(problems.is_empty(), "RINGWELL_TESTS_SEED={seed} may repeat this:\n{problems}");
@@ -69,7 +73,9 @@ fn problems(history: &History) -> String {
 /// a deletion means.
 fn single_keys(history: &History) -> Vec<Operation> {
     let mut operations = Vec::new();
-    for transaction in &history.transactions {
+    let effective =
+        |transaction: &&::histories::Transaction| transaction.outcome != Outcome::Failed;
+    for transaction in history.transactions.iter().filter(effective) {
         for (place, op) in transaction.ops.iter().enumerate() {
             let action = match op {
                 Op::Read { value, .. } => Action::Get { value: value.map(|value| value as i64) },
@@ -80,9 +86,10 @@ fn single_keys(history: &History) -> Vec<Operation> {
             // Of a transaction's operations on a key, others see what the last write left, and the
             // first reads what others left.
             let same = |other: &Op| other.key() == op.key();
+            let writes = |other: &Op| !matches!(other, Op::Read { .. });
             let visible = match op {
                 Op::Read { .. } => !transaction.ops[..place].iter().any(same),
-                _ => !transaction.ops[place + 1..].iter().any(same),
+                _ => !transaction.ops[place + 1..].iter().any(|other| same(other) && writes(other)),
             };
             if visible {
                 operations.push(Operation {
@@ -147,7 +154,8 @@ impl Connection {
 
     fn work(&mut self, rng: &mut Rng, begun: &AtomicUsize, transactions: usize) {
         loop {
-            let depth = 1 + rng.below(PIPELINE_MAX);
+            let compares = rng.one_in(16);
+            let depth = if compares { 1 } else { 1 + rng.below(PIPELINE_MAX) };
             let number = begun.fetch_add(depth, Ordering::Relaxed);
             if number >= transactions {
                 return;
@@ -157,10 +165,45 @@ impl Connection {
                 self.values += 1;
                 self.process as u64 * 1_000_000_000 + self.values
             };
+            if compares {
+                let value = fresh();
+                self.compare_and_set(&keys.register(rng), value);
+                continue;
+            }
             let pipeline =
                 (0..depth).map(|_| Transaction::random(rng, &keys, &mut fresh)).collect();
             self.run(pipeline);
         }
+    }
+
+    /// Sets a key by WATCH and EXEC if nobody else does so in between.
+    fn compare_and_set(&mut self, key: &str, value: u64) {
+        assert_eq!(self.client.command(&["WATCH", key]), Value::ok());
+        let seen = self.client.command(&["GET", key]);
+        let transaction = Transaction::compare_and_set(key, value);
+        let (invoked, writes) = (self.now(), transaction.writes());
+        let index = self.history.invoke(self.process as u32, invoked, writes);
+        self.send(std::slice::from_ref(&transaction));
+        let replies = self.replies_to(&transaction);
+        match replies.last() {
+            Some(Value::NullArray) => self.history.fail(index),
+            Some(Value::Array(items)) => {
+                assert_eq!(items[0], seen, "EXEC has run though {key} had changed");
+                let completed = self.now();
+                self.history.complete(index, completed, transaction.ops(&replies));
+            }
+            other => panic!("{other:?} to EXEC"),
+        }
+    }
+
+    fn send(&mut self, pipeline: &[Transaction]) {
+        let requests = pipeline.iter().flat_map(Transaction::requests);
+        let bytes: Vec<u8> = requests.flat_map(|request| encode(&request)).collect();
+        self.client.send(&bytes);
+    }
+
+    fn replies_to(&mut self, transaction: &Transaction) -> Vec<Value> {
+        transaction.requests().iter().map(|_| self.client.read_value()).collect()
     }
 
     fn now(&self) -> u64 {
@@ -169,11 +212,6 @@ impl Connection {
 
     /// Sends all of these at once and takes their replies.
     fn run(&mut self, pipeline: Vec<Transaction>) {
-        let requests: Vec<u8> = pipeline
-            .iter()
-            .flat_map(Transaction::requests)
-            .flat_map(|request| encode(&request))
-            .collect();
         let invoked = self.now();
         let indices: Vec<usize> = pipeline
             .iter()
@@ -181,10 +219,9 @@ impl Connection {
                 self.history.invoke(self.process as u32, invoked, transaction.writes())
             })
             .collect();
-        self.client.send(&requests);
+        self.send(&pipeline);
         for (transaction, index) in pipeline.iter().zip(indices) {
-            let replies: Vec<Value> =
-                transaction.requests().iter().map(|_| self.client.read_value()).collect();
+            let replies = self.replies_to(transaction);
             let completed = self.now();
             self.history.complete(index, completed, transaction.ops(&replies));
         }

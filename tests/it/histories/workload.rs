@@ -7,8 +7,7 @@ use crate::support::{Rng, Value};
 /// Keys are used for a while and then left alone, so that lists stay short.
 pub const EPOCHS: usize = 50;
 
-/// EXEC is not there yet: every transaction is one command.
-const COMMANDS_MAX: usize = 1;
+const COMMANDS_MAX: usize = 4;
 const KEYS_MAX: usize = 4;
 
 /// The keys in use at one time: on several shards, and some together on one.
@@ -27,6 +26,10 @@ impl Keys {
             tagged.chain((2..count).map(|n| format!("{kind}{n}:{epoch}"))).collect()
         };
         Keys { registers: named("r", 8), lists: named("l", 6), deleted: named("d", 10) }
+    }
+
+    pub fn register(&self, rng: &mut Rng) -> String {
+        one(rng, &self.registers)
     }
 
     fn all(&self) -> impl Iterator<Item = &String> {
@@ -55,8 +58,14 @@ pub struct Transaction {
 
 impl Transaction {
     pub fn random(rng: &mut Rng, keys: &Keys, fresh: &mut impl FnMut() -> u64) -> Transaction {
-        let count = 1 + rng.below(COMMANDS_MAX);
+        let count = if rng.one_in(4) { 2 + rng.below(COMMANDS_MAX - 1) } else { 1 };
         Transaction { commands: (0..count).map(|_| Command::random(rng, keys, fresh)).collect() }
+    }
+
+    /// To be run while `key` is watched, and to do nothing if its value is another one.
+    pub fn compare_and_set(key: &str, value: u64) -> Transaction {
+        let (get, set) = (Command::Get(key.to_owned()), Command::Set(key.to_owned(), value));
+        Transaction { commands: vec![get, set] }
     }
 
     pub fn read_all(keys: &Keys) -> Transaction {
@@ -82,9 +91,9 @@ impl Transaction {
 
     /// What it did.
     pub fn ops(&self, replies: &[Value]) -> Vec<Op> {
-        let replies = match (self.commands.len(), replies.last()) {
-            (1, _) | (_, None) => replies,
-            (_, Some(of_exec)) => of_exec.items(),
+        let replies = match replies.last() {
+            Some(of_exec) if self.commands.len() > 1 => of_exec.items(),
+            _ => replies,
         };
         assert_eq!(replies.len(), self.commands.len(), "{replies:?}");
         let answered = self.commands.iter().zip(replies);

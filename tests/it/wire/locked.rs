@@ -31,6 +31,13 @@ fn before_auth() -> Vec<Row> {
         row("HELLO 3\r\n", NOAUTH_HELLO).ours("the text of 7.2"),
         row("HELLO 9\r\n", "-NOPROTO unsupported protocol version\r\n"),
         row("HELLO 3 SETNAME x\r\n", NOAUTH_HELLO).ours("the text of 7.2"),
+        row(
+            "EXEC\r\nMULTI\r\nWATCH k\r\nUNWATCH\r\n",
+            format!(
+                "-EXECABORT Transaction discarded because of: NOAUTH Authentication required.\r\n{}",
+                NOAUTH.repeat(3)
+            ),
+        ),
         row("RESET\r\n", "+RESET\r\n"),
         row("QUIT\r\nPING\r\n", "+OK\r\n").closes(),
         row("POST / HTTP/1.1\r\n", "").closes(),

@@ -4,6 +4,7 @@
 
 mod locked;
 mod open;
+mod transactions;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -65,9 +66,10 @@ impl Target {
 
 pub fn trials() -> Vec<Trial> {
     type Rows = fn() -> Vec<Row>;
-    let tables: [(&str, Rows, &[&str]); 2] = [
+    let tables: [(&str, Rows, &[&str]); 3] = [
         ("open", open::rows, &["--proto-max-bulk-len", "1mb"]),
         ("locked", locked::rows, &["--requirepass", "s3cret"]),
+        ("transactions", transactions::rows, &[]),
     ];
     let mut trials = Vec::new();
     for (table, rows, args) in tables {

@@ -109,8 +109,9 @@ pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
         fields.add(ratio, format_args!("{:.2}", excess.ratio));
         fields.add(bytes, excess.bytes);
     }
-    // What the server takes by itself does not count against `maxmemory`.
-    fields.add("mem_not_counted_for_evict", memory.own());
+    fields.add("mem_not_counted_for_evict", 0);
+    // Not a field of Redis: what the process takes by itself, not counted as used.
+    fields.add("used_memory_server", memory.own());
     fields.constants(
         &["mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves"],
         0,

@@ -41,8 +41,8 @@ impl Patient {
 pub(super) fn diagnose(patient: &Patient) -> String {
     let memory = &patient.memory;
     let found = findings(patient);
-    if found.is_empty() && memory.counted() < USED_MIN {
-        let used = human(memory.counted());
+    if found.is_empty() && memory.used() < USED_MIN {
+        let used = human(memory.used());
         return format!("This server holds only {used} for keys and clients: too little to judge.");
     }
     if found.is_empty() {
@@ -59,7 +59,7 @@ pub(super) fn diagnose(patient: &Patient) -> String {
 fn findings(patient: &Patient) -> Vec<String> {
     let &Patient { memory, clients, maxmemory, limit } = patient;
     let mut found = Vec::new();
-    let counted = memory.counted();
+    let counted = memory.used();
     if maxmemory > 0 && counted > maxmemory {
         found.push(format!(
             "Full: {} are held and maxmemory is {}, so commands that need memory are refused \
@@ -143,12 +143,13 @@ mod tests {
 
     fn healthy() -> Patient {
         let memory = Overview {
-            startup: 9 * MB,
+            startup: 0,
+            server: 9 * MB,
             pools: MB,
             entries: 80 * MB,
             tables: 10 * MB,
             clients: MB,
-            peak: 110 * MB,
+            peak: 100 * MB,
             rss: 105 * MB,
             committed: 103 * MB,
             keys: 1000,
@@ -160,7 +161,7 @@ mod tests {
     fn healthy_and_empty_servers_have_no_problems() {
         assert_eq!(diagnose(&healthy()), "No memory problem was found.");
         let mut empty = healthy();
-        empty.memory = Overview { startup: 10 * MB, peak: 10 * MB, rss: 40 * MB, ..empty.memory };
+        empty.memory = Overview { server: 10 * MB, peak: 10 * MB, rss: 40 * MB, ..empty.memory };
         (empty.memory.entries, empty.memory.tables, empty.memory.clients) = (MB, MB, 0);
         assert!(diagnose(&empty).starts_with("This server holds only 2.00M "));
     }

@@ -4,12 +4,15 @@ use std::sync::atomic::Ordering;
 
 use super::super::super::task::CoreReport;
 use super::super::info::Facts;
+use crate::store::Shard;
 
 /// Bytes, over all cores.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in super::super) struct Overview {
-    /// What the server takes without a key or a client.
+    /// Of the tables, what is there without a key.
     pub startup: u64,
+    /// What the process takes by itself: what was resident when it was ready.
+    pub server: u64,
     /// What the pools of buffers have grown by since.
     pub pools: u64,
     /// The shards: entries and their tables.
@@ -31,40 +34,38 @@ impl Overview {
         let stored = facts.sum(|core| core.used_memory as u64);
         let entries = facts.sum(|core| core.entry_memory as u64);
         let clients: isize = facts.reports.iter().map(|core| core.client_memory).sum();
+        let mapped = facts.sum(|core| core.mapped_memory as u64);
         let keys = |core: &CoreReport| core.keyspace.iter().map(|db| db.keys as u64).sum();
         let mut overview = Overview {
-            startup: shared.startup_bytes(),
+            startup: (Shard::empty_bytes() * facts.reports.len()) as u64,
+            server: shared.startup_bytes(),
             pools: shared.runtime_bytes(),
             entries,
             tables: stored.saturating_sub(entries),
             clients: clients.max(0) as u64,
             peak: 0,
             rss: facts.host.rss_bytes,
-            committed: facts.host.allocator_committed_bytes,
+            committed: facts.host.allocator_committed_bytes + mapped,
             keys: facts.sum(keys),
         };
-        let counted = overview.counted();
-        let before = shared.peak_memory.fetch_max(counted as usize, Ordering::Relaxed) as u64;
-        overview.peak = overview.own() + before.max(counted);
+        let used = overview.used();
+        let before = shared.peak_memory.fetch_max(used as usize, Ordering::Relaxed) as u64;
+        overview.peak = before.max(used);
         overview
     }
 
-    pub fn used(&self) -> u64 {
-        self.own() + self.counted()
-    }
-
-    /// What the server needs by itself, and does not count against `maxmemory`.
+    /// What the server needs by itself, and does not count as used.
     pub fn own(&self) -> u64 {
-        self.startup + self.pools
+        self.server + self.pools
     }
 
     /// What is compared with `maxmemory`.
-    pub fn counted(&self) -> u64 {
+    pub fn used(&self) -> u64 {
         self.entries + self.tables + self.clients
     }
 
     pub fn overhead(&self) -> u64 {
-        self.own() + self.tables + self.clients
+        self.tables + self.clients
     }
 
     /// Of what the allocator has committed, what can be resident.
@@ -74,7 +75,7 @@ impl Overview {
 
     /// Percent of what was added since the start.
     pub fn dataset_percent(&self) -> f64 {
-        percent(self.entries, self.used() - self.startup)
+        percent(self.entries, self.used().saturating_sub(self.startup))
     }
 
     pub fn peak_percent(&self) -> f64 {
@@ -82,7 +83,7 @@ impl Overview {
     }
 
     pub fn bytes_per_key(&self) -> u64 {
-        (self.used() - self.startup).checked_div(self.keys).unwrap_or(0)
+        self.used().saturating_sub(self.startup).checked_div(self.keys).unwrap_or(0)
     }
 }
 
@@ -96,11 +97,11 @@ pub(in super::super) struct Excess {
 impl Overview {
     /// What the process has in memory, and what of that is in use.
     pub fn fragmentation(&self) -> Excess {
-        excess(self.rss, self.used())
+        excess(self.rss, self.own() + self.used())
     }
 
     pub fn allocator_fragmentation(&self) -> Excess {
-        excess(self.committed, self.used())
+        excess(self.committed, self.own() + self.used())
     }
 
     pub fn allocator_rss(&self) -> Excess {
