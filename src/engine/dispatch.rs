@@ -165,7 +165,7 @@ fn destination_of(
             Some(if one_shard { Destination::OneShard(shard) } else { Destination::SeveralShards })
         }
         Handler::Cursor(_) => Some(Destination::OneShard(cursor_shard(core, args))),
-        Handler::Engine(_) => transaction::destination_of_exec(session, row),
+        Handler::Engine(_) => transaction::destination_of_exec(core, session, row),
         Handler::Anywhere(_) | Handler::EveryShard(..) | Handler::Container => None,
     }
 }

@@ -56,11 +56,16 @@ pub(super) fn exec(asked: &mut Asked<'_>) -> Outcome {
     Ok(())
 }
 
-/// Where EXEC leads; `None` for other commands, and if what it runs touches no key.
-pub(in super::super) fn destination_of_exec(session: &Session, row: &Row) -> Option<Destination> {
+/// Where EXEC leads; `None` for other commands.
+pub(in super::super) fn destination_of_exec(
+    core: &Core,
+    session: &Session,
+    row: &Row,
+) -> Option<Destination> {
     let multi = session.multi.as_ref().filter(|_| row.name == "exec")?;
     match exec::reach_with(multi, session.watching.as_deref()) {
-        Reach::Anywhere => None,
+        // Without keys it runs here, but not while somebody has locked the whole shard.
+        Reach::Anywhere => Some(Destination::OneShard(core.shard_id)),
         Reach::One(shard) => Some(Destination::OneShard(shard)),
         Reach::Several | Reach::InTurn => Some(Destination::SeveralShards),
     }
