@@ -13,6 +13,7 @@ mod connections;
 mod decoder;
 mod differential;
 mod eviction;
+mod histories;
 mod lifecycle;
 mod memory;
 mod runtime;
@@ -39,6 +40,7 @@ fn main() {
     trials.extend(decoder::trials());
     trials.extend(differential::trials());
     trials.extend(eviction::trials());
+    trials.extend(histories::trials());
     trials.extend(lifecycle::trials());
     trials.extend(memory::trials());
     trials.extend(runtime::trials());

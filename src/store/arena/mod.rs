@@ -39,7 +39,7 @@ const WARM_PAGES_MIN: usize = 4;
 const WARM_PAGES_PART: usize = 64;
 
 /// How far pages may exceed what lives in them before sparse ones are emptied: a part and some.
-const SLACK_PART: usize = 12;
+const SLACK_PART: usize = 16;
 const SLACK_BYTES: usize = 1 << 20;
 
 /// A block's name: its place in units of the arena's granule. Never 0.
