@@ -85,7 +85,6 @@ def arguments():
         sys.exit(f"{args.ringwell} does not exist: run cargo build --release first")
     if not {args.server_cpu, args.client_cpu} <= os.sched_getaffinity(0):
         sys.exit("two cores are needed; choose them with --server-cpu and --client-cpu")
-    os.sched_setaffinity(0, [args.client_cpu])
     return args
 
 
@@ -165,8 +164,8 @@ def run_pipeline(args, server, test):
 def redis_benchmark(args, server, requests, pipeline, command):
     before = server.cpu_seconds()
     output = subprocess.run(
-        ["redis-benchmark", "-p", str(server.port), "-n", str(requests), "-P", str(pipeline), "-c",
-         str(CONNECTIONS), "--csv", *command],
+        ["taskset", "-c", str(args.client_cpu), "redis-benchmark", "-p", str(server.port), "-n",
+         str(requests), "-P", str(pipeline), "-c", str(CONNECTIONS), "--csv", *command],
         capture_output=True, text=True, check=True).stdout
     cpu = (server.cpu_seconds() - before) / requests * 1e6
     lines = [line for line in output.splitlines() if line.startswith('"')]
@@ -180,6 +179,8 @@ def run_blocks(args, server, test):
     """MULTI blocks: redis-benchmark cannot send them. Every connection has one under way."""
     tags = ONE_SHARD_TAGS if "one shard" in test else SPREAD_TAGS[:COMMANDS_PER_BLOCK]
     blocks = [block(tags, n) for n in range(BLOCKS)]
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, [args.client_cpu])
     reply_bytes = len(block_reply())
     connections = {}
     epoll = select.epoll()
@@ -211,6 +212,7 @@ def run_blocks(args, server, test):
     cpu = (server.cpu_seconds() - before) / len(latencies) * 1e6
     for connection in connections.values():
         connection.close()
+    os.sched_setaffinity(0, everywhere)
     percentiles = statistics.quantiles(latencies, n=100)
     return cpu, percentiles[49] * 1e3, percentiles[98] * 1e3
 
