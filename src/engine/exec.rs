@@ -85,7 +85,7 @@ fn start_unit(
     });
     let unit = Unit { commands: multi.queued, db: db as u8, version, watched };
     let suppressed = suppress_reply(session);
-    if shard == core.shard_id && !core.locks.all_must_wait(unit.keys()) {
+    if shard == core.shard_id && !core.locks.all_must_wait(unit.locks()) {
         let out = session.output.buffer();
         let before = out.len();
         core.run_unit(&unit, out);
@@ -182,7 +182,7 @@ impl Plan {
         for (shard, keys) in watching.into_keys() {
             let part = plan.part(shard);
             part.watcher = Some(watcher);
-            let lock = |key| LockKey { key, mode: LockMode::Shared };
+            let lock = |key: Box<[u8]>| LockKey::new(&key, LockMode::Shared);
             part.locks.extend(keys.into_iter().map(lock));
         }
         plan
@@ -204,7 +204,7 @@ impl Plan {
         let mode = LockMode::of(row);
         for position in row.key_positions(args.len()) {
             let key = args.at(position);
-            let lock = LockKey { key: key.into(), mode };
+            let lock = LockKey::new(key, mode);
             self.part(shard_of_key(key, core.shard_count)).locks.push(lock);
         }
     }

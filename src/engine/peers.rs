@@ -135,7 +135,7 @@ impl Core {
         request: &Request,
         unit: Box<Unit>,
     ) {
-        if self.locks.all_must_wait(unit.keys()) {
+        if self.locks.all_must_wait(unit.locks()) {
             let work = Waiting::Unit(unit);
             self.locks.wait(Box::new(OwnedRequest { from, request: *request, work }));
             return;

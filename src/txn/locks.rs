@@ -95,7 +95,8 @@ struct Arrived {
 
 #[derive(Debug, Default)]
 pub struct Locks {
-    keys: HashMap<Box<[u8]>, KeyLock>,
+    /// By the keys' hashes.
+    keys: HashMap<u64, KeyLock>,
     arrived: HashMap<Holder, Arrived>,
     next_request: u64,
     /// The whole-shard part that is held or awaited.
@@ -118,18 +119,17 @@ impl Locks {
     }
 
     fn is_in_the_way<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
-        self.barrier.is_some() || keys.any(|key| !self.is_free(key, mode))
+        self.barrier.is_some() || keys.any(|key| !self.is_free(LockKey::new(key, mode)))
     }
 
-    fn is_free(&self, key: &[u8], mode: LockMode) -> bool {
-        self.keys.get(key).is_none_or(|lock| lock.is_free_for(mode))
+    fn is_free(&self, wanted: LockKey) -> bool {
+        self.keys.get(&wanted.hash).is_none_or(|lock| lock.is_free_for(wanted.mode))
     }
 
     /// As [`Locks::must_wait`] for keys that are wanted in different modes.
     #[inline]
-    pub fn all_must_wait<'k>(&self, mut keys: impl Iterator<Item = (&'k [u8], LockMode)>) -> bool {
-        !self.is_idle()
-            && (self.barrier.is_some() || keys.any(|(key, mode)| !self.is_free(key, mode)))
+    pub fn all_must_wait(&self, mut keys: impl Iterator<Item = LockKey>) -> bool {
+        !self.is_idle() && (self.barrier.is_some() || keys.any(|wanted| !self.is_free(wanted)))
     }
 
     /// Queues a command that [`Locks::must_wait`] at all of its keys.
@@ -146,7 +146,7 @@ impl Locks {
     }
 
     /// A part has arrived. If all of its locks are granted at once it comes back to be run.
-    pub fn arrive(&mut self, part: Box<Part>) -> Option<Box<Part>> {
+    pub fn arrive(&mut self, mut part: Box<Part>) -> Option<Box<Part>> {
         if self.barrier.is_some() {
             self.behind.push_back(Grant::Part(part));
             return None;
@@ -165,7 +165,7 @@ impl Locks {
             self.arrived.insert(holder, arrived);
             granted
         } else {
-            let keys = part.locks.clone();
+            let keys = std::mem::take(&mut part.locks);
             self.queue_up(holder, keys, Grant::Part(part))
         };
         match granted {
@@ -179,7 +179,7 @@ impl Locks {
     fn queue_up(&mut self, holder: Holder, keys: Vec<LockKey>, work: Grant) -> Option<Grant> {
         let mut missing = 0;
         for wanted in &keys {
-            let lock = self.keys.entry(wanted.key.clone()).or_default();
+            let lock = self.keys.entry(wanted.hash).or_default();
             if lock.is_free_for(wanted.mode) {
                 lock.hold(wanted.mode);
             } else {
@@ -207,12 +207,12 @@ impl Locks {
             let Some(done) = self.arrived.remove(&holder) else { continue };
             debug_assert_eq!(done.missing, 0, "released before it was granted");
             for held in &done.keys {
-                if let Some(lock) = self.keys.get_mut(&held.key[..]) {
+                if let Some(lock) = self.keys.get_mut(&held.hash) {
                     lock.let_go(held.mode);
                 }
             }
             for held in &done.keys {
-                self.pump(&held.key, granted, &mut finished);
+                self.pump(held.hash, granted, &mut finished);
             }
             if done.whole_shard {
                 self.barrier = None;
@@ -223,8 +223,8 @@ impl Locks {
 
     /// Grants from the front of one key's queue what can be granted. Commands that may now run
     /// are `finished` at once: they hold nothing.
-    fn pump(&mut self, key: &[u8], granted: &mut Vec<Grant>, finished: &mut Vec<Holder>) {
-        let Some(lock) = self.keys.get_mut(key) else { return };
+    fn pump(&mut self, key: u64, granted: &mut Vec<Grant>, finished: &mut Vec<Holder>) {
+        let Some(lock) = self.keys.get_mut(&key) else { return };
         while let Some(&(holder, mode)) = lock.queue.front() {
             if !lock.compatible(mode) {
                 return;
@@ -241,7 +241,7 @@ impl Locks {
             }
         }
         if lock.is_unused() {
-            self.keys.remove(key);
+            self.keys.remove(&key);
         }
     }
 
@@ -264,7 +264,7 @@ impl Locks {
                 Some(Grant::Part(part)) => granted.extend(self.arrive(part).map(Grant::Part)),
                 Some(Grant::Request(request)) => {
                     let keys = request.work.locks(request.request.row);
-                    if self.all_must_wait(keys.iter().map(|lock| (&lock.key[..], lock.mode))) {
+                    if self.all_must_wait(keys.into_iter()) {
                         self.wait(request);
                     } else {
                         granted.push(Grant::Request(request));
@@ -288,7 +288,7 @@ mod tests {
     }
 
     fn part(number: u64, keys: &[&str], mode: LockMode) -> Box<Part> {
-        let locks = keys.iter().map(|key| LockKey { key: key.as_bytes().into(), mode });
+        let locks = keys.iter().map(|key| LockKey::new(key.as_bytes(), mode));
         let work = Work::Fetch { keys: Vec::new() };
         Box::new(Part { txn: txn(number), locks: locks.collect(), whole_shard: false, work })
     }
