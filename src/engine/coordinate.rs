@@ -16,7 +16,7 @@ use super::merge::merge;
 use super::operations;
 use super::sessions::settle;
 use super::task::{Finish, TaskResult};
-use crate::commands::{CommandError, Context, Handler, KeyFlags, Merge, Row, reply_bytes_max};
+use crate::commands::{CommandError, Context, Handler, KeyFlags, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::{Reply, Version};
@@ -174,46 +174,6 @@ impl Core {
         self.begin(session, row, args, kind, vec![share], outbox);
     }
 
-    /// A command that each shard can run with its own keys, such as MGET or MSET.
-    pub fn start_split(
-        &mut self,
-        session: &mut Session,
-        row: &'static Row,
-        args: Args<'_>,
-        how: Merge,
-        outbox: &mut Outbox,
-    ) {
-        let mode = LockMode::of(row);
-        let step = row.keys.first().map_or(1, |spec| spec.step);
-        let mut part_of_shard = vec![None; self.shard_count];
-        let mut parts: Vec<(ShardId, OwnedArgs, Vec<LockKey>)> = Vec::new();
-        let mut owners = Vec::new();
-        for position in row.key_positions(args.len()) {
-            let key = args.at(position);
-            let shard = shard_of_key(key, self.shard_count);
-            let part = *part_of_shard[shard].get_or_insert_with(|| {
-                let mut own = OwnedArgs::default();
-                own.push(args.at(0));
-                parts.push((shard, own, Vec::new()));
-                parts.len() - 1
-            });
-            owners.push(part);
-            let (_, own, locks) = &mut parts[part];
-            locks.push(LockKey { key: key.into(), mode });
-            for argument in args.from(position).iter().take(step) {
-                own.push(argument);
-            }
-        }
-        let (db, version) = (session.client.db as u8, session.client.version);
-        let share = |(shard, args, mut locks)| {
-            LockKey::merge(&mut locks);
-            Share { shard, locks, whole_shard: false, work: Work::Run { row, args, db, version } }
-        };
-        let shares = parts.into_iter().map(share).collect();
-        let kind = Kind::Merge { merge: how, owners };
-        self.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
-    }
-
     /// A command that reads here and writes there, such as RENAME: its keys come to this core.
     pub fn start_gather(
         &mut self,
@@ -248,7 +208,7 @@ impl Core {
         for key in &keys {
             let share = &mut shares[key.part];
             let mode = if key.written { LockMode::Exclusive } else { LockMode::Shared };
-            share.locks.push(LockKey { key: key.key.clone(), mode });
+            share.locks.push(LockKey::new(&key.key, mode));
             if let Work::Fetch { keys } = &mut share.work {
                 keys.push((key.db, key.key.clone()));
             }
@@ -313,29 +273,6 @@ impl Core {
         (out, stores)
     }
 
-    /// Merges the replies of a command that ran in parts.
-    fn merge_parts(&mut self, transaction: &mut Transaction) -> Vec<u8> {
-        let mut out = Vec::new();
-        let version = transaction.version;
-        let Kind::Merge { merge: how, owners } = &transaction.kind else { return out };
-        let mut replies = Vec::with_capacity(transaction.results.len());
-        for result in transaction.results.iter_mut() {
-            let Some(PartResult::Reply(reply)) = result.take() else { continue };
-            replies.push(reply);
-        }
-        // Only here are the values of several shards together.
-        let bytes: usize = replies.iter().map(Vec::len).sum();
-        if *how == Merge::ByKey && bytes > reply_bytes_max(&self.settings.config) {
-            let error = CommandError::ReplyTooLong;
-            self.count_error(&error);
-            Reply::new(&mut out, version).error_bytes(&error.message());
-            return out;
-        }
-        let random = self.shard.next_random();
-        merge(*how, &replies, owners, random, &mut Reply::new(&mut out, version));
-        out
-    }
-
     pub fn count_call(&mut self, row: &'static Row, error: Option<&CommandError>) {
         let stats = &mut self.stats.by_command[row.id];
         stats.calls += 1;
@@ -374,7 +311,19 @@ impl Engine {
         };
         self.core.memory.sent(result.bytes());
         let done = PartDone { txn: part.txn, shard: self.core.shard_id, result };
-        outbox.messages.push((part.txn.coordinator, Message::PartDone(Box::new(done))));
+        if part.txn.coordinator == self.core.shard_id {
+            self.core.own_results.push_back(done);
+        } else {
+            outbox.messages.push((part.txn.coordinator, Message::PartDone(Box::new(done))));
+        }
+    }
+
+    /// Takes in the results of parts that this core asked itself for. Not where they arise: what a
+    /// result lets go on may have parts that have waited here, and so on, each a few calls deeper.
+    pub(super) fn take_own_results(&mut self, outbox: &mut Outbox) {
+        while let Some(done) = self.core.own_results.pop_front() {
+            self.part_done(done, outbox);
+        }
     }
 
     pub(super) fn part_done(&mut self, done: PartDone, outbox: &mut Outbox) {
@@ -446,7 +395,11 @@ impl Engine {
             if locking && !keeps_locks || !store.is_empty() {
                 let release = Release { txn, store };
                 self.core.memory.sent(release.bytes());
-                outbox.messages.push((shard, Message::Release(Box::new(release))));
+                if shard == self.core.shard_id {
+                    self.release(release, outbox);
+                } else {
+                    outbox.messages.push((shard, Message::Release(Box::new(release))));
+                }
             }
         }
         self.complete(transaction.reply, &reply, outbox);

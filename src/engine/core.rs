@@ -21,7 +21,7 @@ use crate::protocol::Span;
 use crate::protocol::resp::Version;
 use crate::session::{ClientState, OutputClass, Session, Stall};
 use crate::store::{Item, Shard};
-use crate::txn::{ConnId, Locks};
+use crate::txn::{ConnId, Locks, PartDone};
 
 /// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
 /// reached, so that a full server can still be asked and mended.
@@ -81,6 +81,8 @@ pub(super) struct Core {
     pub stopwatch: fn() -> u64,
     pub transactions: HashMap<u64, Transaction>,
     pub next_txn: u64,
+    /// Of parts that this core asked itself for; empty between two events.
+    pub own_results: VecDeque<PartDone>,
     /// Effects under way, by ticket: the transaction that waits for each.
     pub effects: HashMap<u64, ConnReply>,
     pub next_ticket: u64,
@@ -142,6 +144,7 @@ impl Core {
             stopwatch: setup.stopwatch,
             transactions: HashMap::new(),
             next_txn: 0,
+            own_results: VecDeque::new(),
             effects: HashMap::new(),
             next_ticket: 0,
             stats: EngineStats {

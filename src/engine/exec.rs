@@ -95,7 +95,7 @@ fn start_unit(
     let mut request = Request::new(row, session.conn, 0, db, version);
     if shard == core.shard_id
         && !core.locks.is_out_of_turn(Turn::of(shard, &request, 0))
-        && !core.locks.all_must_wait(unit.keys())
+        && !core.locks.all_must_wait(unit.locks())
     {
         let out = session.output.buffer();
         let before = out.len();
@@ -193,7 +193,7 @@ impl Plan {
         for (shard, keys) in watching.into_keys() {
             let part = plan.part(shard);
             part.watcher = Some(watcher);
-            let lock = |key| LockKey { key, mode: LockMode::Shared };
+            let lock = |key: Box<[u8]>| LockKey::new(&key, LockMode::Shared);
             part.locks.extend(keys.into_iter().map(lock));
         }
         plan
@@ -215,7 +215,7 @@ impl Plan {
         let mode = LockMode::of(row);
         for position in row.key_positions(args.len()) {
             let key = args.at(position);
-            let lock = LockKey { key: key.into(), mode };
+            let lock = LockKey::new(key, mode);
             self.part(shard_of_key(key, core.shard_count)).locks.push(lock);
         }
     }

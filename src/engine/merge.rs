@@ -1,7 +1,7 @@
 //! One reply from the replies of several shards.
 
 use crate::commands::Merge;
-use crate::protocol::resp::{Reply, array_elements, integer, is_null};
+use crate::protocol::resp::{Elements, Reply, array_elements, integer, is_null};
 
 /// Merges the parts' replies. `owners[i]` is the part that answered for key `i` (only for
 /// [`Merge::ByKey`]). Every part is a reply that this server wrote; one that is not of the form
@@ -45,13 +45,13 @@ fn sum(parts: &[Vec<u8>], reply: &mut Reply<'_>) -> Option<()> {
 }
 
 fn by_key(parts: &[Vec<u8>], owners: &[usize], reply: &mut Reply<'_>) -> Option<()> {
-    let elements: Option<Vec<_>> = parts.iter().map(|part| array_elements(part)).collect();
-    let mut elements: Vec<_> = elements?.into_iter().map(Vec::into_iter).collect();
+    let elements: Option<Vec<_>> = parts.iter().map(|part| Elements::of(part)).collect();
+    let mut elements = elements?;
     reply.array(owners.len());
     for &owner in owners {
         reply.raw(elements.get_mut(owner)?.next()?);
     }
-    Some(())
+    elements.iter().all(Elements::is_at_end).then_some(())
 }
 
 fn concatenate(parts: &[Vec<u8>], reply: &mut Reply<'_>) -> Option<()> {

@@ -13,6 +13,7 @@
 //! | `exec` | MULTI blocks, from their commands to EXEC's reply |
 //! | `watch` | WATCH at the shard that owns the keys |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
+//! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
 //! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
 //! | `operations` | commands that concern a connection or the process |
 
@@ -28,6 +29,7 @@ mod peers;
 mod room;
 mod sessions;
 mod shared;
+mod split;
 mod task;
 mod watch;
 
@@ -206,6 +208,7 @@ impl Engine {
             }
             Message::WatchBroken { conn, watcher } => self.watch_broken(conn, watcher),
         }
+        self.take_own_results(outbox);
     }
 
     fn tick(&mut self, outbox: &mut Outbox) {

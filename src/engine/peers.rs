@@ -139,7 +139,7 @@ impl Core {
         unit: Box<Unit>,
     ) {
         if self.locks.is_out_of_turn(Turn::of(from, request, 0))
-            || self.locks.all_must_wait(unit.keys())
+            || self.locks.all_must_wait(unit.locks())
         {
             let work = Waiting::Unit(unit);
             self.locks.wait(Box::new(OwnedRequest { from, request: *request, work }));

@@ -88,6 +88,11 @@ pub struct OwnedArgs {
 }
 
 impl OwnedArgs {
+    /// With room for so many arguments of so many bytes together.
+    pub fn with_capacity(arguments: usize, bytes: usize) -> OwnedArgs {
+        OwnedArgs { bytes: Vec::with_capacity(bytes), spans: Vec::with_capacity(arguments) }
+    }
+
     pub fn push(&mut self, argument: &[u8]) {
         self.spans.push(Span { start: self.bytes.len() as u32, len: argument.len() as u32 });
         self.bytes.extend_from_slice(argument);

@@ -23,7 +23,7 @@ mod shard;
 mod table;
 mod watched;
 
-pub use db::{Db, EntryMut, ExpiryCondition, ScanCursor, Slot, VacantSlot};
+pub use db::{Db, EntryMut, ExpiryCondition, PREFETCHED_KEYS, ScanCursor, Slot, VacantSlot};
 pub use entry::{Encoding, EntryRef, Kind, Text};
 pub use eviction::{LfuSettings, Order, Policy, frequency};
 pub use item::Item;

@@ -156,7 +156,8 @@ struct Arrived {
 
 #[derive(Debug, Default)]
 pub struct Locks {
-    keys: HashMap<Box<[u8]>, KeyLock>,
+    /// By the keys' hashes.
+    keys: HashMap<u64, KeyLock>,
     /// Of connections with commands that wait.
     turns: HashMap<(ShardId, ConnId), KeyLock>,
     arrived: HashMap<Holder, Arrived>,
@@ -181,18 +182,17 @@ impl Locks {
     }
 
     fn is_in_the_way<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
-        self.barrier.is_some() || keys.any(|key| !self.is_free(key, mode))
+        self.barrier.is_some() || keys.any(|key| !self.is_free(LockKey::new(key, mode)))
     }
 
-    fn is_free(&self, key: &[u8], mode: LockMode) -> bool {
-        self.keys.get(key).is_none_or(|lock| lock.is_free_for(mode))
+    fn is_free(&self, wanted: LockKey) -> bool {
+        self.keys.get(&wanted.hash).is_none_or(|lock| lock.is_free_for(wanted.mode))
     }
 
     /// As [`Locks::must_wait`] for keys that are wanted in different modes.
     #[inline]
-    pub fn all_must_wait<'k>(&self, mut keys: impl Iterator<Item = (&'k [u8], LockMode)>) -> bool {
-        !self.is_idle()
-            && (self.barrier.is_some() || keys.any(|(key, mode)| !self.is_free(key, mode)))
+    pub fn all_must_wait(&self, mut keys: impl Iterator<Item = LockKey>) -> bool {
+        !self.is_idle() && (self.barrier.is_some() || keys.any(|wanted| !self.is_free(wanted)))
     }
 
     /// Whether a command must wait for others of its connection; if so, hand it to
@@ -218,7 +218,7 @@ impl Locks {
     }
 
     /// A part has arrived. If all of its locks are granted at once it comes back to be run.
-    pub fn arrive(&mut self, part: Box<Part>) -> Option<Box<Part>> {
+    pub fn arrive(&mut self, mut part: Box<Part>) -> Option<Box<Part>> {
         if self.barrier.is_some() {
             self.behind.push_back(Grant::Part(part));
             return None;
@@ -238,7 +238,7 @@ impl Locks {
             self.arrived.insert(holder, arrived);
             granted
         } else {
-            let keys = part.locks.clone();
+            let keys = std::mem::take(&mut part.locks);
             self.queue_up(holder, keys, None, Grant::Part(part))
         };
         match granted {
@@ -258,7 +258,7 @@ impl Locks {
     ) -> Option<Grant> {
         let mut missing = 0;
         for wanted in &keys {
-            let lock = self.keys.entry(wanted.key.clone()).or_default();
+            let lock = self.keys.entry(wanted.hash).or_default();
             missing += usize::from(!lock.hold_or_queue(holder, wanted.mode));
         }
         if let Some(turn) = turn {
@@ -285,15 +285,15 @@ impl Locks {
             let Some(done) = self.arrived.remove(&holder) else { continue };
             debug_assert_eq!(done.missing, 0, "released before it was granted");
             for held in &done.keys {
-                if let Some(lock) = self.keys.get_mut(&held.key[..]) {
+                if let Some(lock) = self.keys.get_mut(&held.hash) {
                     lock.let_go(held.mode);
                 }
             }
             for held in &done.keys {
-                if let Some(lock) = self.keys.get_mut(&held.key[..]) {
+                if let Some(lock) = self.keys.get_mut(&held.hash) {
                     lock.pump(&mut self.arrived, granted, &mut finished);
                     if lock.is_unused() {
-                        self.keys.remove(&held.key[..]);
+                        self.keys.remove(&held.hash);
                     }
                 }
             }
@@ -332,8 +332,9 @@ impl Locks {
                 Some(Grant::Part(part)) => granted.extend(self.arrive(part).map(Grant::Part)),
                 Some(Grant::Request(request)) => {
                     let keys = request.work.locks(request.request.row);
-                    let wanted = keys.iter().map(|lock| (&lock.key[..], lock.mode));
-                    if self.is_out_of_turn(turn_of(&request)) || self.all_must_wait(wanted) {
+                    if self.is_out_of_turn(turn_of(&request))
+                        || self.all_must_wait(keys.into_iter())
+                    {
                         self.wait(request);
                     } else {
                         granted.push(Grant::Request(request));
@@ -367,7 +368,7 @@ mod tests {
     }
 
     fn part(number: u64, keys: &[&str], mode: LockMode) -> Box<Part> {
-        let locks = keys.iter().map(|key| LockKey { key: key.as_bytes().into(), mode });
+        let locks = keys.iter().map(|key| LockKey::new(key.as_bytes(), mode));
         let work = Work::Fetch { keys: Vec::new() };
         Box::new(Part { txn: txn(number), locks: locks.collect(), whole_shard: false, work })
     }

@@ -1,6 +1,9 @@
 //! What shards send each other. A sender's messages to one shard arrive in the order sent.
 
 use std::any::Any;
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::FixedState;
 
 use crate::commands::Row;
 use crate::protocol::args::OwnedArgs;
@@ -188,19 +191,35 @@ pub struct TxnId {
     pub number: u64,
 }
 
-/// A key to be locked, in whichever databases the command touches it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A key to be locked, in whichever databases the command touches it, named by its hash: that costs
+/// no copies. Keys with one hash share a lock, so a command may wait in vain but never runs too
+/// early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockKey {
-    pub key: Box<[u8]>,
+    pub hash: u64,
     pub mode: LockMode,
 }
 
 impl LockKey {
+    #[inline]
+    pub fn new(key: &[u8], mode: LockMode) -> LockKey {
+        LockKey { hash: LockKey::hash(key), mode }
+    }
+
+    /// The same on every shard. The seed is no secret: who makes keys collide could as well have
+    /// named the other key.
+    #[inline]
+    pub fn hash(key: &[u8]) -> u64 {
+        let mut hasher = FixedState::with_seed(0).build_hasher();
+        hasher.write(key);
+        hasher.finish()
+    }
+
     /// Each key once, with the stronger of the modes it was wanted in; sorted.
     pub fn merge(locks: &mut Vec<LockKey>) {
-        locks.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        locks.sort_unstable_by_key(|lock| lock.hash);
         locks.dedup_by(|later, kept| {
-            let same = later.key == kept.key;
+            let same = later.hash == kept.hash;
             if same && later.mode == LockMode::Exclusive {
                 kept.mode = LockMode::Exclusive;
             }

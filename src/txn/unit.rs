@@ -68,10 +68,10 @@ impl CommandList {
     }
 
     /// All keys, each with the mode that its command wants; a key may come several times.
-    pub fn keys(&self) -> impl Iterator<Item = (&[u8], LockMode)> {
+    pub fn locks(&self) -> impl Iterator<Item = LockKey> {
         self.iter().flat_map(|(row, args)| {
             let mode = LockMode::of(row);
-            row.key_positions(args.len()).map(move |index| (args.at(index), mode))
+            row.key_positions(args.len()).map(move |index| LockKey::new(args.at(index), mode))
         })
     }
 }
@@ -96,9 +96,9 @@ pub struct Unit {
 
 impl Unit {
     /// All keys, those watched included; a key may come several times.
-    pub fn keys(&self) -> impl Iterator<Item = (&[u8], LockMode)> {
+    pub fn locks(&self) -> impl Iterator<Item = LockKey> {
         let watched = self.watched.iter().flat_map(|watched| &watched.keys);
-        self.commands.keys().chain(watched.map(|key| (&key[..], LockMode::Shared)))
+        self.commands.locks().chain(watched.map(|key| LockKey::new(key, LockMode::Shared)))
     }
 
     /// Bytes that the unit holds.
@@ -118,14 +118,13 @@ pub enum Waiting {
 impl Waiting {
     /// The keys it wants, each once, in the strongest mode.
     pub fn locks(&self, row: &Row) -> Vec<LockKey> {
-        let lock = |key: &[u8], mode| LockKey { key: key.into(), mode };
         let mut locks: Vec<LockKey> = match self {
             Waiting::Command(args) => {
                 let args = args.as_args();
                 let positions = row.key_positions(args.len());
-                positions.map(|index| lock(args.at(index), LockMode::of(row))).collect()
+                positions.map(|index| LockKey::new(args.at(index), LockMode::of(row))).collect()
             }
-            Waiting::Unit(unit) => unit.keys().map(|(key, mode)| lock(key, mode)).collect(),
+            Waiting::Unit(unit) => unit.locks().collect(),
         };
         LockKey::merge(&mut locks);
         locks
@@ -173,8 +172,11 @@ mod tests {
         };
         let exec = table().get(b"exec").expect("EXEC");
         let locks = Waiting::Unit(Box::new(unit)).locks(exec);
-        let shown: Vec<_> =
-            locks.iter().map(|lock| (&lock.key[..], lock.mode == LockMode::Exclusive)).collect();
-        assert_eq!(shown, [(&b"a"[..], true), (b"b", false), (b"w", false)]);
+        assert_eq!(locks.len(), 3);
+        for (key, mode) in
+            [(b"a", LockMode::Exclusive), (b"b", LockMode::Shared), (b"w", LockMode::Shared)]
+        {
+            assert!(locks.contains(&LockKey::new(key, mode)), "{key:?}: {locks:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::commands::{
     Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, Slot};
+use crate::store::{Encoding, PREFETCHED_KEYS, Slot};
 
 pub const GET: Command = Command {
     name: "get",
@@ -175,7 +175,10 @@ pub const MGET: Command = Command {
 fn mget(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let keys = args.from(1);
     context.reply.array(keys.len());
-    for key in keys.iter() {
+    for (index, key) in keys.iter().enumerate() {
+        if index.is_multiple_of(PREFETCHED_KEYS) && keys.len() > 1 {
+            context.db().prefetch_some(keys.from(index).iter());
+        }
         let found = context.shard.read(context.db_index, key, context.now);
         match found.and_then(|entry| entry.as_string().ok()) {
             Some(value) => context.reply.bulk(&value),

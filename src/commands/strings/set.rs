@@ -6,7 +6,7 @@ use crate::commands::{
     Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, Slot, UnixMs};
+use crate::store::{Encoding, PREFETCHED_KEYS, Slot, UnixMs};
 
 pub const SET: Command = Command {
     name: "set",
@@ -294,6 +294,9 @@ fn check_pairs(args: Args<'_>, command: &str) -> Result<(), CommandError> {
 fn set_pairs(context: &mut Context<'_>, args: Args<'_>) {
     let db = context.shard.db_mut(context.db_index);
     for at in (1..args.len()).step_by(2) {
+        if (at / 2).is_multiple_of(PREFETCHED_KEYS) && args.len() > 3 {
+            db.prefetch_some(args.from(at).iter().step_by(2));
+        }
         let (key, value) = (args.at(at), args.at(at + 1));
         db.set_string(key, value, Encoding::of_value(value), None, context.now);
     }

@@ -147,8 +147,8 @@ pub(super) fn watch(asked: &mut Asked<'_>, keys: Args<'_>) -> Outcome {
     }
     let shares = shares_of_watch(core, session, keys);
     let free = |share: &Share| {
-        let keys = share.locks.iter().map(|lock| &lock.key[..]);
-        share.shard == core.shard_id && !core.locks.must_wait(keys, LockMode::Shared)
+        let locks = share.locks.iter().copied();
+        share.shard == core.shard_id && !core.locks.all_must_wait(locks)
     };
     if shares.iter().all(free) {
         for share in shares {
@@ -183,8 +183,7 @@ fn shares_of_watch(core: &mut Core, session: &mut Session, keys: Args<'_>) -> Ve
     }
     let watcher = watching.watcher;
     let share = |(shard, keys): (ShardId, Vec<Box<[u8]>>)| {
-        let lock = |key| LockKey { key, mode: LockMode::Shared };
-        let mut locks = keys.iter().cloned().map(lock).collect();
+        let mut locks = keys.iter().map(|key| LockKey::new(key, LockMode::Shared)).collect();
         LockKey::merge(&mut locks);
         let keys = keys.into_iter().map(|key| (db as u8, key)).collect();
         Share { shard, locks, whole_shard: false, work: Work::Watch { watcher, conn, keys } }

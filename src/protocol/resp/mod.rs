@@ -11,4 +11,4 @@ mod scan;
 pub use check::check_pieces;
 pub use decode::{Decoded, Decoder, Limits, ProtocolError};
 pub use reply::{Reply, Version};
-pub use scan::{array_elements, integer, is_null};
+pub use scan::{Elements, array_elements, integer, is_null};

@@ -8,14 +8,40 @@ pub fn integer(reply: &[u8]) -> Option<i64> {
 
 /// The encoded elements of an array whose elements are strings, integers or nulls.
 pub fn array_elements(reply: &[u8]) -> Option<Vec<&[u8]>> {
-    let (count, mut rest) = header(reply.strip_prefix(b"*")?)?;
-    let mut elements = Vec::new();
-    for _ in 0..count {
-        let (element, behind) = rest.split_at_checked(element_len(rest)?)?;
-        elements.push(element);
-        rest = behind;
+    let mut elements = Elements::of(reply)?;
+    let found = elements.by_ref().collect();
+    elements.is_at_end().then_some(found)
+}
+
+/// The elements of [`array_elements`], found one by one; none behind one that is not whole.
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    left: usize,
+    rest: &'a [u8],
+}
+
+impl<'a> Elements<'a> {
+    /// `None` if the reply is no array.
+    pub fn of(reply: &'a [u8]) -> Option<Elements<'a>> {
+        let (left, rest) = header(reply.strip_prefix(b"*")?)?;
+        Some(Elements { left, rest })
     }
-    rest.is_empty().then_some(elements)
+
+    /// Whether there were as many elements as the array should have, and nothing else.
+    pub fn is_at_end(&self) -> bool {
+        self.left == 0 && self.rest.is_empty()
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let left = self.left.checked_sub(1)?;
+        let (element, behind) = self.rest.split_at_checked(element_len(self.rest)?)?;
+        (self.left, self.rest) = (left, behind);
+        Some(element)
+    }
 }
 
 /// Whether an encoded element is the null of either version.
@@ -24,12 +50,13 @@ pub fn is_null(element: &[u8]) -> bool {
 }
 
 fn element_len(bytes: &[u8]) -> Option<usize> {
-    let line = bytes.windows(2).position(|pair| pair == b"\r\n")? + 2;
-    if bytes[0] != b'$' || is_null(&bytes[..line]) {
-        return Some(line);
+    match bytes.strip_prefix(b"$") {
+        Some(bulk) if !bulk.starts_with(b"-1\r\n") => {
+            let (len, content) = header(bulk)?;
+            (bytes.len() - content.len()).checked_add(len)?.checked_add(2)
+        }
+        _ => Some(bytes.windows(2).position(|pair| pair == b"\r\n")? + 2),
     }
-    let (len, _) = header(&bytes[1..])?;
-    Some(line + len + 2)
 }
 
 /// A length and what is behind its line.

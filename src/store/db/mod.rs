@@ -20,6 +20,10 @@ use super::table::{KeyHasher, Table, TableCursor};
 use super::watched::WatchedKeys;
 use super::{Item, UnixMs};
 
+/// So many of a command's keys are brought into the cache together. The processor keeps hardly more
+/// requests under way, and what is fetched too early is gone again.
+pub const PREFETCHED_KEYS: usize = 16;
+
 /// When EXPIRE and its like change an expiry; the NX, XX, GT and LT options. Without an expiry a
 /// key counts as living for ever, so GT never applies to it and LT always does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,6 +192,11 @@ impl Db {
     #[inline]
     pub fn prefetch(&self, key: &[u8]) {
         self.table.prefetch(&self.arena, key);
+    }
+
+    /// As [`Db::prefetch`] for the next [`PREFETCHED_KEYS`] of a command's keys.
+    pub fn prefetch_some<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        keys.take(PREFETCHED_KEYS).for_each(|key| self.prefetch(key));
     }
 
     pub fn contains(&self, key: &[u8], now: UnixMs) -> bool {
