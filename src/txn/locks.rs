@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::fault::{Fault, Planted};
 use super::message::{LockKey, OwnedRequest, Part, TxnId};
 use crate::commands::Row;
 
@@ -51,16 +52,21 @@ struct KeyLock {
     shared: usize,
     exclusive: bool,
     queue: VecDeque<(Holder, LockMode)>,
+    planted: Planted,
 }
 
 impl KeyLock {
     fn compatible(&self, mode: LockMode) -> bool {
+        if self.planted.is(Fault::SharedBesideExclusive) && mode == LockMode::Shared {
+            return true;
+        }
         !self.exclusive && (mode == LockMode::Shared || self.shared == 0)
     }
 
     /// Whether a newcomer may have the lock at once.
     fn is_free_for(&self, mode: LockMode) -> bool {
-        self.queue.is_empty() && self.compatible(mode)
+        (self.queue.is_empty() || self.planted.is(Fault::NewcomerOvertakes))
+            && self.compatible(mode)
     }
 
     fn hold(&mut self, mode: LockMode) {
@@ -102,9 +108,14 @@ pub struct Locks {
     barrier: Option<Holder>,
     /// What arrived behind the barrier.
     behind: VecDeque<Grant>,
+    planted: Planted,
 }
 
 impl Locks {
+    pub fn plant(&mut self, planted: Planted) {
+        self.planted = planted;
+    }
+
     /// True if nothing is locked or awaited: every command may run.
     #[inline]
     pub fn is_idle(&self) -> bool {
@@ -118,6 +129,9 @@ impl Locks {
     }
 
     fn is_in_the_way<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
+        if self.planted.is(Fault::ReadSlipsIn) && mode == LockMode::Shared {
+            return false;
+        }
         self.barrier.is_some() || keys.any(|key| !self.is_free(key, mode))
     }
 
@@ -146,7 +160,7 @@ impl Locks {
     }
 
     /// A part has arrived. If all of its locks are granted at once it comes back to be run.
-    pub fn arrive(&mut self, part: Box<Part>) -> Option<Box<Part>> {
+    pub fn arrive(&mut self, mut part: Box<Part>) -> Option<Box<Part>> {
         if self.barrier.is_some() {
             self.behind.push_back(Grant::Part(part));
             return None;
@@ -165,6 +179,9 @@ impl Locks {
             self.arrived.insert(holder, arrived);
             granted
         } else {
+            if self.planted.is(Fault::RunsBeforeLocked) {
+                part.locks.retain(|lock| self.is_free(&lock.key, lock.mode));
+            }
             let keys = part.locks.clone();
             self.queue_up(holder, keys, Grant::Part(part))
         };
@@ -179,7 +196,9 @@ impl Locks {
     fn queue_up(&mut self, holder: Holder, keys: Vec<LockKey>, work: Grant) -> Option<Grant> {
         let mut missing = 0;
         for wanted in &keys {
-            let lock = self.keys.entry(wanted.key.clone()).or_default();
+            let planted = self.planted;
+            let fresh = || KeyLock { planted, ..KeyLock::default() };
+            let lock = self.keys.entry(wanted.key.clone()).or_insert_with(fresh);
             if lock.is_free_for(wanted.mode) {
                 lock.hold(wanted.mode);
             } else {
@@ -209,9 +228,13 @@ impl Locks {
             for held in &done.keys {
                 if let Some(lock) = self.keys.get_mut(&held.key[..]) {
                     lock.let_go(held.mode);
+                    if self.planted.is(Fault::GrantedOutOfOrder) {
+                        lock.queue.make_contiguous().reverse();
+                    }
                 }
             }
-            for held in &done.keys {
+            let unwoken = usize::from(self.planted.is(Fault::WakeUpLost));
+            for held in done.keys.iter().skip(unwoken) {
                 self.pump(&held.key, granted, &mut finished);
             }
             if done.whole_shard {

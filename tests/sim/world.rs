@@ -9,6 +9,8 @@ use ringwell::engine::{
     ClientOrigin, ConnControl, ConnId, Engine, EngineSetup, Event, Host, HostFacts, Now, Outbox,
     Shared,
 };
+#[cfg(debug_assertions)]
+use ringwell::txn::Fault;
 use ringwell::txn::Message;
 
 use crate::history::{Value, values};
@@ -80,6 +82,11 @@ impl World {
         });
         let now = Now { unix_ms: 1_700_000_000_000, monotonic_us: 1 };
         World { cores: cores.collect(), clients: Vec::new(), rng: Rng::new(seed), now }
+    }
+
+    #[cfg(debug_assertions)]
+    pub fn plant(&mut self, fault: Fault) {
+        self.cores.iter_mut().for_each(|core| core.engine.plant(fault));
     }
 
     pub fn connect(&mut self, core: usize) -> usize {
