@@ -1,9 +1,8 @@
 //! Mistakes that the simulation plants, to prove that its checks would find them.
 //!
-//! Each is a mistake that code like ours is prone to, at the place where it would be made. Only an
-//! engine that was told to, by [`crate::engine::Engine::plant`], makes it. In a build without
-//! `debug_assertions` there is no way to tell it, [`Planted`] has no size, and what stands behind
-//! [`Planted::is`] is not compiled in.
+//! Each is one that code like this is prone to, at the place where it would be made. An engine makes
+//! it only if `Engine::plant` has told it to. Without `debug_assertions` there is no such function,
+//! [`Planted`] has no size, and what depends on [`Planted::is`] is not compiled in.
 
 /// A way to get transactions wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +66,9 @@ impl Fault {
 /// The fault of one engine, if it has one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Planted(#[cfg(debug_assertions)] Option<Fault>);
+
+#[cfg(not(debug_assertions))]
+const _: () = assert!(size_of::<Planted>() == 0);
 
 impl Planted {
     #[cfg(debug_assertions)]

@@ -1,12 +1,11 @@
 //! Clients that use everything that takes locks, and the history of what they did and saw.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use histories::{History, Op};
 use ringwell::txn::Fault;
 
-use super::Finding;
+use super::{Check, Finding};
 use crate::history::{Value, command, mget, take_values};
 use crate::world::{Rng, World};
 
@@ -344,25 +343,27 @@ impl Run {
         for client in &mut self.clients {
             client.received.extend(self.world.received(client.handle));
             for reply in take_values(&mut client.received) {
-                let wrong = || Finding::WrongReply(format!("{reply:?}"));
+                let wrong = || Finding::new(Check::Replies, format!("{reply:?} to nothing"));
                 let sent = client.waiting.front_mut().ok_or_else(wrong)?;
                 if sent.ignored > 0 {
                     sent.ignored -= 1;
                     continue;
                 }
-                let (transaction, request) = (sent.transaction, &sent.request);
-                if let (Request::Exec(..), Value::Null) = (request, &reply) {
+                let Some(Awaited { transaction, request, .. }) = client.waiting.pop_front() else {
+                    continue;
+                };
+                if let (Request::Exec(..), Value::Null) = (&request, &reply) {
                     self.history.fail(transaction);
-                } else {
-                    let ops = request
-                        .ops(&reply)
-                        .ok_or_else(|| Finding::WrongReply(format!("{reply:?} to {request:?}")))?;
-                    if let Request::Watch(_) = request {
-                        client.watched = Some(ops.clone());
-                    }
-                    self.history.complete(transaction, self.now, ops);
+                    continue;
                 }
-                client.waiting.pop_front();
+                let Some(ops) = request.ops(&reply) else {
+                    let text = format!("{reply:?} to {request:?}");
+                    return Err(Finding::new(Check::Replies, text));
+                };
+                if let Request::Watch(_) = request {
+                    client.watched = Some(ops.clone());
+                }
+                self.history.complete(transaction, self.now, ops);
             }
         }
         Ok(())
@@ -374,23 +375,25 @@ impl Run {
         self.world.run_until_idle();
         self.receive()?;
         match self.clients.iter().find_map(|client| client.waiting.front()) {
-            Some(sent) => Err(Finding::NoReply(format!("{:?}", sent.request))),
+            Some(sent) => Err(Finding::new(Check::Liveness, format!("{:?}", sent.request))),
             None => Ok(()),
         }
     }
 
     /// All clients vanish in the middle of what they do.
-    pub fn vanish(mut self) -> Result<(), Finding> {
+    pub fn vanish(&mut self) -> Result<(), Finding> {
         for client in 0..self.clients.len() {
             self.send_next(client);
         }
         self.world.run_some();
-        self.end()
+        let left = self.end();
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(Finding::new(Check::Leaks, format!("something is left on shards {left:?}")))
     }
 
-    /// What is left when all clients are gone.
-    pub fn end(self) -> Result<(), Finding> {
-        let world = AssertUnwindSafe(self.world);
-        catch_unwind(|| drop({ world }.0)).map_err(Finding::left_behind)
+    pub fn end(&mut self) -> Vec<usize> {
+        self.world.end()
     }
 }
