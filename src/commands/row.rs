@@ -265,6 +265,19 @@ impl Command {
         self.keys.iter().all(complete)
     }
 
+    /// Whether its connection's other commands keep their order around it, whatever their keys are:
+    /// it has several keys, is an EXEC, or looks at all that a shard holds.
+    #[inline]
+    pub fn is_fence(&self, arguments: usize) -> bool {
+        match self.handler {
+            Handler::Keyed(_, Spread::OneKey) => false,
+            Handler::Keyed(_, Spread::Split(_) | Spread::Gather) => {
+                self.key_positions(arguments).nth(1).is_some()
+            }
+            _ => true,
+        }
+    }
+
     pub fn writes(&self) -> bool {
         self.flags.contains(Flags::WRITE)
     }

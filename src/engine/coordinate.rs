@@ -1,7 +1,9 @@
 //! Commands with keys on several shards: parts go out, results come in, one reply leaves.
 //!
-//! While its command is under way the session runs nothing else, so what the client sent before is
-//! ahead of the parts in every inbox, and what it sent behind sees their effects.
+//! A command begins when all that its client sent before has been answered, and while it is under
+//! way the session runs nothing else: see [`crate::session::UnderWay`]. A command on every shard
+//! need not wait to begin: its parts come behind what the client sent to each shard before, and are
+//! granted when that has been executed.
 
 use hashbrown::HashMap;
 

@@ -10,8 +10,8 @@ use crate::commands::{CommandError, Flags, Handler, Lookup, ReplyMode, Row, Spre
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
-use crate::session::{Reach, Session, Stall};
-use crate::txn::{LockMode, Request, ShardId, Waiting, shard_of_key};
+use crate::session::{Destination, Reach, Session, Stall};
+use crate::txn::{LockMode, Request, ShardId, Turn, Waiting, shard_of_key};
 
 /// How much of unknown commands and their arguments an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
@@ -70,6 +70,13 @@ pub(super) fn execute(
         transaction::queue(core, session, row, args, reach, outbox);
         return ControlFlow::Continue(());
     }
+    if session.output.awaited() > 0
+        && let Some(destination) = destination_of(core, session, row, args, route.shard)
+        && !session.allows(destination)
+    {
+        session.stall.insert(Stall::ORDER);
+        return ControlFlow::Break(());
+    }
     core.stats.commands += 1;
     session.client.commands += 1;
     session.client.last_command = Some(row);
@@ -87,7 +94,7 @@ pub(super) fn execute(
         },
         Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
         Handler::Cursor(_) => {
-            let shard = keys::cursor_shard(args.at(1)).unwrap_or(0).min(core.shard_count - 1);
+            let shard = cursor_shard(core, args);
             run_on_shard(core, session, row, args, shard);
         }
         Handler::Container => {
@@ -138,6 +145,33 @@ fn check(
         ));
     }
     Ok(())
+}
+
+/// Where a command leads that is to be kept in its connection's order; `shard` is that of its first
+/// key. `None` for those that see to that themselves: what goes to every shard comes behind all
+/// that went there before, waits for it, and stalls the session.
+fn destination_of(
+    core: &Core,
+    session: &Session,
+    row: &'static Row,
+    args: Args<'_>,
+    shard: ShardId,
+) -> Option<Destination> {
+    match row.handler {
+        Handler::Keyed(..) if !row.is_fence(args.len()) => Some(Destination::OneKey(shard)),
+        Handler::Keyed(..) => {
+            let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
+            let one_shard = keys.all(|key| shard_of_key(key, core.shard_count) == shard);
+            Some(if one_shard { Destination::OneShard(shard) } else { Destination::SeveralShards })
+        }
+        Handler::Cursor(_) => Some(Destination::OneShard(cursor_shard(core, args))),
+        Handler::Engine(_) => transaction::destination_of_exec(core, session, row),
+        Handler::Anywhere(_) | Handler::EveryShard(..) | Handler::Container => None,
+    }
+}
+
+pub(super) fn cursor_shard(core: &Core, args: Args<'_>) -> ShardId {
+    keys::cursor_shard(args.at(1)).unwrap_or(0).min(core.shard_count - 1)
 }
 
 /// Runs a command with keys here, on another shard, or on several.
@@ -201,17 +235,22 @@ fn run_on_shard(
     shard: ShardId,
 ) {
     let here = shard == core.shard_id;
+    if here && core.locks.is_idle() {
+        return run_here(core, session, row, args);
+    }
+    let (db, version) = (session.client.db, session.client.version);
+    let mut request = Request::new(row, session.conn, 0, db, version);
     if here {
+        let turn = Turn::of(shard, &request, args.len());
         let keys = row.key_positions(args.len()).map(|index| args.at(index));
-        if !core.locks.must_wait(keys, LockMode::of(row)) {
+        if !core.locks.is_out_of_turn(turn) && !core.locks.must_wait(keys, LockMode::of(row)) {
             return run_here(core, session, row, args);
         }
     }
     let suppressed = suppress_reply(session);
-    let bytes = args.bytes().len();
-    let sequence = session.output.reserve(suppressed, bytes);
-    let (db, version) = (session.client.db, session.client.version);
-    let request = Request::new(row, session.conn, sequence, db, version);
+    let fence = row.is_fence(args.len());
+    let destination = if fence { Destination::OneShard(shard) } else { Destination::OneKey(shard) };
+    request.sequence = session.await_reply(destination, suppressed, args.bytes().len());
     if here {
         core.wait_for_locks(request, Waiting::Command(OwnedArgs::from(args)));
     } else {

@@ -13,18 +13,20 @@ use std::sync::Arc;
 use super::Engine;
 use super::coordinate::{Kind, Share, Transaction};
 use super::core::Core;
-use super::dispatch::{fail, refuse, reply_now, run_here, run_keyed_in_turn, suppress_reply};
+use super::dispatch::{
+    cursor_shard, fail, refuse, reply_now, run_here, run_keyed_in_turn, suppress_reply,
+};
 use super::event::{Outbox, ShardId};
 use super::operations;
-use crate::commands::{CommandError, Handler, Row, Spread, keys, reply_bytes_max};
+use crate::commands::{CommandError, Handler, Row, Spread, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::{Reply, Version};
-use crate::session::{Exec, Multi, Reach, Session, Stall, Watching};
+use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, LockKey, LockMode, Message, Part, PartResult, Release, Request, TxnId,
-    Unit, Waiting, Watched, Work, shard_of_key,
+    CommandList, Fault, LockKey, LockMode, Message, Part, PartResult, Release, Request, Turn,
+    TxnId, Unit, Waiting, Watched, Work, shard_of_key,
 };
 
 /// Where a command leads that is about to be queued; `shard` is that of its first key.
@@ -49,6 +51,15 @@ pub(super) fn reach_of(core: &Core, row: &Row, args: Args<'_>, shard: ShardId) -
     }
 }
 
+/// Where a MULTI block leads, with what its connection watches.
+pub(super) fn reach_with(multi: &Multi, watching: Option<&Watching>) -> Reach {
+    let watched = match watching {
+        None => Reach::Anywhere,
+        Some(watching) => watching.only_shard().map_or(Reach::Several, Reach::One),
+    };
+    multi.reach.and(watched)
+}
+
 /// Carries out what a MULTI block queued.
 pub(super) fn start(
     core: &mut Core,
@@ -58,11 +69,7 @@ pub(super) fn start(
     watching: Option<Watching>,
     outbox: &mut Outbox,
 ) {
-    let watched = match &watching {
-        None => Reach::Anywhere,
-        Some(watching) => watching.only_shard().map_or(Reach::Several, Reach::One),
-    };
-    match multi.reach.and(watched) {
+    match reach_with(&multi, watching.as_ref()) {
         Reach::Anywhere => start_unit(core, session, row, multi, watching, core.shard_id),
         Reach::One(shard) => start_unit(core, session, row, multi, watching, shard),
         Reach::Several => start_parts(core, session, row, multi.queued, watching, outbox),
@@ -85,7 +92,11 @@ fn start_unit(
     });
     let unit = Unit { commands: multi.queued, db: db as u8, version, watched };
     let suppressed = suppress_reply(session);
-    if shard == core.shard_id && !core.locks.all_must_wait(unit.keys()) {
+    let mut request = Request::new(row, session.conn, 0, db, version);
+    if shard == core.shard_id
+        && !core.locks.is_out_of_turn(Turn::of(shard, &request, 0))
+        && !core.locks.all_must_wait(unit.keys())
+    {
         let out = session.output.buffer();
         let before = out.len();
         core.run_unit(&unit, out);
@@ -94,8 +105,8 @@ fn start_unit(
         }
         return session.output.wrote(before);
     }
-    let sequence = session.output.reserve(suppressed, unit.size());
-    let request = Request::new(row, session.conn, sequence, db, version);
+    let destination = Destination::OneShard(shard);
+    request.sequence = session.await_reply(destination, suppressed, unit.size());
     let unit = Box::new(unit);
     if shard == core.shard_id {
         core.wait_for_locks(request, Waiting::Unit(unit));
@@ -395,10 +406,6 @@ fn start_in_turn(
     let skipped = session.client.skip_reply;
     core.begin(session, row, OwnedArgs::default(), Kind::Hold, shares, outbox);
     session.exec = Some(Box::new(Exec { skipped, ..exec }));
-}
-
-fn cursor_shard(core: &Core, args: Args<'_>) -> ShardId {
-    keys::cursor_shard(args.at(1)).unwrap_or(0).min(core.shard_count - 1)
 }
 
 /// Whether commands of an EXEC have begun to run, so that the others must follow.

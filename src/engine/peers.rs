@@ -10,7 +10,7 @@ use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::{Reply, Version};
 use crate::txn::{
-    Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, Unit, Waiting,
+    Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, Turn, Unit, Waiting,
 };
 
 /// One in so many calls of a fast command is timed.
@@ -111,7 +111,10 @@ impl Core {
             let args = batch.args(request);
             let row = request.row;
             let keys = row.key_positions(args.len()).map(|index| args.at(index));
-            if self.locks.must_wait(keys, LockMode::of(row)) {
+            if !self.locks.is_idle()
+                && (self.locks.is_out_of_turn(Turn::of(from, request, args.len()))
+                    || self.locks.must_wait(keys, LockMode::of(row)))
+            {
                 let work = Waiting::Command(OwnedArgs::from(args));
                 self.locks.wait(Box::new(OwnedRequest { from, request: *request, work }));
                 continue;
@@ -135,7 +138,9 @@ impl Core {
         request: &Request,
         unit: Box<Unit>,
     ) {
-        if self.locks.all_must_wait(unit.keys()) {
+        if self.locks.is_out_of_turn(Turn::of(from, request, 0))
+            || self.locks.all_must_wait(unit.keys())
+        {
             let work = Waiting::Unit(unit);
             self.locks.wait(Box::new(OwnedRequest { from, request: *request, work }));
             return;

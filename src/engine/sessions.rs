@@ -140,6 +140,9 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
     if session.stall.contains(Stall::OUTPUT) && !is_output_full(session) {
         session.stall.remove(Stall::OUTPUT);
     }
+    if session.output.awaited() == 0 {
+        session.stall.remove(Stall::ORDER);
+    }
     if session.stall.is_empty() && !session.input.is_empty() {
         run_kept_input(core, session, outbox);
     }

@@ -2,10 +2,12 @@
 
 mod client;
 mod multi;
+mod order;
 mod output;
 
 pub use client::{ClientState, OutputClass};
 pub use multi::{Multi, Reach, Watching};
+pub use order::{Destination, UnderWay};
 pub use output::Output;
 
 use std::sync::Arc;
@@ -27,6 +29,8 @@ bitflags! {
         const PAUSED = 1 << 2;
         /// The connection ends after its output.
         const CLOSING = 1 << 3;
+        /// The next command must not begin before those under way have been answered.
+        const ORDER = 1 << 5;
         /// The commands of an EXEC run one after the other.
         const EXEC = 1 << 4;
     }
@@ -54,6 +58,8 @@ pub struct Session {
     /// Input not yet decoded: the tail of a command, or what arrived while stalled.
     pub input: Vec<u8>,
     pub output: Output,
+    /// Which commands the awaited replies are for.
+    pub under_way: UnderWay,
     /// Between MULTI and EXEC.
     pub multi: Option<Box<Multi>>,
     pub watching: Option<Box<Watching>>,
@@ -84,6 +90,7 @@ impl Session {
             decoder: Decoder::default(),
             input: Vec::new(),
             output: Output::default(),
+            under_way: UnderWay::Scattered,
             multi: None,
             watching: None,
             exec: None,
@@ -113,6 +120,28 @@ impl Session {
     #[inline]
     pub fn argument_bytes(&self) -> usize {
         self.decoder.memory() + self.output.request_bytes()
+    }
+
+    /// Whether a command may begin now, or has to wait for the answers to others.
+    #[inline]
+    pub fn allows(&self, next: Destination) -> bool {
+        self.output.awaited() == 0 || self.under_way.allows(next)
+    }
+
+    /// Reserves the place of a reply that comes later, as [`Output::reserve`] does, to a command of
+    /// one shard that [`Session::allows`].
+    #[inline]
+    pub fn await_reply(
+        &mut self,
+        destination: Destination,
+        discard: bool,
+        request_bytes: usize,
+    ) -> u32 {
+        self.under_way = match self.output.awaited() {
+            0 => UnderWay::only(destination),
+            _ => self.under_way.and(destination),
+        };
+        self.output.reserve(discard, request_bytes)
     }
 
     /// Bytes that queued commands and watched keys hold.

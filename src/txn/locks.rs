@@ -7,13 +7,16 @@
 //! - A command with several keys that has to wait waits at all of them, so nothing that comes later
 //!   for one of its keys runs before it.
 //! - While a whole-shard lock is held or awaited, all later arrivals wait behind it.
+//! - While a command waits, the later ones of its connection that must not overtake it wait too, as
+//!   if the connection were one more key: see [`Turn`].
 
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
 use super::fault::{Fault, Planted};
-use super::message::{LockKey, OwnedRequest, Part, TxnId};
+use super::message::{ConnId, LockKey, OwnedRequest, Part, Request, ShardId, TxnId};
+use super::unit::Waiting;
 use crate::commands::Row;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,26 @@ impl LockMode {
     #[inline]
     pub fn of(row: &Row) -> LockMode {
         if row.writes() { LockMode::Exclusive } else { LockMode::Shared }
+    }
+}
+
+/// A command's place among those of its connection, each of which runs on one shard.
+///
+/// Commands on one key overtake each other freely where their keys allow it: `Shared`. A fence, see
+/// [`Row::is_fence`], neither overtakes nor is overtaken: `Exclusive`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    connection: (ShardId, ConnId),
+    mode: LockMode,
+}
+
+impl Turn {
+    /// Of a command of so many arguments, or of an EXEC, that the core `from` sent or runs for
+    /// itself.
+    pub fn of(from: ShardId, request: &Request, arguments: usize) -> Turn {
+        let fence = request.row.is_fence(arguments);
+        let mode = if fence { LockMode::Exclusive } else { LockMode::Shared };
+        Turn { connection: (from, request.conn), mode }
     }
 }
 
@@ -76,10 +99,46 @@ impl KeyLock {
         }
     }
 
+    /// Whether it was free.
+    fn hold_or_queue(&mut self, holder: Holder, mode: LockMode) -> bool {
+        let free = self.is_free_for(mode);
+        if free {
+            self.hold(mode);
+        } else {
+            self.queue.push_back((holder, mode));
+        }
+        free
+    }
+
     fn let_go(&mut self, mode: LockMode) {
         match mode {
             LockMode::Shared => self.shared -= 1,
             LockMode::Exclusive => self.exclusive = false,
+        }
+    }
+
+    /// Grants from the front of the queue what can be granted. Commands that may now run are
+    /// `finished` at once: they hold nothing.
+    fn pump(
+        &mut self,
+        everybody: &mut HashMap<Holder, Arrived>,
+        granted: &mut Vec<Grant>,
+        finished: &mut Vec<Holder>,
+    ) {
+        while let Some(&(holder, mode)) = self.queue.front() {
+            if !self.compatible(mode) {
+                return;
+            }
+            self.queue.pop_front();
+            self.hold(mode);
+            let Some(arrived) = everybody.get_mut(&holder) else { continue };
+            arrived.missing -= 1;
+            if arrived.missing == 0 {
+                granted.extend(arrived.work.take());
+                if let Holder::Request(_) = holder {
+                    finished.push(holder);
+                }
+            }
         }
     }
 
@@ -92,6 +151,8 @@ impl KeyLock {
 #[derive(Debug)]
 struct Arrived {
     keys: Vec<LockKey>,
+    /// A command's only.
+    turn: Option<Turn>,
     /// Locks not granted yet; for a whole shard, 1 until it is.
     missing: usize,
     whole_shard: bool,
@@ -102,6 +163,8 @@ struct Arrived {
 #[derive(Debug, Default)]
 pub struct Locks {
     keys: HashMap<Box<[u8]>, KeyLock>,
+    /// Of connections with commands that wait.
+    turns: HashMap<(ShardId, ConnId), KeyLock>,
     arrived: HashMap<Holder, Arrived>,
     next_request: u64,
     /// The whole-shard part that is held or awaited.
@@ -146,7 +209,15 @@ impl Locks {
             && (self.barrier.is_some() || keys.any(|(key, mode)| !self.is_free(key, mode)))
     }
 
-    /// Queues a command that [`Locks::must_wait`] at all of its keys.
+    /// Whether a command must wait for others of its connection; if so, hand it to
+    /// [`Locks::wait`].
+    #[inline]
+    pub fn is_out_of_turn(&self, turn: Turn) -> bool {
+        !self.is_idle()
+            && self.turns.get(&turn.connection).is_some_and(|lock| !lock.is_free_for(turn.mode))
+    }
+
+    /// Queues a command that [`Locks::must_wait`] at all of its keys, and at its turn.
     pub fn wait(&mut self, request: Box<OwnedRequest>) {
         if self.barrier.is_some() {
             self.behind.push_back(Grant::Request(request));
@@ -155,7 +226,8 @@ impl Locks {
         let holder = Holder::Request(self.next_request);
         self.next_request += 1;
         let keys = request.work.locks(request.request.row);
-        let granted = self.queue_up(holder, keys, Grant::Request(request));
+        let turn = Some(turn_of(&request));
+        let granted = self.queue_up(holder, keys, turn, Grant::Request(request));
         debug_assert!(granted.is_none(), "a command waited that did not have to");
     }
 
@@ -175,7 +247,8 @@ impl Locks {
                 (None, Some(Grant::Part(part)))
             };
             let missing = usize::from(!idle);
-            let arrived = Arrived { keys: Vec::new(), missing, whole_shard: true, work };
+            let (keys, turn) = (Vec::new(), None);
+            let arrived = Arrived { keys, turn, missing, whole_shard: true, work };
             self.arrived.insert(holder, arrived);
             granted
         } else {
@@ -183,7 +256,7 @@ impl Locks {
                 part.locks.retain(|lock| self.is_free(&lock.key, lock.mode));
             }
             let keys = part.locks.clone();
-            self.queue_up(holder, keys, Grant::Part(part))
+            self.queue_up(holder, keys, None, Grant::Part(part))
         };
         match granted {
             Some(Grant::Part(part)) => Some(part),
@@ -193,22 +266,27 @@ impl Locks {
 
     /// Takes the locks that are free and queues for the others. If all were free, the work comes
     /// back and the locks are held.
-    fn queue_up(&mut self, holder: Holder, keys: Vec<LockKey>, work: Grant) -> Option<Grant> {
+    fn queue_up(
+        &mut self,
+        holder: Holder,
+        keys: Vec<LockKey>,
+        turn: Option<Turn>,
+        work: Grant,
+    ) -> Option<Grant> {
         let mut missing = 0;
         for wanted in &keys {
             let planted = self.planted;
             let fresh = || KeyLock { planted, ..KeyLock::default() };
             let lock = self.keys.entry(wanted.key.clone()).or_insert_with(fresh);
-            if lock.is_free_for(wanted.mode) {
-                lock.hold(wanted.mode);
-            } else {
-                lock.queue.push_back((holder, wanted.mode));
-                missing += 1;
-            }
+            missing += usize::from(!lock.hold_or_queue(holder, wanted.mode));
+        }
+        if let Some(turn) = turn {
+            let lock = self.turns.entry(turn.connection).or_default();
+            missing += usize::from(!lock.hold_or_queue(holder, turn.mode));
         }
         let mut work = Some(work);
         let granted = if missing == 0 { work.take() } else { None };
-        self.arrived.insert(holder, Arrived { keys, missing, whole_shard: false, work });
+        self.arrived.insert(holder, Arrived { keys, turn, missing, whole_shard: false, work });
         granted
     }
 
@@ -235,36 +313,26 @@ impl Locks {
             }
             let unwoken = usize::from(self.planted.is(Fault::WakeUpLost));
             for held in done.keys.iter().skip(unwoken) {
-                self.pump(&held.key, granted, &mut finished);
+                if let Some(lock) = self.keys.get_mut(&held.key[..]) {
+                    lock.pump(&mut self.arrived, granted, &mut finished);
+                    if lock.is_unused() {
+                        self.keys.remove(&held.key[..]);
+                    }
+                }
+            }
+            if let Some(turn) = done.turn
+                && let Some(lock) = self.turns.get_mut(&turn.connection)
+            {
+                lock.let_go(turn.mode);
+                lock.pump(&mut self.arrived, granted, &mut finished);
+                if lock.is_unused() {
+                    self.turns.remove(&turn.connection);
+                }
             }
             if done.whole_shard {
                 self.barrier = None;
                 self.let_in(granted);
             }
-        }
-    }
-
-    /// Grants from the front of one key's queue what can be granted. Commands that may now run
-    /// are `finished` at once: they hold nothing.
-    fn pump(&mut self, key: &[u8], granted: &mut Vec<Grant>, finished: &mut Vec<Holder>) {
-        let Some(lock) = self.keys.get_mut(key) else { return };
-        while let Some(&(holder, mode)) = lock.queue.front() {
-            if !lock.compatible(mode) {
-                return;
-            }
-            lock.queue.pop_front();
-            lock.hold(mode);
-            let Some(arrived) = self.arrived.get_mut(&holder) else { continue };
-            arrived.missing -= 1;
-            if arrived.missing == 0 {
-                granted.extend(arrived.work.take());
-                if let Holder::Request(_) = holder {
-                    finished.push(holder);
-                }
-            }
-        }
-        if lock.is_unused() {
-            self.keys.remove(key);
         }
     }
 
@@ -287,7 +355,8 @@ impl Locks {
                 Some(Grant::Part(part)) => granted.extend(self.arrive(part).map(Grant::Part)),
                 Some(Grant::Request(request)) => {
                     let keys = request.work.locks(request.request.row);
-                    if self.all_must_wait(keys.iter().map(|lock| (&lock.key[..], lock.mode))) {
+                    let wanted = keys.iter().map(|lock| (&lock.key[..], lock.mode));
+                    if self.is_out_of_turn(turn_of(&request)) || self.all_must_wait(wanted) {
                         self.wait(request);
                     } else {
                         granted.push(Grant::Request(request));
@@ -298,8 +367,18 @@ impl Locks {
     }
 }
 
+fn turn_of(request: &OwnedRequest) -> Turn {
+    let arguments = match &request.work {
+        Waiting::Command(args) => args.as_args().len(),
+        Waiting::Unit(_) => 0,
+    };
+    Turn::of(request.from, &request.request, arguments)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
     use crate::commands::table;
     use crate::protocol::args::OwnedArgs;
@@ -321,10 +400,16 @@ mod tests {
         Box::new(Part { txn: txn(number), locks: Vec::new(), whole_shard: true, work })
     }
 
+    /// Of a connection of its own.
     fn request(words: &[&str]) -> Box<OwnedRequest> {
+        static NEXT: AtomicU32 = AtomicU32::new(100);
+        request_of(NEXT.fetch_add(1, Ordering::Relaxed), words)
+    }
+
+    fn request_of(connection: u32, words: &[&str]) -> Box<OwnedRequest> {
         let row = table().get(words[0].as_bytes()).expect("a command");
         let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
-        let conn = ConnId { index: 0, generation: 0 };
+        let conn = ConnId { index: connection, generation: 0 };
         let request = Request::new(row, conn, 0, 0, Version::Resp2);
         Box::new(OwnedRequest { from: 0, request, work: Waiting::Command(args) })
     }
@@ -378,6 +463,32 @@ mod tests {
         assert_eq!(granted[3..], ["part 2"]);
         assert!(released(&mut locks, 2).is_empty());
         assert!(locks.is_idle() && locks.keys.is_empty());
+    }
+
+    fn request_must_wait(locks: &Locks, request: &OwnedRequest) -> bool {
+        let keys = request.work.locks(request.request.row);
+        locks.is_out_of_turn(turn_of(request))
+            || locks.all_must_wait(keys.iter().map(|lock| (&lock.key[..], lock.mode)))
+    }
+
+    #[test]
+    fn a_fence_keeps_its_place_among_the_commands_of_its_connection() {
+        let mut locks = Locks::default();
+        assert!(locks.arrive(part(1, &["a"], LockMode::Exclusive)).is_some());
+        let (get, set) = (request_of(1, &["GET", "a"]), request_of(1, &["SET", "x", "1"]));
+        let (mset, last) = (request_of(1, &["MSET", "b", "1", "c", "1"]), ["GET", "y"]);
+        assert!(!request_must_wait(&locks, &mset));
+        locks.wait(get);
+        assert!(!request_must_wait(&locks, &set), "single keys may overlap");
+        assert!(request_must_wait(&locks, &mset), "GET a has not been executed");
+        assert!(!request_must_wait(&locks, &request_of(2, &["MGET", "b", "c"])));
+        locks.wait(mset);
+        assert!(request_must_wait(&locks, &request_of(1, &last)), "nothing overtakes MSET");
+        assert!(!request_must_wait(&locks, &request_of(2, &last)));
+        locks.wait(request_of(1, &last));
+        let order = [r#"["GET", "a"]"#, r#"["MSET", "b", "1", "c", "1"]"#, r#"["GET", "y"]"#];
+        assert_eq!(released(&mut locks, 1), order);
+        assert!(locks.is_idle() && locks.keys.is_empty() && locks.turns.is_empty());
     }
 
     #[test]

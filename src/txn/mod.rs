@@ -28,7 +28,7 @@ mod unit;
 
 pub use crate::store::Watcher;
 pub use fault::{Fault, Planted};
-pub use locks::{Grant, LockMode, Locks};
+pub use locks::{Grant, LockMode, Locks, Turn};
 pub use message::{
     Batch, ConnId, LockKey, Message, OwnedRequest, Part, PartDone, PartResult, Release,
     RemoteReply, Replies, Request, ShardId, Stored, TxnId, Work,

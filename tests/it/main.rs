@@ -12,6 +12,7 @@ mod config;
 mod connections;
 mod decoder;
 mod differential;
+mod histories;
 mod lifecycle;
 mod memory;
 mod runtime;
@@ -37,6 +38,7 @@ fn main() {
     trials.extend(connections::trials());
     trials.extend(decoder::trials());
     trials.extend(differential::trials());
+    trials.extend(histories::trials());
     trials.extend(lifecycle::trials());
     trials.extend(memory::trials());
     trials.extend(runtime::trials());

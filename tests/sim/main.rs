@@ -2,7 +2,19 @@
 //! input it takes in one pass and where requests are cut is chosen by the seed, so a failing seed
 //! fails again.
 //!
-//! `RINGWELL_SIM_SEEDS=5000 cargo test --test sim` runs more seeds, `RINGWELL_SIM_SEED=17` one.
+//! Every test runs [`SEEDS`] seeds. For more of them, or of one test alone:
+//!
+//! ```sh
+//! RINGWELL_SIM_SEEDS=100000 cargo test --test sim
+//! RINGWELL_SIM_SEEDS=100000 cargo test --test sim histories_of_pipelines
+//! ```
+//!
+//! A failure names its seed. Replaying it prints, line by line, which core ran, what it took from
+//! its inbox and its clients, and what it sent to whom, up to the failure:
+//!
+//! ```sh
+//! RINGWELL_SIM_SEED=17 cargo test --test sim histories_of_pipelines -- --nocapture
+//! ```
 
 mod admin;
 mod bounds;
@@ -11,35 +23,70 @@ mod eviction;
 #[cfg(debug_assertions)]
 mod faults;
 mod history;
+mod order;
 mod serializability;
+mod trace;
 mod transactions;
 mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use history::Model;
 use world::{Rng, World};
 
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    if let Some(seed) = number("RINGWELL_SIM_SEED") {
-        return seed..seed + 1;
-    }
-    0..number("RINGWELL_SIM_SEEDS").unwrap_or(default)
+const SEEDS: u64 = 2000;
+
+fn number_from(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable}={value} is not a number")))
 }
 
-fn for_each_seed(default: u64, run: fn(u64)) {
-    for seed in seeds(default) {
-        let result = std::panic::catch_unwind(|| run(seed));
-        if let Err(panic) = result {
-            eprintln!("seed {seed} failed: RINGWELL_SIM_SEED={seed} cargo test --test sim");
-            std::panic::resume_unwind(panic);
-        }
+/// The one seed to be run, with its trace printed.
+fn replayed_seed() -> Option<u64> {
+    number_from("RINGWELL_SIM_SEED")
+}
+
+/// Runs all seeds, some at a time. The first failure ends it.
+fn for_each_seed(run: fn(u64)) {
+    if let Some(seed) = replayed_seed() {
+        return run(seed);
     }
+    let (seeds, next) = (number_from("RINGWELL_SIM_SEEDS").unwrap_or(SEEDS), AtomicU64::new(0));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return;
+            }
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
+                next.store(seeds, Ordering::Relaxed);
+                let test = std::thread::current().name().unwrap_or_default().to_owned();
+                eprintln!(
+                    "seed {seed} failed; to replay it:\n\
+                     RINGWELL_SIM_SEED={seed} cargo test --test sim {test} -- --exact --nocapture"
+                );
+                resume_unwind(panic);
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    std::thread::scope(|scope| {
+        let spawn = |_| std::thread::Builder::new().name(test.clone()).spawn_scoped(scope, work);
+        let workers: Vec<_> = (0..threads).map(spawn).collect();
+        for worker in workers {
+            if let Err(panic) = worker.expect("a thread").join() {
+                resume_unwind(panic);
+            }
+        }
+    });
 }
 
 /// One client's pipeline gets the same replies from four shards as from one.
 #[test]
 fn one_client_cannot_tell_how_many_shards_there_are() {
-    for_each_seed(500, |seed| {
+    for_each_seed(|seed| {
         let mut rng = Rng::new(seed);
         let commands: Vec<Vec<u8>> = (0..120).map(|_| history::random_command(&mut rng)).collect();
         let replies = |shards: usize| {
@@ -61,7 +108,7 @@ fn one_client_cannot_tell_how_many_shards_there_are() {
 /// command that looks at all of them.
 #[test]
 fn a_renamed_key_is_always_in_one_place() {
-    for_each_seed(300, |seed| {
+    for_each_seed(|seed| {
         let mut world = World::new(4, seed);
         let mut rng = Rng::new(seed);
         let keys = ["a", "b", "c", "d", "e"];
@@ -136,7 +183,7 @@ fn replies_are_not_held_back_for_long() {
 /// A client that vanishes in the middle leaves nothing locked: the others go on.
 #[test]
 fn clients_that_vanish_leave_no_locks() {
-    for_each_seed(500, |seed| {
+    for_each_seed(|seed| {
         let mut world = World::new(3, seed);
         let keys = ["a", "b", "c", "d", "e"];
         world.preload(&keys, "0");
@@ -161,7 +208,7 @@ fn clients_that_vanish_leave_no_locks() {
 /// Single-key commands of many clients on shared keys add up: nothing is lost or run twice.
 #[test]
 fn increments_add_up() {
-    for_each_seed(500, |seed| {
+    for_each_seed(|seed| {
         let mut world = World::new(4, seed);
         let mut rng = Rng::new(seed);
         let mut model = Model::default();
@@ -184,4 +231,29 @@ fn increments_add_up() {
             assert_eq!(String::from_utf8(world.received(reader)).unwrap(), expected);
         }
     });
+}
+
+/// Nothing but the seed decides what happens, or a failure could not be replayed.
+#[test]
+fn a_seed_repeats_itself() {
+    let trace = |seed| {
+        let mut world = World::new(3, seed);
+        world.keep_trace();
+        let mut rng = Rng::new(seed);
+        let clients: Vec<usize> = (0..6).map(|core| world.connect(core % 3)).collect();
+        for _ in 0..10 {
+            for &client in &clients {
+                world.send(client, &history::random_command(&mut rng));
+            }
+            world.run_some();
+        }
+        world.run_until_idle();
+        world.kept_trace()
+    };
+    let one = trace(1);
+    for part in ["core 2", "request", "reply to client", "part of transaction", "RENAME"] {
+        assert!(one.contains(part), "no {part:?} in\n{one}");
+    }
+    assert_eq!(one, trace(1));
+    assert_ne!(one, trace(2));
 }

@@ -37,7 +37,7 @@ fn exec(rng: &mut Rng, mut commands: Vec<Vec<u8>>) -> Vec<u8> {
 /// One client's pipeline gets the same replies from four shards as from one.
 #[test]
 fn one_client_cannot_tell_how_many_shards_run_its_transactions() {
-    for_each_seed(500, |seed| {
+    for_each_seed(|seed| {
         let mut rng = Rng::new(seed);
         let mut commands: Vec<Vec<u8>> = Vec::new();
         for _ in 0..150 {
@@ -76,7 +76,7 @@ fn one_client_cannot_tell_how_many_shards_run_its_transactions() {
 /// EXECs write the same value to all keys; nobody sees two values, whichever way he looks.
 #[test]
 fn nobody_sees_half_of_an_exec() {
-    for_each_seed(400, |seed| {
+    for_each_seed(|seed| {
         let shards = if seed.is_multiple_of(4) { 1 } else { 4 };
         let mut world = World::new(shards, seed);
         let mut rng = Rng::new(seed);
@@ -131,7 +131,7 @@ fn assert_whole(value: &Value) -> usize {
 /// FLUSHALL and what follows it in one EXEC are one.
 #[test]
 fn whole_databases_take_part_in_an_exec() {
-    for_each_seed(200, |seed| {
+    for_each_seed(|seed| {
         let mut world = World::new(3, seed);
         let mut rng = Rng::new(seed);
         let clients: Vec<usize> = (0..6).map(|core| world.connect(core % 3)).collect();
@@ -189,7 +189,7 @@ enum Counting {
 /// whoever else counts.
 #[test]
 fn watched_counters_lose_nothing() {
-    for_each_seed(300, |seed| {
+    for_each_seed(|seed| {
         let mut world = World::new(4, seed);
         let mut rng = Rng::new(seed);
         let mut counted: BTreeMap<&str, u64> = BTreeMap::new();
@@ -299,7 +299,7 @@ fn a_watch_breaks_exactly_when_a_key_changes() {
         &["SWAPDB", "1", "2"],
         &["MSET", "b", "1", "c", "1", "d", "1"],
     ];
-    for_each_seed(600, |seed| {
+    for_each_seed(|seed| {
         let mut world = World::new(4, seed);
         let mut rng = Rng::new(seed);
         let (watching, changing) = (world.connect(rng.below(4)), world.connect(rng.below(4)));
@@ -335,7 +335,7 @@ fn a_watch_breaks_exactly_when_a_key_changes() {
 /// A key that expires counts as changed, one that had expired before WATCH does not.
 #[test]
 fn expiry_breaks_a_watch() {
-    for_each_seed(50, |seed| {
+    for_each_seed(|seed| {
         for (before_ms, after_ms, broken) in [(0, 0, false), (0, 5, true), (5, 5, false)] {
             let mut world = World::new(4, seed);
             let client = world.connect(seed as usize % 4);
@@ -356,7 +356,7 @@ fn expiry_breaks_a_watch() {
 /// Clients that vanish in the middle of an EXEC leave all of it or nothing, and nothing else.
 #[test]
 fn an_exec_is_whole_even_if_its_client_vanishes() {
-    for_each_seed(600, |seed| {
+    for_each_seed(|seed| {
         let shards = if seed.is_multiple_of(3) { 1 } else { 3 };
         let mut world = World::new(shards, seed);
         let mut rng = Rng::new(seed);
@@ -520,7 +520,7 @@ fn world_with_low_limits(shards: usize) -> (World, usize) {
 /// hold.
 #[test]
 fn clients_that_vanish_with_whole_shards_leave_no_locks() {
-    for_each_seed(300, |seed| {
+    for_each_seed(|seed| {
         let mut world = World::new(4, seed);
         let mut rng = Rng::new(seed);
         for _ in 0..3 {

@@ -14,6 +14,7 @@ use ringwell::txn::Fault;
 use ringwell::txn::Message;
 
 use crate::history::{Value, values};
+use crate::trace::{Trace, described, shown};
 
 /// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>.
 pub struct Rng(u64);
@@ -68,6 +69,7 @@ pub struct World {
     clients: Vec<Client>,
     rng: Rng,
     now: Now,
+    trace: Trace,
 }
 
 impl World {
@@ -81,7 +83,21 @@ impl World {
             Core { engine: Engine::new(setup), inbox: VecDeque::new() }
         });
         let now = Now { unix_ms: 1_700_000_000_000, monotonic_us: 1 };
-        World { cores: cores.collect(), clients: Vec::new(), rng: Rng::new(seed), now }
+        let mut trace = if crate::replayed_seed().is_some() { Trace::Print } else { Trace::Off };
+        trace.line(|| format!("--- a world with {shards} shards, seed {seed}"));
+        World { cores: cores.collect(), clients: Vec::new(), rng: Rng::new(seed), now, trace }
+    }
+
+    /// From now on the trace is kept.
+    pub fn keep_trace(&mut self) {
+        self.trace = Trace::Keep(String::new());
+    }
+
+    pub fn kept_trace(&mut self) -> String {
+        match std::mem::take(&mut self.trace) {
+            Trace::Keep(lines) => lines,
+            Trace::Off | Trace::Print => String::new(),
+        }
     }
 
     #[cfg(debug_assertions)]
@@ -103,6 +119,7 @@ impl World {
             reads: true,
             dropped: false,
         });
+        self.trace.line(|| format!("client {client} connects to core {core}"));
         self.pass(core, |engine, now, outbox| {
             engine.handle(now, Event::Open { conn, origin }, outbox);
         });
@@ -112,6 +129,7 @@ impl World {
     pub fn disconnect(&mut self, client: usize) {
         self.clients[client].open = false;
         let (core, conn) = (self.clients[client].core, self.clients[client].conn);
+        self.trace.line(|| format!("client {client} is gone"));
         self.pass(core, |engine, now, outbox| {
             engine.handle(now, Event::Closed { conn }, outbox);
         });
@@ -170,6 +188,7 @@ impl World {
     pub fn wait_ms(&mut self, millis: u64) {
         self.now.monotonic_us += millis * 1000;
         self.now.unix_ms += millis;
+        self.trace.line(|| format!("{millis} ms go by"));
         for core in 0..self.cores.len() {
             self.pass(core, |engine, now, outbox| engine.handle(now, Event::Tick, outbox));
         }
@@ -251,6 +270,14 @@ impl World {
                 arrivals.push((client.conn, bytes));
             }
         }
+        let now_us = self.now.monotonic_us;
+        self.trace.line(|| format!("core {core} runs at {now_us} us"));
+        for (from, message) in &messages {
+            self.trace.line(|| format!("    takes from core {from}:{}", described(message)));
+        }
+        for (conn, data) in &arrivals {
+            self.trace.line(|| format!("    takes from client {}: {}", conn.index, shown(data)));
+        }
         self.pass(core, |engine, now, outbox| {
             for (from, message) in messages {
                 engine.handle(now, Event::Message { from, message }, outbox);
@@ -266,6 +293,7 @@ impl World {
         work(&mut self.cores[core].engine, self.now, &mut outbox);
         self.cores[core].engine.end_pass(self.now, &mut outbox);
         for (to, message) in outbox.messages.drain(..).chain(outbox.ordered.drain(..)) {
+            self.trace.line(|| format!("    sends to core {to}:{}", described(&message)));
             self.cores[to].inbox.push_back((core, message));
         }
         let mut resend = Outbox::default();
@@ -276,6 +304,7 @@ impl World {
             let mut bytes = Vec::new();
             let engine = &mut self.cores[core].engine;
             engine.take_output(conn, &mut bytes);
+            self.trace.line(|| format!("    reply to client {}: {}", conn.index, shown(&bytes)));
             let client = &mut self.clients[conn.index as usize];
             if client.open {
                 client.received.extend_from_slice(&bytes);
@@ -284,6 +313,7 @@ impl World {
         }
         self.cores[core].engine.end_pass(self.now, &mut resend);
         for (conn, control) in outbox.control.drain(..) {
+            self.trace.line(|| format!("    client {}: {control:?}", conn.index));
             let client = &mut self.clients[conn.index as usize];
             client.dropped |= control == ConnControl::CloseNow;
             match control {
@@ -311,9 +341,11 @@ impl World {
     /// What followed from output having been sent.
     fn absorb(&mut self, core: usize, more: Outbox) {
         for (to, message) in more.messages.into_iter().chain(more.ordered) {
+            self.trace.line(|| format!("    sends to core {to}:{}", described(&message)));
             self.cores[to].inbox.push_back((core, message));
         }
         for (conn, control) in more.control {
+            self.trace.line(|| format!("    client {}: {control:?}", conn.index));
             self.clients[conn.index as usize].paused = control == ConnControl::PauseReading;
         }
         if !more.output.is_empty() {

@@ -9,7 +9,7 @@ use super::Asked;
 use crate::commands::{CommandError, Flags, Outcome, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::session::{Reach, Session, Watching};
+use crate::session::{Destination, Reach, Session, Watching};
 use crate::txn::{CommandList, LockKey, LockMode, ShardId, Work, shard_of_key};
 
 pub(super) fn multi(asked: &mut Asked<'_>) -> Outcome {
@@ -54,6 +54,21 @@ pub(super) fn exec(asked: &mut Asked<'_>) -> Outcome {
     }
     exec::start(core, session, row, *multi, watching.map(|watching| *watching), outbox);
     Ok(())
+}
+
+/// Where EXEC leads; `None` for other commands.
+pub(in super::super) fn destination_of_exec(
+    core: &Core,
+    session: &Session,
+    row: &Row,
+) -> Option<Destination> {
+    let multi = session.multi.as_ref().filter(|_| row.name == "exec")?;
+    match exec::reach_with(multi, session.watching.as_deref()) {
+        // Without keys it runs here, but not while somebody has locked the whole shard.
+        Reach::Anywhere => Some(Destination::OneShard(core.shard_id)),
+        Reach::One(shard) => Some(Destination::OneShard(shard)),
+        Reach::Several | Reach::InTurn => Some(Destination::SeveralShards),
+    }
 }
 
 /// Keeps a command for EXEC.
