@@ -23,8 +23,8 @@ use crate::protocol::resp::{Reply, Version};
 use crate::session::{Session, Stall};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Grant, LockKey, LockMode, Message, Part, PartDone, PartResult, Release, Stored,
-    TxnId, Work, shard_of_key,
+    CommandList, Fault, Grant, LockKey, LockMode, Message, Part, PartDone, PartResult, Release,
+    Stored, TxnId, Work, shard_of_key,
 };
 
 /// A command under way on several shards, kept by the core whose connection sent it.
@@ -99,7 +99,9 @@ impl Core {
         shares: Vec<Share>,
         outbox: &mut Outbox,
     ) {
-        session.stall.insert(Stall::TRANSACTION);
+        if !self.planted.is(Fault::OvertakesOwn) || session.exec.is_some() {
+            session.stall.insert(Stall::TRANSACTION);
+        }
         let number = self.next_txn;
         self.next_txn += 1;
         let txn = TxnId { coordinator: self.shard_id, number };
@@ -273,6 +275,19 @@ impl Core {
         (out, stores)
     }
 
+    fn store(&mut self, left: Vec<Stored>) {
+        let now = self.now.unix_ms;
+        for stored in left {
+            let db = self.shard.db_mut(usize::from(stored.db));
+            match stored.entry {
+                Some(item) => db.insert(item, now),
+                None => {
+                    db.remove(&stored.key, now);
+                }
+            }
+        }
+    }
+
     pub fn count_call(&mut self, row: &'static Row, error: Option<&CommandError>) {
         let stats = &mut self.stats.by_command[row.id];
         stats.calls += 1;
@@ -335,6 +350,11 @@ impl Engine {
             return;
         };
         transaction.results[part] = Some(done.result);
+        if self.core.planted.is(Fault::ReleasedEarly) && transaction.parts[part].1 {
+            transaction.parts[part].1 = false;
+            let release = Release { txn: done.txn, store: Vec::new() };
+            outbox.messages.push((done.shard, Message::Release(Box::new(release))));
+        }
         transaction.waiting -= 1;
         if transaction.waiting == 0
             && let Some(transaction) = self.core.transactions.remove(&number)
@@ -383,10 +403,15 @@ impl Engine {
             }
             Kind::Hold => {
                 let (reply, holds) = self.hold_for_exec(number, &transaction);
-                keeps_locks = holds;
+                keeps_locks = holds && !self.core.planted.is(Fault::ExecInterleaved);
                 reply
             }
         };
+        if self.core.planted.is(Fault::LocksOfVanishedKept)
+            && self.sessions.get_mut(transaction.reply.conn).is_none()
+        {
+            return;
+        }
         let txn = TxnId { coordinator: self.core.shard_id, number };
         let mut stores = stores.into_iter();
         for &(shard, locking) in &transaction.parts {
@@ -423,18 +448,18 @@ impl Engine {
     /// A multi-shard command is over: stores what it left here, and runs what waited for it.
     pub(super) fn release(&mut self, release: Release, outbox: &mut Outbox) {
         self.core.memory.received(release.bytes());
-        let now = self.core.now.unix_ms;
-        for stored in release.store {
-            let db = self.core.shard.db_mut(usize::from(stored.db));
-            match stored.entry {
-                Some(item) => db.insert(item, now),
-                None => {
-                    db.remove(&stored.key, now);
-                }
-            }
+        if self.core.planted.is(Fault::StoredAfterRelease) {
+            self.run_granted(release.txn, outbox);
         }
+        if !self.core.planted.is(Fault::StoreLost) {
+            self.core.store(release.store);
+        }
+        self.run_granted(release.txn, outbox);
+    }
+
+    fn run_granted(&mut self, released: TxnId, outbox: &mut Outbox) {
         let mut granted = Vec::new();
-        self.core.locks.release(release.txn, &mut granted);
+        self.core.locks.release(released, &mut granted);
         for grant in granted {
             match grant {
                 Grant::Part(part) => self.run_part(*part, outbox),

@@ -21,7 +21,7 @@ use crate::protocol::Span;
 use crate::protocol::resp::Version;
 use crate::session::{ClientState, OutputClass, Session, Stall};
 use crate::store::{Item, Shard};
-use crate::txn::{ConnId, Locks, PartDone};
+use crate::txn::{ConnId, Locks, PartDone, Planted};
 
 /// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
 /// reached, so that a full server can still be asked and mended.
@@ -74,6 +74,7 @@ pub(super) struct Core {
     pub shared: Arc<Shared>,
     pub settings: Arc<Settings>,
     pub locks: Locks,
+    pub planted: Planted,
     pub watches: Watches,
     pub next_watcher: u64,
     pub peers: Peers,
@@ -137,6 +138,7 @@ impl Core {
             shared: setup.shared,
             settings,
             locks: Locks::default(),
+            planted: Planted::default(),
             watches: Watches::default(),
             next_watcher: 0,
             peers: Peers::new(setup.shards),

@@ -25,8 +25,8 @@ use crate::protocol::resp::{Reply, Version};
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, LockKey, LockMode, Message, Part, PartResult, Release, Request, Turn, TxnId, Unit,
-    Waiting, Watched, Work, shard_of_key,
+    CommandList, Fault, LockKey, LockMode, Message, Part, PartResult, Release, Request, Turn,
+    TxnId, Unit, Waiting, Watched, Work, shard_of_key,
 };
 
 /// Where a command leads that is about to be queued; `shard` is that of its first key.
@@ -284,7 +284,9 @@ impl Engine {
         outbox: &mut Outbox,
     ) -> usize {
         let Kind::Exec { then, .. } = &mut transaction.kind else { return 0 };
-        if then.is_empty() || !watches_are_whole(&transaction.results) {
+        let some_whole = self.core.planted.is(Fault::WatchesNotAgreed)
+            && transaction.results.iter().any(|r| matches!(r, Some(PartResult::Held(true))));
+        if then.is_empty() || !(watches_are_whole(&transaction.results) || some_whole) {
             return 0;
         }
         let txn = TxnId { coordinator: self.core.shard_id, number };

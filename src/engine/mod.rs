@@ -73,6 +73,14 @@ impl Engine {
         Engine { sessions: Sessions::default(), core: Core::new(setup) }
     }
 
+    /// Has this engine make a mistake from now on, so that the simulation can be seen to find it.
+    #[cfg(debug_assertions)]
+    pub fn plant(&mut self, fault: crate::txn::Fault) {
+        let planted = crate::txn::Planted::new(fault);
+        self.core.planted = planted;
+        self.core.locks.plant(planted);
+    }
+
     /// Decides about a connection before a byte of it is read: the access policy, then
     /// `maxclients`. The error is what the peer is to be told before it is closed.
     pub fn admit(&mut self, now: Now, peer: &Peer) -> Result<(), Vec<u8>> {

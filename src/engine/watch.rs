@@ -8,7 +8,7 @@ use super::event::{ConnId, Outbox, ShardId};
 use super::{Engine, exec};
 use crate::session::Watching;
 use crate::store::{DATABASES, Watcher};
-use crate::txn::Message;
+use crate::txn::{Fault, Message};
 
 /// The watchers of this shard's keys.
 ///
@@ -78,7 +78,7 @@ impl Core {
             whole &= !present || self.shard.db(db).contains(&key, self.now.unix_ms);
             self.shard.db_mut(db).watched.unwatch(&key, watcher);
         }
-        whole
+        whole || self.planted.is(Fault::WatchNotLookedAt)
     }
 
     /// Finds out whose watches have been broken by what ran since the last time.
@@ -89,7 +89,7 @@ impl Core {
         for db in 0..DATABASES {
             for watcher in self.shard.db_mut(db).watched.take_broken() {
                 let Some(watch) = self.watches.by_watcher.get_mut(&watcher) else { continue };
-                if watch.broken {
+                if watch.broken || self.planted.is(Fault::ChangeUnnoticed) {
                     continue;
                 }
                 watch.broken = true;
@@ -161,6 +161,8 @@ impl Engine {
         } else if let Some(session) = self.sessions.remove(conn) {
             self.core.memory.forget(&session);
         }
-        self.core.forget_watching(watching, outbox);
+        if !self.core.planted.is(Fault::WatchesOfVanishedKept) {
+            self.core.forget_watching(watching, outbox);
+        }
     }
 }

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::fault::{Fault, Planted};
 use super::message::{ConnId, LockKey, OwnedRequest, Part, Request, ShardId, TxnId};
 use super::unit::Waiting;
 use crate::commands::Row;
@@ -74,16 +75,21 @@ struct KeyLock {
     shared: usize,
     exclusive: bool,
     queue: VecDeque<(Holder, LockMode)>,
+    planted: Planted,
 }
 
 impl KeyLock {
     fn compatible(&self, mode: LockMode) -> bool {
+        if self.planted.is(Fault::SharedBesideExclusive) && mode == LockMode::Shared {
+            return true;
+        }
         !self.exclusive && (mode == LockMode::Shared || self.shared == 0)
     }
 
     /// Whether a newcomer may have the lock at once.
     fn is_free_for(&self, mode: LockMode) -> bool {
-        self.queue.is_empty() && self.compatible(mode)
+        (self.queue.is_empty() || self.planted.is(Fault::NewcomerOvertakes))
+            && self.compatible(mode)
     }
 
     fn hold(&mut self, mode: LockMode) {
@@ -166,9 +172,14 @@ pub struct Locks {
     barrier: Option<Holder>,
     /// What arrived behind the barrier.
     behind: VecDeque<Grant>,
+    planted: Planted,
 }
 
 impl Locks {
+    pub fn plant(&mut self, planted: Planted) {
+        self.planted = planted;
+    }
+
     /// True if nothing is locked or awaited: every command may run.
     #[inline]
     pub fn is_idle(&self) -> bool {
@@ -182,6 +193,9 @@ impl Locks {
     }
 
     fn is_in_the_way<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
+        if self.planted.is(Fault::ReadSlipsIn) && mode == LockMode::Shared {
+            return false;
+        }
         self.barrier.is_some() || keys.any(|key| !self.is_free(LockKey::new(key, mode)))
     }
 
@@ -238,6 +252,9 @@ impl Locks {
             self.arrived.insert(holder, arrived);
             granted
         } else {
+            if self.planted.is(Fault::RunsBeforeLocked) {
+                part.locks.retain(|lock| self.is_free(*lock));
+            }
             let keys = std::mem::take(&mut part.locks);
             self.queue_up(holder, keys, None, Grant::Part(part))
         };
@@ -258,7 +275,9 @@ impl Locks {
     ) -> Option<Grant> {
         let mut missing = 0;
         for wanted in &keys {
-            let lock = self.keys.entry(wanted.hash).or_default();
+            let planted = self.planted;
+            let fresh = || KeyLock { planted, ..KeyLock::default() };
+            let lock = self.keys.entry(wanted.hash).or_insert_with(fresh);
             missing += usize::from(!lock.hold_or_queue(holder, wanted.mode));
         }
         if let Some(turn) = turn {
@@ -287,9 +306,13 @@ impl Locks {
             for held in &done.keys {
                 if let Some(lock) = self.keys.get_mut(&held.hash) {
                     lock.let_go(held.mode);
+                    if self.planted.is(Fault::GrantedOutOfOrder) {
+                        lock.queue.make_contiguous().reverse();
+                    }
                 }
             }
-            for held in &done.keys {
+            let unwoken = usize::from(self.planted.is(Fault::WakeUpLost));
+            for held in done.keys.iter().skip(unwoken) {
                 if let Some(lock) = self.keys.get_mut(&held.hash) {
                     lock.pump(&mut self.arrived, granted, &mut finished);
                     if lock.is_unused() {
@@ -445,8 +468,7 @@ mod tests {
 
     fn request_must_wait(locks: &Locks, request: &OwnedRequest) -> bool {
         let keys = request.work.locks(request.request.row);
-        locks.is_out_of_turn(turn_of(request))
-            || locks.all_must_wait(keys.iter().map(|lock| (&lock.key[..], lock.mode)))
+        locks.is_out_of_turn(turn_of(request)) || locks.all_must_wait(keys.iter().copied())
     }
 
     #[test]

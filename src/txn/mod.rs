@@ -20,12 +20,14 @@
 //! before all have agreed. Commands that need several shards each run one after the other, with
 //! their own parts, under locks that were taken for all of them.
 
+mod fault;
 mod locks;
 mod message;
 mod slots;
 mod unit;
 
 pub use crate::store::Watcher;
+pub use fault::{Fault, Planted};
 pub use locks::{Grant, LockMode, Locks, Turn};
 pub use message::{
     Batch, ConnId, LockKey, Message, OwnedRequest, Part, PartDone, PartResult, Release,

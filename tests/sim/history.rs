@@ -98,6 +98,11 @@ impl Value {
 
 /// The replies that have come whole.
 pub fn values(replies: &[u8]) -> Vec<Value> {
+    take_values(&mut replies.to_vec())
+}
+
+/// As [`values`], leaving what has not come whole.
+pub fn take_values(replies: &mut Vec<u8>) -> Vec<Value> {
     let text = std::str::from_utf8(replies).expect("replies are text here");
     let mut rest = text;
     let mut values = Vec::new();
@@ -105,6 +110,8 @@ pub fn values(replies: &[u8]) -> Vec<Value> {
         values.push(value);
         rest = behind;
     }
+    let used = text.len() - rest.len();
+    replies.drain(..used);
     values
 }
 

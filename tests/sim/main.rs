@@ -19,6 +19,9 @@
 mod admin;
 mod bounds;
 mod eviction;
+/// Faults can only be planted in a build with debug assertions.
+#[cfg(debug_assertions)]
+mod faults;
 mod history;
 mod order;
 mod serializability;

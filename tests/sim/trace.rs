@@ -64,8 +64,7 @@ pub fn described(message: &Message) -> String {
         }
         Message::Part(part) => {
             let txn = part.txn;
-            let locks =
-                part.locks.iter().map(|lock| format!("{:?} {}", lock.mode, shown(&lock.key)));
+            let locks = part.locks.iter().map(|lock| format!("{:?} {:016x}", lock.mode, lock.hash));
             let locks: Vec<String> = match part.whole_shard {
                 true => vec!["whole shard".to_owned()],
                 false => locks.collect(),

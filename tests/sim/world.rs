@@ -9,6 +9,8 @@ use ringwell::engine::{
     ClientOrigin, ConnControl, ConnId, Engine, EngineSetup, Event, Host, HostFacts, Now, Outbox,
     Shared,
 };
+#[cfg(debug_assertions)]
+use ringwell::txn::Fault;
 use ringwell::txn::Message;
 
 use crate::history::{Value, values};
@@ -96,6 +98,11 @@ impl World {
             Trace::Keep(lines) => lines,
             Trace::Off | Trace::Print => String::new(),
         }
+    }
+
+    #[cfg(debug_assertions)]
+    pub fn plant(&mut self, fault: Fault) {
+        self.cores.iter_mut().for_each(|core| core.engine.plant(fault));
     }
 
     pub fn connect(&mut self, core: usize) -> usize {
@@ -320,6 +327,17 @@ impl World {
         }
     }
 
+    /// All clients go, and the machine with them. Returns the shards with something left.
+    pub fn end(&mut self) -> Vec<usize> {
+        for client in 0..self.clients.len() {
+            self.disconnect(client);
+        }
+        self.run_until_idle();
+        self.clients.clear();
+        let engines = self.cores.drain(..).map(|core| core.engine).enumerate();
+        engines.filter(|(_, engine)| !engine.is_at_rest()).map(|(shard, _)| shard).collect()
+    }
+
     /// What followed from output having been sent.
     fn absorb(&mut self, core: usize, more: Outbox) {
         for (to, message) in more.messages.into_iter().chain(more.ordered) {
@@ -342,12 +360,7 @@ impl Drop for World {
         if std::thread::panicking() {
             return;
         }
-        for client in 0..self.clients.len() {
-            self.disconnect(client);
-        }
-        self.run_until_idle();
-        for (shard, core) in self.cores.iter().enumerate() {
-            assert!(core.engine.is_at_rest(), "something is left on shard {shard}");
-        }
+        let left = self.end();
+        assert!(left.is_empty(), "something is left on shards {left:?}");
     }
 }

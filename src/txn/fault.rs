@@ -1,0 +1,90 @@
+//! Mistakes that the simulation plants, to prove that its checks would find them.
+//!
+//! Each is one that code like this is prone to, at the place where it would be made. An engine makes
+//! it only if `Engine::plant` has told it to. Without `debug_assertions` there is no such function,
+//! [`Planted`] has no size, and what depends on [`Planted::is`] is not compiled in.
+
+/// A way to get transactions wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A command that reads on one shard does not wait for a command that is still acquiring its
+    /// locks elsewhere.
+    ReadSlipsIn,
+    /// A newcomer that is compatible with those who hold a lock overtakes those who wait for it.
+    NewcomerOvertakes,
+    /// Of those who wait for a lock, the last gets it first.
+    GrantedOutOfOrder,
+    /// A shared lock is granted beside an exclusive one.
+    SharedBesideExclusive,
+    /// A part does not wait for those of its locks that somebody holds.
+    RunsBeforeLocked,
+    /// Who waits for the first of a command's keys is not granted it at the release.
+    WakeUpLost,
+    /// A shard's locks are released at its result, not at the last one.
+    ReleasedEarly,
+    /// What a connection sends behind a command on several shards does not wait for it.
+    OvertakesOwn,
+    /// What RENAME or COPY leaves at a key is not stored.
+    StoreLost,
+    /// What RENAME or COPY leaves at a key is stored behind what waited for its lock.
+    StoredAfterRelease,
+    /// A change does not break the watches on its key.
+    ChangeUnnoticed,
+    /// EXEC does not look whether its watches are whole, so it knows only what it has been told.
+    WatchNotLookedAt,
+    /// EXEC runs when one of its shards has found its watches whole.
+    WatchesNotAgreed,
+    /// An EXEC whose commands run in turn lets its locks go before the first of them.
+    ExecInterleaved,
+    /// The locks of a client that has gone are kept.
+    LocksOfVanishedKept,
+    /// The watches of a client that has gone are kept.
+    WatchesOfVanishedKept,
+}
+
+impl Fault {
+    pub const ALL: [Fault; 16] = [
+        Fault::ReadSlipsIn,
+        Fault::NewcomerOvertakes,
+        Fault::GrantedOutOfOrder,
+        Fault::SharedBesideExclusive,
+        Fault::RunsBeforeLocked,
+        Fault::WakeUpLost,
+        Fault::ReleasedEarly,
+        Fault::OvertakesOwn,
+        Fault::StoreLost,
+        Fault::StoredAfterRelease,
+        Fault::ChangeUnnoticed,
+        Fault::WatchNotLookedAt,
+        Fault::WatchesNotAgreed,
+        Fault::ExecInterleaved,
+        Fault::LocksOfVanishedKept,
+        Fault::WatchesOfVanishedKept,
+    ];
+}
+
+/// The fault of one engine, if it has one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Planted(#[cfg(debug_assertions)] Option<Fault>);
+
+#[cfg(not(debug_assertions))]
+const _: () = assert!(size_of::<Planted>() == 0);
+
+impl Planted {
+    #[cfg(debug_assertions)]
+    pub fn new(fault: Fault) -> Self {
+        Planted(Some(fault))
+    }
+
+    #[cfg(debug_assertions)]
+    #[inline]
+    pub fn is(self, fault: Fault) -> bool {
+        self.0 == Some(fault)
+    }
+
+    #[cfg(not(debug_assertions))]
+    #[inline(always)]
+    pub const fn is(self, _: Fault) -> bool {
+        false
+    }
+}

@@ -1,0 +1,108 @@
+//! The checks of this simulation are themselves proved: mistakes are planted in the engines, each
+//! must be found by the check that is there for its kind, and without it the same seed finds
+//! nothing.
+//!
+//! To see how many seeds each one took:
+//!
+//! ```sh
+//! cargo test --test sim every_planted_fault_is_found -- --nocapture
+//! ```
+
+mod workload;
+
+use histories::{ProcessOrder, transactions};
+use ringwell::txn::Fault;
+
+use workload::Run;
+
+const SEEDS_MAX: u64 = 10_000;
+
+/// Which check has found something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// No serial order explains the history.
+    Serializability,
+    /// Every request is answered.
+    Liveness,
+    /// A reply is one that its command can have.
+    Replies,
+    /// Without clients there are no locks and no watches.
+    Leaks,
+}
+
+#[derive(Debug)]
+struct Finding {
+    check: Check,
+    text: String,
+}
+
+impl Finding {
+    fn new(check: Check, text: impl Into<String>) -> Self {
+        Finding { check, text: text.into() }
+    }
+}
+
+fn check_that_finds(fault: Fault) -> Check {
+    match fault {
+        Fault::ReadSlipsIn
+        | Fault::SharedBesideExclusive
+        | Fault::RunsBeforeLocked
+        | Fault::ReleasedEarly
+        | Fault::OvertakesOwn
+        | Fault::StoreLost
+        | Fault::StoredAfterRelease
+        | Fault::ChangeUnnoticed
+        | Fault::WatchNotLookedAt
+        | Fault::WatchesNotAgreed
+        | Fault::ExecInterleaved => Check::Serializability,
+        // Two shards that grant in different orders wait for each other.
+        Fault::NewcomerOvertakes | Fault::GrantedOutOfOrder | Fault::WakeUpLost => Check::Liveness,
+        Fault::LocksOfVanishedKept | Fault::WatchesOfVanishedKept => Check::Leaks,
+    }
+}
+
+fn run(seed: u64, fault: Option<Fault>) -> Result<(), Finding> {
+    let mut run = Run::new(seed, fault);
+    match run.record().and_then(|()| check_history(&run)) {
+        Ok(()) => run.vanish(),
+        Err(finding) => {
+            // Nothing says how it ends after that.
+            run.end();
+            Err(finding)
+        }
+    }
+}
+
+fn check_history(run: &Run) -> Result<(), Finding> {
+    let order = if run.depth == 1 { ProcessOrder::Total } else { ProcessOrder::AroundSeveralKeys };
+    let report = transactions::check(&run.history, order).expect("a history that can be checked");
+    assert!(!report.inference_cut_short);
+    if report.is_clean() {
+        return Ok(());
+    }
+    Err(Finding::new(Check::Serializability, report.to_string()))
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    println!("{:<24}{:>6}  check", "fault", "seeds");
+    for fault in Fault::ALL {
+        let check = check_that_finds(fault);
+        let finds = |seed: &u64| run(*seed, Some(fault)).is_err_and(|found| found.check == check);
+        let Some(seed) = (0..SEEDS_MAX).find(finds) else {
+            panic!("{fault:?} is not found by {check:?} in {SEEDS_MAX} seeds");
+        };
+        let innocent = run(seed, None);
+        assert!(innocent.is_ok(), "seed {seed} without {fault:?}: {innocent:?}");
+        println!("{:<24}{:>6}  {check:?}", format!("{fault:?}"), seed + 1);
+    }
+}
+
+#[test]
+fn without_a_fault_nothing_is_found() {
+    crate::for_each_seed(|seed| {
+        if let Err(Finding { check, text }) = run(seed, None) {
+            panic!("{check:?}: {text}");
+        }
+    });
+}
