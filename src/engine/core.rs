@@ -125,8 +125,9 @@ pub(super) struct ConnReply {
 impl Core {
     pub fn new(setup: EngineSetup) -> Self {
         let settings = Arc::clone(&setup.shared.settings());
-        // Twice its part of the machine: keys may be spread unevenly.
-        let capacity = setup.shared.memory_limit_bytes / setup.shards.max(1) as u64 * 2;
+        // Twice its part of the machine, as keys may be spread unevenly; never more than all of it.
+        let limit = setup.shared.memory_limit_bytes;
+        let capacity = (limit / setup.shards.max(1) as u64 * 2).min(limit);
         let mut shard = Shard::with_capacity(setup.seed, capacity);
         shard.set_policy(room::policy(&settings.config));
         Core {
