@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::for_each_seed;
 use crate::history::{Value, command, mget, mset, multi, random_command, values};
 use crate::world::{Rng, World};
+use crate::{for_each_seed, same_replies_on_one_and_four_shards};
 
 /// By their hash slots on different shards of four, most of them.
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -58,17 +58,7 @@ fn one_client_cannot_tell_how_many_shards_run_its_transactions() {
                 _ => random_command(&mut rng),
             });
         }
-        let replies = |shards: usize| {
-            let mut world = World::new(shards, seed);
-            let client = world.connect(seed as usize % shards);
-            for command in &commands {
-                world.send(client, command);
-            }
-            world.run_until_idle();
-            world.received(client)
-        };
-        let (one, four) = (replies(1), replies(4));
-        assert_eq!(String::from_utf8_lossy(&one), String::from_utf8_lossy(&four));
+        let one = same_replies_on_one_and_four_shards(seed, &commands);
         assert!(values(&one).len() >= commands.len());
     });
 }
