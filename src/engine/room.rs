@@ -169,11 +169,11 @@ impl Core {
     pub fn tick_of_room(&mut self) {
         self.publish_coldest();
         let given = std::mem::take(&mut self.room.given);
-        let own = u64::from(self.shard.oldest_idle_seconds(self.now.unix_ms));
         if given == 0 {
             return;
         }
         self.release_memory();
+        let own = u64::from(self.shard.oldest_idle_seconds(self.now.unix_ms));
         if let Some((_, idle)) = self.coldest_other()
             && idle > own + own / 4 + 1
         {

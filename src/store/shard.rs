@@ -30,6 +30,18 @@ pub struct ShardStats {
     pub lazily_freed: u64,
 }
 
+impl ShardStats {
+    /// Counts a read that found something or not.
+    #[inline]
+    fn read(&mut self, found: bool) {
+        if found {
+            self.keyspace_hits += 1;
+        } else {
+            self.keyspace_misses += 1;
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Shard {
     dbs: Vec<Db>,
@@ -94,10 +106,7 @@ impl Shard {
     #[inline]
     pub fn read(&mut self, db: usize, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
         let found = self.dbs[db].use_entry(key, now);
-        match found {
-            Some(_) => self.counts.keyspace_hits += 1,
-            None => self.counts.keyspace_misses += 1,
-        }
+        self.counts.read(found.is_some());
         found
     }
 
@@ -105,10 +114,7 @@ impl Shard {
     #[inline]
     pub fn glance(&mut self, db: usize, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
         let found = self.dbs[db].get(key, now);
-        match found {
-            Some(_) => self.counts.keyspace_hits += 1,
-            None => self.counts.keyspace_misses += 1,
-        }
+        self.counts.read(found.is_some());
         found
     }
 
@@ -116,10 +122,7 @@ impl Shard {
     #[inline]
     pub fn read_mut(&mut self, db: usize, key: &[u8], now: UnixMs) -> Option<EntryMut<'_>> {
         let found = self.dbs[db].get_mut(key, now);
-        match found {
-            Some(_) => self.counts.keyspace_hits += 1,
-            None => self.counts.keyspace_misses += 1,
-        }
+        self.counts.read(found.is_some());
         found
     }
 
@@ -128,10 +131,7 @@ impl Shard {
     pub fn read_slot<'a>(&'a mut self, db: usize, key: &'a [u8], now: UnixMs) -> Slot<'a> {
         self.used |= 1 << db;
         let slot = self.dbs[db].slot(key, now);
-        match slot {
-            Slot::Occupied(_) => self.counts.keyspace_hits += 1,
-            Slot::Vacant(_) => self.counts.keyspace_misses += 1,
-        }
+        self.counts.read(matches!(slot, Slot::Occupied(_)));
         slot
     }
 
@@ -219,11 +219,6 @@ impl Shard {
             left &= left - 1;
         }
         bytes
-    }
-
-    /// Bytes of the pages that entries are in, beyond those of the entries.
-    pub fn unused_bytes(&self) -> usize {
-        self.dbs.iter().map(Db::unused_bytes).sum()
     }
 
     /// What an empty shard holds.

@@ -207,7 +207,7 @@ impl EntryMut<'_> {
     fn rebuild(&mut self, new: Shape, kept: usize, expiry: Option<UnixMs>) {
         let db = &mut *self.db;
         let old = db.arena.entry(self.handle);
-        let (history, encoding) = (old.history(), old.encoding());
+        let (history, encoding, queue) = (old.history(), old.encoding(), old.queue());
         let bytes_before = db.eviction.bytes_of(&db.arena, self.handle);
         let kept = kept.min(new.value_len).min(old.shape().value_len);
         let mut scratch = std::mem::take(&mut db.scratch);
@@ -215,8 +215,7 @@ impl EntryMut<'_> {
         scratch.extend_from_slice(old.key());
         scratch.extend_from_slice(&old.stored_value()[..kept]);
         let (key, value) = scratch.split_at(new.key_len);
-        let handle =
-            db.arena.allocate_entry(key, value, new.value_len, expiry, old_queue(db, self.handle));
+        let handle = db.arena.allocate_entry(key, value, new.value_len, expiry, queue);
         let mut view = db.arena.entry_mut(handle);
         view.copy_history(history);
         view.set_encoding(encoding);
@@ -229,10 +228,6 @@ impl EntryMut<'_> {
         db.free_block(self.handle);
         self.handle = handle;
     }
-}
-
-fn old_queue(db: &Db, handle: Handle) -> u8 {
-    db.arena.entry(handle).queue()
 }
 
 impl Db {
