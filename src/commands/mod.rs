@@ -11,6 +11,7 @@ mod row;
 mod table;
 
 pub mod access;
+pub mod blocking;
 pub mod connection;
 pub mod introspection;
 pub mod keys;
@@ -26,7 +27,10 @@ pub use error::CommandError;
 pub use operation::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, Hello, Operation, ReplyMode, Shutdown,
 };
-pub use row::{Categories, Command, Docs, Flags, Group, Handler, KeyFlags, KeySpec, Merge, Spread};
+pub use row::{
+    Categories, Command, Docs, Flags, Group, Handler, KeyFlags, KeySpec, Merge, Spread, Wait,
+    WaitsAt,
+};
 pub use table::{CommandTable, Lookup, Row, table};
 
 /// What a handler returns. After an error whatever it had written is taken back and the error

@@ -5,6 +5,7 @@ use bitflags::bitflags;
 use super::{Context, Operation, Outcome};
 use crate::commands::CommandError;
 use crate::protocol::Args;
+use crate::protocol::resp::Reply;
 
 /// Everything that is known about a command, in one place.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +44,7 @@ pub enum Handler {
 }
 
 /// What becomes of a command whose keys lie on several shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Spread {
     /// It has one key only.
     OneKey,
@@ -51,6 +52,34 @@ pub enum Spread {
     Split(Merge),
     /// All keys are brought to one place, the command runs there, and they are brought back.
     Gather,
+    /// One of its keys is enough, and if there is nothing at any of them its client waits. The
+    /// handler is what runs where nobody can wait, in a MULTI block.
+    Wait(&'static Wait),
+}
+
+/// How a command such as BLPOP waits for data.
+#[derive(Debug)]
+pub struct Wait {
+    /// How long, in microseconds; `None` for ever. Whatever else can be wrong with the arguments is
+    /// refused here too.
+    pub timeout: fn(Args<'_>) -> Result<Option<u64>, CommandError>,
+    /// At which of its keys.
+    pub at: WaitsAt,
+    /// Whether the command would find at this key what it takes, or something to complain of.
+    /// Depends on the key alone: clients that wait with one command are all as ready as the first.
+    pub ready: fn(&Context<'_>, key: &[u8]) -> bool,
+    /// Serves the command from the key that is the argument of this index and ready.
+    pub serve: fn(&mut Context<'_>, Args<'_>, usize) -> Outcome,
+    /// What is answered when the time is over.
+    pub nothing: fn(&mut Reply<'_>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsAt {
+    /// Any of its keys; the first that is ready serves it.
+    EveryKey,
+    /// The first key; the others it needs as well to be served.
+    FirstKey,
 }
 
 /// How the replies of several shards become one.
@@ -256,6 +285,18 @@ impl Command {
     /// The arguments that are keys. Arity has been checked.
     pub fn key_positions(&self, arguments: usize) -> impl Iterator<Item = usize> + use<> {
         self.keys.iter().flat_map(move |spec| spec.positions(arguments))
+    }
+
+    /// Those of them at which a client waits if the command is one that may.
+    pub fn awaited_positions(&self, arguments: usize) -> impl Iterator<Item = usize> + use<> {
+        let count = match self.handler {
+            Handler::Keyed(_, Spread::Wait(wait)) => match wait.at {
+                WaitsAt::EveryKey => usize::MAX,
+                WaitsAt::FirstKey => 1,
+            },
+            _ => 0,
+        };
+        self.key_positions(arguments).take(count)
     }
 
     /// Whether every key has all the arguments that go with it, as MSET's have their values.

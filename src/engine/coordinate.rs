@@ -5,6 +5,8 @@
 //! need not wait to begin: its parts come behind what the client sent to each shard before, and are
 //! granted when that has been executed.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::Engine;
@@ -16,6 +18,7 @@ use super::merge::merge;
 use super::operations;
 use super::sessions::settle;
 use super::task::{Finish, TaskResult};
+use crate::commands::blocking::first_ready;
 use crate::commands::{CommandError, Context, Handler, KeyFlags, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
@@ -24,7 +27,7 @@ use crate::session::{Session, Stall};
 use crate::store::Watcher;
 use crate::txn::{
     CommandList, Fault, Grant, LockKey, LockMode, Message, Part, PartDone, PartResult, Release,
-    Stored, TxnId, Work, shard_of_key,
+    Stored, TxnId, Waiter, Work, shard_of_key,
 };
 
 /// A command under way on several shards, kept by the core whose connection sent it.
@@ -53,6 +56,14 @@ pub(super) enum Kind {
     /// Entries are fetched, the command runs on them here, and what it wrote goes back.
     Gather {
         keys: Vec<GatheredKey>,
+        /// Of a command whose client waits if it finds nothing.
+        attempt: Option<Attempt>,
+    },
+    /// Looks whether what a client wants is there, or else has it wait. `serving`: one shard has
+    /// been told to serve it.
+    Wait {
+        waiter: Arc<Waiter>,
+        serving: bool,
     },
     Task(Finish),
     /// There is one part, and its reply is the reply.
@@ -68,6 +79,13 @@ pub(super) enum Kind {
     },
     /// The locks of an EXEC whose commands run in turn.
     Hold,
+}
+
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub waiter: Arc<Waiter>,
+    /// It has not waited yet. Otherwise what it waits for may just have come.
+    pub first: bool,
 }
 
 #[derive(Debug)]
@@ -89,7 +107,7 @@ pub(super) struct Share {
 
 impl Core {
     /// Sends the shares of a command to their shards, and stalls the session until it is over. In an
-    /// EXEC whose commands run in turn, the locks are held already.
+    /// EXEC whose commands run in turn, the locks are held already. Returns the reply's place.
     pub fn begin(
         &mut self,
         session: &mut Session,
@@ -98,37 +116,75 @@ impl Core {
         kind: Kind,
         shares: Vec<Share>,
         outbox: &mut Outbox,
-    ) {
+    ) -> ConnReply {
         if !self.planted.is(Fault::OvertakesOwn) || session.exec.is_some() {
             session.stall.insert(Stall::TRANSACTION);
         }
-        let number = self.next_txn;
-        self.next_txn += 1;
-        let txn = TxnId { coordinator: self.shard_id, number };
         let bytes = args.size() + shares.iter().map(|share| share.work.bytes()).sum::<usize>();
-        let mut parts = Vec::with_capacity(shares.len());
-        for Share { shard, locks, whole_shard, work } in shares {
-            let part = match &session.exec {
-                Some(_) => Part { txn, locks: Vec::new(), whole_shard: false, work },
-                None => Part { txn, locks, whole_shard, work },
-            };
-            let locking = part.is_locking();
-            parts.push((shard, locking));
-            let messages = if locking { &mut outbox.ordered } else { &mut outbox.messages };
-            messages.push((shard, Message::Part(Box::new(part))));
-        }
+        let waiting = match &kind {
+            Kind::Wait { waiter, .. } => waiter.size(),
+            _ => 0,
+        };
         let transaction = Transaction {
-            reply: reply_later(session, bytes),
+            reply: reply_later(session, bytes + waiting),
             row,
             args,
             db: session.client.db,
             version: session.client.version,
             kind,
-            waiting: parts.len(),
-            results: parts.iter().map(|_| None).collect(),
-            parts,
+            waiting: shares.len(),
+            results: shares.iter().map(|_| None).collect(),
+            parts: Vec::with_capacity(shares.len()),
         };
+        let reply = transaction.reply;
+        self.send_parts(transaction, shares, session.exec.is_some(), outbox);
+        reply
+    }
+
+    /// Sends the shares of a transaction to their shards; `locked`: under locks held already.
+    fn send_parts(
+        &mut self,
+        mut transaction: Transaction,
+        shares: Vec<Share>,
+        locked: bool,
+        outbox: &mut Outbox,
+    ) {
+        let number = self.next_txn;
+        self.next_txn += 1;
+        let txn = TxnId { coordinator: self.shard_id, number };
+        for Share { shard, locks, whole_shard, work } in shares {
+            let part = match locked {
+                true => Part { txn, locks: Vec::new(), whole_shard: false, work },
+                false => Part { txn, locks, whole_shard, work },
+            };
+            let locking = part.is_locking();
+            transaction.parts.push((shard, locking));
+            let messages = if locking { &mut outbox.ordered } else { &mut outbox.messages };
+            messages.push((shard, Message::Part(Box::new(part))));
+        }
         self.transactions.insert(number, transaction);
+    }
+
+    /// Runs the command of a client again that waits for its first key: under locks on all of its
+    /// keys, as it needs more than one.
+    pub fn start_attempt(&mut self, reply: ConnReply, waiter: &Arc<Waiter>, outbox: &mut Outbox) {
+        let db = usize::from(waiter.db);
+        let (keys, shares) = self.gathered(waiter.row, waiter.args.as_args(), db);
+        let transaction = Transaction {
+            reply,
+            row: waiter.row,
+            args: waiter.args.clone(),
+            db,
+            version: waiter.version,
+            kind: Kind::Gather {
+                keys,
+                attempt: Some(Attempt { waiter: Arc::clone(waiter), first: false }),
+            },
+            waiting: shares.len(),
+            results: shares.iter().map(|_| None).collect(),
+            parts: Vec::with_capacity(shares.len()),
+        };
+        self.send_parts(transaction, shares, false, outbox);
     }
 
     /// A command on every shard, such as DBSIZE: each is held still until all have answered.
@@ -144,6 +200,7 @@ impl Core {
         if self.shard_count == 1 && self.locks.is_idle() {
             let mut part = Vec::new();
             self.run_handler(row, args, db, version, &mut part);
+            self.serve_waiters(None);
             let random = self.shard.next_random();
             return reply_now(session, |reply| merge(how, &[part], &[], random, reply));
         }
@@ -184,6 +241,18 @@ impl Core {
         args: Args<'_>,
         outbox: &mut Outbox,
     ) {
+        let (keys, shares) = self.gathered(row, args, session.client.db);
+        let kind = Kind::Gather { keys, attempt: None };
+        self.begin(session, row, OwnedArgs::from(args), kind, shares, outbox);
+    }
+
+    /// The keys of a command that gathers them, and what each shard is to lock and to fetch.
+    pub fn gathered(
+        &self,
+        row: &'static Row,
+        args: Args<'_>,
+        db: usize,
+    ) -> (Vec<GatheredKey>, Vec<Share>) {
         let mut part_of_shard = vec![None; self.shard_count];
         let mut shares: Vec<Share> = Vec::new();
         let mut keys: Vec<GatheredKey> = Vec::new();
@@ -198,7 +267,7 @@ impl Core {
                     shares.push(Share { shard, locks: Vec::new(), whole_shard: false, work });
                     shares.len() - 1
                 });
-                for db in row.databases(args, session.client.db) {
+                for db in row.databases(args, db) {
                     let index = *known.entry((db, key)).or_insert_with(|| {
                         keys.push(GatheredKey { part, db: db as u8, key: key.into(), written });
                         keys.len() - 1
@@ -218,7 +287,7 @@ impl Core {
         for share in &mut shares {
             LockKey::merge(&mut share.locks);
         }
-        self.begin(session, row, OwnedArgs::from(args), Kind::Gather { keys }, shares, outbox);
+        (keys, shares)
     }
 
     /// Runs a gathered command on what was fetched. Returns its reply and what it left at each
@@ -226,7 +295,7 @@ impl Core {
     fn run_gathered(&mut self, transaction: &mut Transaction) -> (Vec<u8>, Vec<Vec<Stored>>) {
         let mut stores: Vec<Vec<Stored>> = transaction.parts.iter().map(|_| Vec::new()).collect();
         let mut out = Vec::new();
-        let Kind::Gather { keys } = &transaction.kind else { return (out, stores) };
+        let Kind::Gather { keys, attempt } = &transaction.kind else { return (out, stores) };
         let Handler::Keyed(handler, _) = transaction.row.handler else { return (out, stores) };
         for result in transaction.results.iter_mut() {
             let Some(PartResult::Entries(entries)) = result.take() else { continue };
@@ -248,8 +317,15 @@ impl Core {
             shard_index: self.shard_id,
             shard_count: self.shard_count,
         };
-        let result = handler(&mut context, transaction.args.as_args());
-        self.count_call(transaction.row, result.as_ref().err());
+        let args = transaction.args.as_args();
+        let in_vain = attempt.as_ref().is_some_and(|Attempt { waiter, .. }| {
+            let wait = waiter.wait();
+            wait.is_none_or(|wait| first_ready(&context, args, wait, waiter.positions()).is_none())
+        });
+        let result = if in_vain { Ok(()) } else { handler(&mut context, args) };
+        if !in_vain {
+            self.count_call(transaction.row, result.as_ref().err());
+        }
         if let Err(error) = &result {
             out.clear();
             Reply::new(&mut out, transaction.version).error_bytes(&error.message());
@@ -322,6 +398,10 @@ impl Engine {
                 PartResult::Held(watcher.is_none_or(|watcher| self.core.end_watch(watcher)))
             }
             Work::Exec { commands, db, version } => self.core.run_exec_part(&commands, db, version),
+            Work::Wait { waiter, alone } => self.core.run_wait_part(&waiter, alone),
+            Work::Serve { waiter, position } => {
+                PartResult::Reply(self.core.serve_at(&waiter, position))
+            }
             Work::Task(task) => PartResult::Task(Box::new(self.run_task(task, outbox))),
         };
         self.core.memory.sent(result.bytes());
@@ -352,7 +432,7 @@ impl Engine {
         transaction.results[part] = Some(done.result);
         if self.core.planted.is(Fault::ReleasedEarly) && transaction.parts[part].1 {
             transaction.parts[part].1 = false;
-            let release = Release { txn: done.txn, store: Vec::new() };
+            let release = Release::of(done.txn);
             outbox.messages.push((done.shard, Message::Release(Box::new(release))));
         }
         transaction.waiting -= 1;
@@ -368,18 +448,32 @@ impl Engine {
         // Until here the results were held for this command, wherever they were.
         let results = transaction.results.iter().flatten();
         self.core.memory.received(results.map(PartResult::bytes).sum());
-        if self.send_exec_parts(number, &mut transaction, outbox) > 0 {
+        if self.send_exec_parts(number, &mut transaction, outbox) > 0
+            || self.send_serve(number, &mut transaction, outbox) > 0
+        {
             self.core.transactions.insert(number, transaction);
             return;
         }
         let mut stores = Vec::new();
-        let mut keeps_locks = false;
+        let (mut keeps_locks, mut waits) = (false, None);
         let reply = match &transaction.kind {
             Kind::Merge { .. } => self.core.merge_parts(&mut transaction),
+            // Its client has gone: it never runs.
+            Kind::Gather { attempt: Some(attempt), .. }
+                if !self.is_blocked_with(&attempt.waiter) =>
+            {
+                Vec::new()
+            }
             Kind::Gather { .. } => {
                 let (reply, written) = self.core.run_gathered(&mut transaction);
                 stores = written;
                 reply
+            }
+            Kind::Wait { waiter, .. } => {
+                let waiter = Arc::clone(waiter);
+                let reply = self.end_attempt(&mut transaction);
+                waits = reply.is_none().then_some(waiter);
+                reply.unwrap_or_default()
             }
             Kind::Task(finish) => {
                 let finish = finish.clone();
@@ -412,13 +506,24 @@ impl Engine {
         {
             return;
         }
+        if let Kind::Gather { attempt: Some(attempt), .. } = &transaction.kind
+            && attempt.first
+        {
+            match reply.is_empty() {
+                true => waits = Some(Arc::clone(&attempt.waiter)),
+                false => self.forget_attempt(transaction.reply.conn),
+            }
+        }
         let txn = TxnId { coordinator: self.core.shard_id, number };
         let mut stores = stores.into_iter();
         for &(shard, locking) in &transaction.parts {
             let store = stores.next().unwrap_or_default();
             // Under the locks of an EXEC, what is stored goes without a lock of its own.
             if locking && !keeps_locks || !store.is_empty() {
-                let release = Release { txn, store };
+                // A shard that is the only one has it wait already.
+                let late = self.core.planted.is(Fault::WaitsTooLate);
+                let waiter = waits.clone().filter(|_| late || transaction.parts.len() > 1);
+                let release = Release { txn, store, waiter };
                 self.core.memory.sent(release.bytes());
                 if shard == self.core.shard_id {
                     self.release(release, outbox);
@@ -427,7 +532,14 @@ impl Engine {
                 }
             }
         }
-        self.complete(transaction.reply, &reply, outbox);
+        match (&waits, &transaction.kind) {
+            (Some(waiter), _) => self.begin_wait(transaction.reply, waiter, outbox),
+            (None, Kind::Gather { attempt: Some(attempt), .. }) if !attempt.first => {
+                let reply = (!reply.is_empty()).then_some(&*reply);
+                self.end_new_attempt(&attempt.waiter, reply, outbox);
+            }
+            (None, _) => self.complete(transaction.reply, &reply, outbox),
+        }
     }
 
     /// Fills the slot of a command that stalled its session, and lets the session go on.
@@ -454,7 +566,18 @@ impl Engine {
         if !self.core.planted.is(Fault::StoreLost) {
             self.core.store(release.store);
         }
+        let late = self.core.planted.is(Fault::WaitsTooLate);
+        if let Some(waiter) = release.waiter.as_ref().filter(|_| !late) {
+            self.core.register_waiter(waiter);
+        }
+        match self.core.planted.is(Fault::ReleaseServesNobody) {
+            true => self.core.forget_ready(),
+            false => self.core.serve_waiters(Some(release.txn)),
+        }
         self.run_granted(release.txn, outbox);
+        if let Some(waiter) = release.waiter.filter(|_| late) {
+            self.core.register_waiter(&waiter);
+        }
     }
 
     fn run_granted(&mut self, released: TxnId, outbox: &mut Outbox) {

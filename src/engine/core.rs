@@ -1,6 +1,6 @@
 //! The state of one core that commands work on: everything but the sessions.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,6 +13,7 @@ use super::peers::Peers;
 use super::room::{self, Room};
 use super::sessions::Ahead;
 use super::shared::{Settings, Shared};
+use super::waiters::Waiters;
 use super::watch::Watches;
 use super::{EngineSetup, TICK_US};
 use crate::access::{Decision, Password, Peer, Reason};
@@ -76,6 +77,9 @@ pub(super) struct Core {
     pub locks: Locks,
     pub planted: Planted,
     pub watches: Watches,
+    pub waiters: Waiters,
+    /// When this core's connections stop waiting for data.
+    pub wait_deadlines: BTreeSet<(u64, ConnId)>,
     pub next_watcher: u64,
     pub peers: Peers,
     pub now: Now,
@@ -141,6 +145,8 @@ impl Core {
             locks: Locks::default(),
             planted: Planted::default(),
             watches: Watches::default(),
+            waiters: Waiters::default(),
+            wait_deadlines: BTreeSet::new(),
             next_watcher: 0,
             peers: Peers::new(setup.shards),
             now: Now::default(),

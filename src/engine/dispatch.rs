@@ -81,6 +81,7 @@ pub(super) fn execute(
     session.client.commands += 1;
     session.client.last_command = Some(row);
     match row.handler {
+        Handler::Keyed(_, Spread::Wait(wait)) => core.start_wait(session, row, args, wait, outbox),
         Handler::Keyed(_, spread) => {
             run_keyed(core, session, row, args, spread, route.shard, outbox);
         }
@@ -190,7 +191,9 @@ fn run_keyed(
         return run_here(core, session, row, args);
     }
     let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
-    if spread == Spread::OneKey || keys.all(|key| shard_of_key(key, core.shard_count) == shard) {
+    if matches!(spread, Spread::OneKey)
+        || keys.all(|key| shard_of_key(key, core.shard_count) == shard)
+    {
         return run_on_shard(core, session, row, args, shard);
     }
     match spread {
@@ -199,7 +202,9 @@ fn run_keyed(
             run_on_shard(core, session, row, args, shard);
         }
         Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
-        Spread::Gather | Spread::OneKey => core.start_gather(session, row, args, outbox),
+        Spread::Gather | Spread::Wait(_) | Spread::OneKey => {
+            core.start_gather(session, row, args, outbox);
+        }
     }
 }
 
@@ -220,7 +225,9 @@ pub(super) fn run_keyed_in_turn(
     match exec::reach_of(core, row, args, shard) {
         Reach::InTurn => match spread {
             Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
-            Spread::Gather | Spread::OneKey => core.start_gather(session, row, args, outbox),
+            Spread::Gather | Spread::Wait(_) | Spread::OneKey => {
+                core.start_gather(session, row, args, outbox);
+            }
         },
         _ => core.start_elsewhere(session, row, args, shard, outbox),
     }
@@ -271,6 +278,7 @@ pub(super) fn run_here(core: &mut Core, session: &mut Session, row: &'static Row
         out.truncate(before);
     }
     session.output.wrote(before);
+    core.serve_waiters(None);
 }
 
 /// Whether CLIENT REPLY drops the reply to the command now beginning.

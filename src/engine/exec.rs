@@ -125,6 +125,7 @@ impl Core {
         }
         Reply::new(out, unit.version).array(unit.commands.len());
         self.run_list(&unit.commands, usize::from(unit.db), unit.version, out, |_| {});
+        self.serve_waiters(None);
     }
 
     /// Runs commands and appends their replies; `replied` is called behind each with the length of
@@ -150,6 +151,9 @@ impl Core {
                 Reply::new(out, version).error_bytes(&CommandError::ReplyTooLong.message());
             } else {
                 self.run_handler(row, args, db, version, out);
+            }
+            if self.planted.is(Fault::ServedBeforeTheEnd) {
+                self.serve_waiters(None);
             }
             replied(out.len());
         }
@@ -436,7 +440,7 @@ fn end(core: &Core, session: &mut Session, outbox: &mut Outbox) {
     let Some((txn, shards)) = exec.held else { return };
     debug_assert_eq!(txn.coordinator, core.shard_id);
     for shard in shards {
-        let release = Release { txn, store: Vec::new() };
+        let release = Release::of(txn);
         outbox.messages.push((shard, Message::Release(Box::new(release))));
     }
 }

@@ -12,11 +12,14 @@
 //! | `peers` | batches of requests and replies between shards |
 //! | `exec` | MULTI blocks, from their commands to EXEC's reply |
 //! | `watch` | WATCH at the shard that owns the keys |
+//! | `waiters` | clients that wait for data, at the shard that owns the keys |
+//! | `blocked` | the same clients at the core of their connection |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
 //! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
 //! | `operations` | commands that concern a connection or the process |
 
+mod blocked;
 mod coordinate;
 mod core;
 mod dispatch;
@@ -31,6 +34,7 @@ mod sessions;
 mod shared;
 mod split;
 mod task;
+mod waiters;
 mod watch;
 
 pub use event::{ClientOrigin, ConnControl, ConnId, Effect, Event, Now, Outbox, ShardId, Ticket};
@@ -128,6 +132,9 @@ impl Engine {
             Event::EffectDone { ticket, result } => self.effect_done(ticket, result, outbox),
             Event::Tick => self.tick(outbox),
         }
+        if !self.core.waiters.is_empty() {
+            self.deliver_to_waiters(outbox);
+        }
     }
 
     /// Sends what has gathered: batches to peers, and the list of connections with output.
@@ -168,9 +175,11 @@ impl Engine {
         }
     }
 
-    /// Whether replies are still to come for what this connection has sent.
+    /// Whether replies are still to come for what this connection has sent. One that waits for data
+    /// may wait for ever: that does not count.
     pub fn awaits_replies(&mut self, conn: ConnId) -> bool {
-        self.sessions.get_mut(conn).is_some_and(|session| session.output.awaited() > 0)
+        let session = self.sessions.get_mut(conn);
+        session.is_some_and(|session| session.output.awaited() > 0 && !session.is_blocked())
     }
 
     /// Microseconds until a tick is wanted; `None` if nothing is to be done until something
@@ -189,7 +198,8 @@ impl Engine {
             periodic.then_some(core.last_tick_us + TICK_US)
         };
         let let_go_at = core.held.front().map(|held| held.since_us + HELD_US_MAX);
-        let at = [tick_at, let_go_at].into_iter().flatten().min()?;
+        let deadline = core.wait_deadlines.first().map(|(deadline_us, _)| *deadline_us);
+        let at = [tick_at, let_go_at, deadline].into_iter().flatten().min()?;
         Some(at.saturating_sub(now.monotonic_us))
     }
 
@@ -199,6 +209,8 @@ impl Engine {
         self.core.transactions.is_empty()
             && self.core.locks.is_idle()
             && self.core.watches.len() == 0
+            && self.core.waiters.is_empty()
+            && self.core.wait_deadlines.is_empty()
             && self.core.shard.dbs().all(|db| db.watched.is_empty())
             && self.sessions.detached() == 0
     }
@@ -215,11 +227,16 @@ impl Engine {
                 self.core.end_watch(watcher);
             }
             Message::WatchBroken { conn, watcher } => self.watch_broken(conn, watcher),
+            Message::Served { waiter, reply } => self.served(from, &waiter, &reply, outbox),
+            Message::Ready(waiter) => self.try_again(&waiter, outbox),
+            Message::WaitOn(id) => self.core.wait_on(id),
+            Message::EndWait(id) => self.core.end_wait(id),
         }
         self.take_own_results(outbox);
     }
 
     fn tick(&mut self, outbox: &mut Outbox) {
+        self.end_overdue_waits(outbox);
         // What the end of the pass lets go of may have been all that was due.
         let since_us = self.core.now.monotonic_us.saturating_sub(self.core.last_tick_us);
         if since_us < TICK_US && !(self.core.has_chores() && since_us >= room::CHORE_TICK_US) {

@@ -5,7 +5,7 @@ use super::Engine;
 use super::core::Core;
 use super::event::{Outbox, ShardId};
 use super::sessions::settle;
-use crate::commands::{Context, Flags, Handler, Row};
+use crate::commands::{Flags, Handler, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::{Reply, Version};
@@ -181,6 +181,7 @@ impl Core {
         let before = replies.bytes.len();
         let db = usize::from(request.db);
         self.run_handler(request.row, args, db, request.version, &mut replies.bytes);
+        self.serve_waiters(None);
         self.end_answer(replies, from, request, before);
     }
 
@@ -223,16 +224,7 @@ impl Core {
         let before = out.len();
         let timed = self.begins_timed(row);
         let started = timed.map(|_| (self.stopwatch)());
-        let mut context = Context {
-            shard: &mut self.shard,
-            db_index,
-            now: self.now.unix_ms,
-            config: &self.settings.config,
-            reply: Reply::new(out, version),
-            shard_index: self.shard_id,
-            shard_count: self.shard_count,
-        };
-        let result = handler(&mut context, args);
+        let result = handler(&mut self.context(db_index, version, out), args);
         if let (Some(stands_for), Some(started)) = (timed, started) {
             let nanos = (self.stopwatch)().saturating_sub(started);
             self.stats.by_command[row.id].nanos += nanos.saturating_mul(stands_for);

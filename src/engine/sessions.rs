@@ -15,6 +15,11 @@ const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1024 * 1024;
 /// However high `client-query-buffer-limit` is: arguments are found by 32-bit positions. What one
 /// receive adds has room above.
 const INPUT_BYTES_MAX: usize = u32::MAX as usize - (1 << 20);
+/// A session that may not go on is read from until so many bytes wait: to stop reading and to begin
+/// again costs more than most commands do.
+const STALLED_INPUT_BYTES_MAX: usize = 64 * 1024;
+/// As much of a client that waits for data, perhaps for long: only who is read from is seen to go.
+const BLOCKED_INPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Commands that are decoded before the first of them runs.
 const AHEAD_MAX: usize = 16;
 /// More output than this is sent without waiting for what comes behind it.
@@ -154,7 +159,11 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
         }
     } else {
         check_limits(core, session, outbox);
-        let pause = !session.stall.is_empty() && !session.input.is_empty();
+        let input_max = match session.is_blocked() {
+            true => BLOCKED_INPUT_BYTES_MAX,
+            false => STALLED_INPUT_BYTES_MAX,
+        };
+        let pause = !session.stall.is_empty() && session.input.len() > input_max;
         if pause != session.reading_paused {
             session.reading_paused = pause;
             let control =

@@ -26,6 +26,10 @@ pub(super) enum Task {
     ResetStat,
     ListClients(ClientFilter),
     KillClients(ClientFilter),
+    UnblockClient {
+        id: u64,
+        with_error: bool,
+    },
     Pause(Option<Pause>),
     SetActiveExpire(bool),
     /// Free memory goes back to the system.
@@ -48,6 +52,11 @@ pub(super) enum TaskResult {
 pub(super) struct CoreReport {
     pub shard: ShardId,
     pub clients: usize,
+    /// Clients that wait for data; those of them that don't wait for ever; and the keys of this
+    /// shard at which somebody waits, whoever's client it is.
+    pub blocked_clients: usize,
+    pub waits_with_timeout: usize,
+    pub awaited_keys: usize,
     /// Bytes that the shard holds, and its entries alone.
     /// Of the system's memory, what the store has taken past the allocator.
     pub mapped_memory: usize,
@@ -110,6 +119,8 @@ pub(super) enum Finish {
         old_form: bool,
         kill_self: bool,
     },
+    /// The sum of the counts.
+    Count,
     MemoryDoctor,
     MemoryStats,
     /// INFO with these sections.
@@ -165,6 +176,10 @@ impl Engine {
             Task::KillClients(filter) => {
                 return TaskResult::Count(operations::kill_clients(self, &filter, outbox));
             }
+            Task::UnblockClient { id, with_error } => {
+                let unblocked = self.unblock_client(id, with_error, outbox);
+                return TaskResult::Count(usize::from(unblocked));
+            }
             Task::Pause(pause) => {
                 self.core.pause = pause;
                 if pause.is_none() {
@@ -193,6 +208,9 @@ impl Engine {
         CoreReport {
             shard: core.shard_id,
             clients: self.sessions.len(),
+            blocked_clients: self.sessions.iter().filter(|s| s.is_blocked()).count(),
+            waits_with_timeout: core.wait_deadlines.len(),
+            awaited_keys: core.waiters.keys(),
             used_memory,
             mapped_memory: core.shard.mapped_bytes(),
             entry_memory: core.shard.dbs().map(Db::entry_bytes).sum(),

@@ -154,6 +154,7 @@ impl Engine {
         let session = self.sessions.get_mut(conn).filter(|session| !session.gone);
         let Some(session) = session else { return };
         session.multi = None;
+        self.core.forget_wait(session, outbox);
         let watching = session.watching.take();
         if exec::is_running(session) {
             session.gone = true;

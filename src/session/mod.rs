@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bitflags::bitflags;
 
 use crate::protocol::resp::Decoder;
-use crate::txn::{CommandList, ConnId, ShardId, TxnId};
+use crate::txn::{CommandList, ConnId, ShardId, TxnId, Waiter};
 
 bitflags! {
     /// Why a session runs no more commands for now.
@@ -33,6 +33,8 @@ bitflags! {
         const ORDER = 1 << 5;
         /// The commands of an EXEC run one after the other.
         const EXEC = 1 << 4;
+        /// The client waits for data.
+        const BLOCKED = 1 << 6;
     }
 }
 
@@ -50,6 +52,18 @@ pub struct Exec {
     pub skipped: bool,
 }
 
+/// A command under way whose client waits for data, or will if there is none.
+#[derive(Debug)]
+pub struct Blocked {
+    pub waiter: Arc<Waiter>,
+    /// The place of its reply.
+    pub sequence: u32,
+    /// `None`: it waits for ever.
+    pub deadline_us: Option<u64>,
+    /// It waits at all of its keys. Before that it has only asked.
+    pub registered: bool,
+}
+
 #[derive(Debug)]
 pub struct Session {
     pub conn: ConnId,
@@ -65,6 +79,7 @@ pub struct Session {
     pub watching: Option<Box<Watching>>,
     /// An EXEC whose commands run one after the other.
     pub exec: Option<Box<Exec>>,
+    pub blocked: Option<Box<Blocked>>,
     pub stall: Stall,
     /// Receiving has been stopped.
     pub reading_paused: bool,
@@ -94,6 +109,7 @@ impl Session {
             multi: None,
             watching: None,
             exec: None,
+            blocked: None,
             stall: Stall::empty(),
             reading_paused: false,
             close_when_answered: false,
@@ -159,6 +175,16 @@ impl Session {
     pub fn multi_len(&self) -> Option<usize> {
         let queued = self.multi.as_ref().map(|multi| multi.queued.len());
         queued.or(self.exec.as_ref().map(|exec| exec.commands.len()))
+    }
+
+    /// Whether its client waits, and for nothing but data.
+    pub fn is_blocked(&self) -> bool {
+        self.stall.contains(Stall::BLOCKED)
+    }
+
+    /// Whether this is the wait that is under way.
+    pub fn is_blocked_with(&self, id: TxnId) -> bool {
+        self.blocked.as_ref().is_some_and(|blocked| blocked.waiter.id == id)
     }
 
     pub fn is_closing(&self) -> bool {

@@ -1,10 +1,11 @@
-//! The keys of one database that somebody watches, for WATCH: whoever modifies one breaks its watches.
+//! The keys of one database whose changes somebody wants to hear of: WATCH, whose watches are broken
+//! by the first one, and clients that wait for data, who hear of every one.
 //!
 //! Only changes are noted here. That a key is gone can be seen when it matters, so expiry and
 //! eviction need not tell: a watch on a key that was there also fails if it no longer is. And a key
 //! that is put back is modified.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// Somebody who watches keys; unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +20,10 @@ pub struct Watcher {
 pub struct WatchedKeys {
     watchers: HashMap<Box<[u8]>, Vec<Watcher>>,
     broken: Vec<Watcher>,
+    /// Keys at which clients wait for data.
+    awaited: HashSet<Box<[u8]>>,
+    /// Those of them that have been modified, in that order; a key may come several times.
+    touched: Vec<Box<[u8]>>,
 }
 
 impl WatchedKeys {
@@ -42,15 +47,21 @@ impl WatchedKeys {
     /// The value or the expiry at the key has been changed, or set to what it was.
     #[inline]
     pub fn modified(&mut self, key: &[u8]) {
-        if !self.watchers.is_empty() {
-            self.break_watches(key);
+        if !self.watchers.is_empty() || !self.awaited.is_empty() {
+            self.tell(key);
         }
     }
 
     #[cold]
-    fn break_watches(&mut self, key: &[u8]) {
+    fn tell(&mut self, key: &[u8]) {
         if let Some(watchers) = self.watchers.remove(key) {
             self.broken.extend(watchers);
+        }
+        if let Some(key) = self.awaited.get(key) {
+            // What one command does to a key is told once.
+            if self.touched.last() != Some(key) {
+                self.touched.push(key.clone());
+            }
         }
     }
 
@@ -58,11 +69,35 @@ impl WatchedKeys {
     pub fn modified_where(&mut self, chosen: impl Fn(&[u8]) -> bool) {
         let broken = self.watchers.extract_if(|key, _| chosen(key));
         self.broken.extend(broken.flat_map(|(_, watchers)| watchers));
+        self.touched.extend(self.awaited.iter().filter(|key| chosen(key)).cloned());
     }
 
-    /// Whether no key is watched, and no change of one is still to be reported.
+    /// Whether no key is watched or awaited, and no change of one is still to be reported.
     pub fn is_empty(&self) -> bool {
-        self.watchers.is_empty() && self.broken.is_empty()
+        self.watchers.is_empty()
+            && self.broken.is_empty()
+            && self.awaited.is_empty()
+            && self.touched.is_empty()
+    }
+
+    /// From now on changes of this key are told by [`WatchedKeys::take_touched`].
+    pub fn expect(&mut self, key: &[u8]) {
+        if !self.awaited.contains(key) {
+            self.awaited.insert(key.into());
+        }
+    }
+
+    /// Nobody waits at this key any more.
+    pub fn expect_no_more(&mut self, key: &[u8]) {
+        self.awaited.remove(key);
+        if self.awaited.is_empty() {
+            (self.awaited, self.touched) = (HashSet::new(), Vec::new());
+        }
+    }
+
+    /// Awaited keys that have been modified since the last call.
+    pub fn take_touched(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.touched)
     }
 
     /// Whose watches have been broken since the last call, once for each key.
@@ -86,13 +121,21 @@ mod tests {
         }
         for key in ["there", "mortal", "expired", "none"] {
             shard.db_mut(0).watched.watch(key.as_bytes(), WATCHER);
+            shard.db_mut(0).watched.expect(key.as_bytes());
         }
         change(&mut shard);
         let broken = shard.db_mut(0).watched.take_broken();
         assert!(broken.iter().all(|watcher| *watcher == WATCHER));
+        let touched = shard.db_mut(0).watched.take_touched();
+        assert_eq!(
+            touched.is_empty(),
+            broken.is_empty(),
+            "those who wait hear of the same changes"
+        );
         assert!((0..2).all(|db| shard.db_mut(db).watched.take_broken().is_empty()));
         for key in ["there", "mortal", "expired", "none"] {
             shard.db_mut(0).watched.unwatch(key.as_bytes(), WATCHER);
+            shard.db_mut(0).watched.expect_no_more(key.as_bytes());
         }
         assert!(shard.db(0).watched.is_empty());
         !broken.is_empty()

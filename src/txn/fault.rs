@@ -40,10 +40,22 @@ pub enum Fault {
     LocksOfVanishedKept,
     /// The watches of a client that has gone are kept.
     WatchesOfVanishedKept,
+    /// Two shards serve one client that waits at both.
+    ServedTwice,
+    /// The last who came to wait at a key is served first.
+    ServedOutOfOrder,
+    /// An EXEC serves who waits before its last command has run.
+    ServedBeforeTheEnd,
+    /// A release does not look at who waits for what has been modified.
+    ReleaseServesNobody,
+    /// Who has to wait begins to after the locks have gone, without looking again.
+    WaitsTooLate,
+    /// What a client that has gone waited for is taken for it.
+    ServedThoughVanished,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 22] = [
         Fault::ReadSlipsIn,
         Fault::NewcomerOvertakes,
         Fault::GrantedOutOfOrder,
@@ -60,6 +72,12 @@ impl Fault {
         Fault::ExecInterleaved,
         Fault::LocksOfVanishedKept,
         Fault::WatchesOfVanishedKept,
+        Fault::ServedTwice,
+        Fault::ServedOutOfOrder,
+        Fault::ServedBeforeTheEnd,
+        Fault::ReleaseServesNobody,
+        Fault::WaitsTooLate,
+        Fault::ServedThoughVanished,
     ];
 }
 

@@ -209,6 +209,25 @@ impl Locks {
         !self.is_idle() && (self.barrier.is_some() || keys.any(|wanted| !self.is_free(wanted)))
     }
 
+    /// Whether somebody holds a lock on this key who is not this multi-shard command. It counts as
+    /// its own only if it may modify the key.
+    pub fn is_held_by_others(&self, key: &[u8], but: Option<TxnId>) -> bool {
+        if self.is_idle() {
+            return false;
+        }
+        let hash = LockKey::hash(key);
+        let held = self.keys.get(&hash).is_some_and(|lock| lock.exclusive || lock.shared > 0);
+        let barred = self.barrier.and_then(|holder| self.arrived.get(&holder));
+        if !held && barred.is_none_or(|arrived| arrived.missing > 0) {
+            return false;
+        }
+        let own = but.and_then(|txn| self.arrived.get(&Holder::Part(txn)));
+        !own.is_some_and(|own| {
+            let exclusive = LockKey { hash, mode: LockMode::Exclusive };
+            own.missing == 0 && (own.whole_shard || own.keys.contains(&exclusive))
+        })
+    }
+
     /// Whether a command must wait for others of its connection; if so, hand it to
     /// [`Locks::wait`].
     #[inline]

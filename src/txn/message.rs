@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 
@@ -11,7 +12,7 @@ use crate::protocol::resp::Version;
 use crate::protocol::{Args, Span};
 use crate::store::{Item, Watcher};
 
-use super::{CommandList, LockMode, Unit, Waiting};
+use super::{CommandList, LockMode, Unit, Waiter, Waiting};
 
 /// The index of a shard, which is also the index of its core's executor.
 pub type ShardId = usize;
@@ -19,7 +20,7 @@ pub type ShardId = usize;
 /// A connection of one core. The runtime chooses both parts: `index` is its place, reused after
 /// the connection has gone; `generation` differs for every use of a place, so that a late message
 /// can never reach its next owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
     pub index: u32,
     pub generation: u32,
@@ -44,6 +45,15 @@ pub enum Message {
     Unwatch(Watcher),
     /// A watcher of the receiver's has had its watch broken.
     WatchBroken { conn: ConnId, watcher: Watcher },
+    /// A client of the receiver's that waited has been served: its reply.
+    Served { waiter: Arc<Waiter>, reply: Vec<u8> },
+    /// What a client of the receiver's waits for has come, but its command needs keys that are not
+    /// free here: the receiver, for whom it has been claimed, is to try.
+    Ready(Arc<Waiter>),
+    /// The attempt was in vain: the waiter goes on waiting here.
+    WaitOn(TxnId),
+    /// A waiter does not wait any more.
+    EndWait(TxnId),
 }
 
 /// Single-shard commands that one core sends to another, gathered over one pass.
@@ -259,6 +269,11 @@ pub enum Work {
     Hold { watcher: Option<Watcher> },
     /// Runs the commands of an EXEC that have their keys here, and returns their replies.
     Exec { commands: CommandList, db: u8, version: Version },
+    /// Serves the waiter from the first of its keys here that is ready. If none is, it begins to
+    /// wait here if all of its keys are; otherwise its coordinator decides.
+    Wait { waiter: Arc<Waiter>, alone: bool },
+    /// Serves the waiter, which has been claimed, from the key that is the argument of this index.
+    Serve { waiter: Arc<Waiter>, position: usize },
     /// Work of the engine itself (its own type; this layer only carries it).
     Task(Box<dyn Any + Send>),
 }
@@ -270,7 +285,9 @@ impl std::fmt::Debug for Work {
             Work::Fetch { keys } => write!(f, "Fetch({})", keys.len()),
             Work::Watch { watcher, keys, .. } => write!(f, "Watch({watcher:?} {})", keys.len()),
             Work::Hold { watcher } => write!(f, "Hold({watcher:?})"),
-            Work::Exec { commands, .. } => write!(f, "Exec({})", commands.len()),
+            Work::Exec { commands, .. } => write!(f, "Exec({commands:?})"),
+            Work::Wait { waiter, alone } => write!(f, "Wait({waiter:?}, alone: {alone})"),
+            Work::Serve { waiter, position } => write!(f, "Serve({waiter:?}, {position})"),
             Work::Task(_) => f.write_str("Task"),
         }
     }
@@ -285,6 +302,8 @@ impl Work {
                 keys.iter().map(|(_, key)| key.len()).sum()
             }
             Work::Exec { commands, .. } => commands.size(),
+            // Counted where the waiter is made.
+            Work::Wait { .. } | Work::Serve { .. } => 0,
             Work::Hold { .. } | Work::Task(_) => 0,
         }
     }
@@ -306,6 +325,8 @@ pub enum PartResult {
     Done,
     /// Whether the watches were whole.
     Held(bool),
+    /// The first of a waiter's keys that is ready, by its index among the arguments.
+    Ready(Option<usize>),
     /// The replies one behind the other, and their lengths in bytes.
     Replies {
         bytes: Vec<u8>,
@@ -321,7 +342,9 @@ impl PartResult {
             PartResult::Reply(reply) => reply.capacity(),
             PartResult::Entries(entries) => entries.iter().map(|(_, entry)| entry.bytes()).sum(),
             PartResult::Replies { bytes, lens } => bytes.capacity() + size_of_val(&lens[..]),
-            PartResult::Done | PartResult::Held(_) | PartResult::Task(_) => 0,
+            PartResult::Done | PartResult::Held(_) | PartResult::Ready(_) | PartResult::Task(_) => {
+                0
+            }
         }
     }
 }
@@ -333,20 +356,28 @@ impl std::fmt::Debug for PartResult {
             PartResult::Entries(entries) => write!(f, "Entries({})", entries.len()),
             PartResult::Done => f.write_str("Done"),
             PartResult::Held(whole) => write!(f, "Held({whole})"),
+            PartResult::Ready(at) => write!(f, "Ready({at:?})"),
             PartResult::Replies { lens, .. } => write!(f, "Replies({})", lens.len()),
             PartResult::Task(_) => f.write_str("Task"),
         }
     }
 }
 
-/// The end of a multi-shard command at one shard: what it stores there, then its locks go.
+/// The end of a multi-shard command at one shard: what it stores there, who begins to wait there,
+/// then its locks go.
 #[derive(Debug)]
 pub struct Release {
     pub txn: TxnId,
     pub store: Vec<Stored>,
+    pub waiter: Option<Arc<Waiter>>,
 }
 
 impl Release {
+    /// Only the locks go.
+    pub fn of(txn: TxnId) -> Release {
+        Release { txn, store: Vec::new(), waiter: None }
+    }
+
     /// Bytes of what is to be stored.
     pub fn bytes(&self) -> usize {
         let entries = self.store.iter().filter_map(|stored| stored.entry.as_ref());

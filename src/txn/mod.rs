@@ -19,12 +19,32 @@
 //! watches, the parts first lock and say whether those are whole: nothing may run on one shard
 //! before all have agreed. Commands that need several shards each run one after the other, with
 //! their own parts, under locks that were taken for all of them.
+//!
+//! # Waiting
+//!
+//! BLPOP and its like first try, as a command with several keys. If nothing is there the client
+//! begins to wait at all of its keys before their locks go, so no push is missed; each shard queues
+//! its waiters by key in the order in which they came. A shard looks at the queue of a key that has
+//! been modified when the command that did it is over, and nobody else holds the key: behind the
+//! last command of a [`Unit`], or at the release of a multi-shard command, before anybody is granted
+//! what it locked. So an EXEC is over before it serves, and no later command takes what a waiter is
+//! due. Who serves a [`Waiter`] claims it first, in one word that all its shards share with the core
+//! of the connection, which claims it likewise when the time is over, at CLIENT UNBLOCK and when the
+//! client has gone. So nobody is served twice, and nothing is taken for a client that is known to be
+//! gone.
+//!
+//! A command that needs more keys than it waits at, like BLMOVE, is served by the shard if all of
+//! them are there and free. If not, the claim goes to the core of the connection, which runs the
+//! command under locks as it would have run at first; until the outcome is known those behind it in
+//! the queue wait too. If in the meantime somebody took what was there, the client waits on, at the
+//! place in the queue that it had.
 
 mod fault;
 mod locks;
 mod message;
 mod slots;
 mod unit;
+mod waiter;
 
 pub use crate::store::Watcher;
 pub use fault::{Fault, Planted};
@@ -35,3 +55,4 @@ pub use message::{
 };
 pub use slots::{SLOTS, shard_of_key, slot_of_key};
 pub use unit::{CommandList, Unit, Waiting, Watched};
+pub use waiter::Waiter;

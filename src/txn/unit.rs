@@ -9,7 +9,7 @@ use crate::store::Watcher;
 use super::{LockKey, LockMode};
 
 /// Commands in order, with their own copy of their arguments in one buffer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct CommandList {
     bytes: Vec<u8>,
     spans: Vec<Span>,
@@ -21,6 +21,12 @@ struct Listed {
     row: &'static Row,
     /// Where its arguments end among the spans; they begin where those before it end.
     end_span: usize,
+}
+
+impl std::fmt::Debug for CommandList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter().map(|(_, args)| args)).finish()
+    }
 }
 
 impl CommandList {

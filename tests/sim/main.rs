@@ -17,6 +17,8 @@
 //! ```
 
 mod admin;
+#[cfg(debug_assertions)]
+mod blocking;
 mod bounds;
 mod eviction;
 /// Faults can only be planted in a build with debug assertions.

@@ -72,6 +72,7 @@ pub fn described(message: &Message) -> String {
             let (core, number) = (txn.coordinator, txn.number);
             format!(" part of transaction {core}.{number}: {:?}, locks {locks:?}", part.work)
         }
+        Message::Served { waiter, reply } => format!(" served {waiter:?}: {}", shown(reply)),
         Message::PartDone(done) => {
             let result = match &done.result {
                 PartResult::Reply(reply) => shown(reply),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ringwell::access::Peer;
-use ringwell::config::Config;
+use ringwell::config::{Config, Permission};
 use ringwell::engine::{
     ClientOrigin, ConnControl, ConnId, Engine, EngineSetup, Event, Host, HostFacts, Now, Outbox,
     Shared,
@@ -74,7 +74,8 @@ pub struct World {
 
 impl World {
     pub fn new(shards: usize, seed: u64) -> Self {
-        let config = Arc::new(Config::default());
+        let config = Config { enable_debug_command: Permission::Yes, ..Config::default() };
+        let config = Arc::new(config);
         let shared = Shared::new(shards, config, Box::new(NoHost), 0, "0".repeat(40));
         let shared = Arc::new(shared);
         let cores = (0..shards).map(|shard| {

@@ -1,5 +1,6 @@
 //! Commands about the server as a whole.
 
+mod byte_queue;
 mod config;
 mod debug;
 mod info;

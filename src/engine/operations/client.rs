@@ -156,6 +156,7 @@ fn flags(core: &Core, session: &Session) -> String {
         (session.multi_len().is_some(), 'x'),
         (dirty, 'd'),
         (session.is_closing(), 'c'),
+        (session.is_blocked(), 'b'),
         (session.client.peer == Peer::Unix, 'U'),
         (session.client.no_evict, 'e'),
         (session.client.no_touch, 'T'),
@@ -208,16 +209,21 @@ pub(super) fn finish_kill(
     kill_self: bool,
     reply: &mut Reply<'_>,
 ) {
-    let counts = results.into_iter().map(|result| match result {
-        TaskResult::Count(count) => count,
-        _ => 0,
-    });
-    let killed = counts.sum::<usize>() + usize::from(kill_self);
+    let killed = sum(results) + usize::from(kill_self);
     match (old_form, killed) {
         (false, killed) => reply.integer(killed as i64),
         (true, 0) => reply.error("ERR No such client"),
         (true, _) => reply.ok(),
     }
+}
+
+/// The sum of what the cores have counted.
+pub(super) fn sum(results: Vec<TaskResult>) -> usize {
+    let counts = results.into_iter().map(|result| match result {
+        TaskResult::Count(count) => count,
+        _ => 0,
+    });
+    counts.sum()
 }
 
 pub(super) fn set_no_evict(asked: &mut Asked<'_>, on: bool) -> Outcome {
@@ -264,9 +270,9 @@ pub(super) fn unpause(asked: &mut Asked<'_>) -> Outcome {
     Ok(())
 }
 
-/// No command blocks its client yet, so there is nobody to unblock.
-pub(super) fn unblock(asked: &mut Asked<'_>) -> Outcome {
-    reply_now(asked.session, |reply| reply.integer(0));
+/// Only the core of its connection can tell whether a client waits.
+pub(super) fn unblock(asked: &mut Asked<'_>, id: u64, with_error: bool) -> Outcome {
+    asked.every_core(&Task::UnblockClient { id, with_error }, Finish::Count);
     Ok(())
 }
 

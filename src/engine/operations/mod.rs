@@ -86,7 +86,7 @@ pub(super) fn carry_out(
         Operation::ClientReply(mode) => client::reply(asked, mode),
         Operation::ClientPause { millis, writes_only } => client::pause(asked, millis, writes_only),
         Operation::ClientUnpause => client::unpause(asked),
-        Operation::ClientUnblock { .. } => client::unblock(asked),
+        Operation::ClientUnblock { id, with_error } => client::unblock(asked, id, with_error),
         Operation::ClientTrackingInfo => client::tracking_info(asked),
         Operation::ClientGetRedir => client::get_redir(asked),
         Operation::ConfigGet(patterns) => config::get(asked, patterns),
@@ -132,6 +132,7 @@ pub(super) fn finish(
                 super::close_after_output(session);
             }
         }
+        Finish::Count => reply.integer(client::sum(results) as i64),
         Finish::MemoryDoctor => memory::finish_doctor(&engine.core, &results, &mut reply),
         Finish::MemoryStats => memory::finish_stats(&engine.core, &results, &mut reply),
         Finish::Info(sections) => info::finish(&engine.core, &results, &sections, &mut reply),

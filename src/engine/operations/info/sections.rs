@@ -52,16 +52,11 @@ pub(super) fn clients(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("maxclients", facts.core.settings.config.maxclients);
     fields.add("client_recent_max_input_buffer", facts.max(|core| core.input_bytes_max));
     fields.add("client_recent_max_output_buffer", facts.max(|core| core.output_bytes_max));
-    fields.constants(
-        &[
-            "blocked_clients",
-            "tracking_clients",
-            "clients_in_timeout_table",
-            "total_blocking_keys",
-            "total_blocking_keys_on_nokey",
-        ],
-        0,
-    );
+    fields.add("blocked_clients", facts.sum(|core| core.blocked_clients as u64));
+    fields.add("tracking_clients", 0);
+    fields.add("clients_in_timeout_table", facts.sum(|core| core.waits_with_timeout as u64));
+    fields.add("total_blocking_keys", facts.sum(|core| core.awaited_keys as u64));
+    fields.add("total_blocking_keys_on_nokey", 0);
 }
 
 pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {

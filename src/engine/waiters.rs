@@ -1,0 +1,295 @@
+//! Clients that wait for data, at the shard that owns the keys: who waits at which key, and who is
+//! served when it is modified. [`super::blocked`] is the side of the connection.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::core::Core;
+use super::event::ShardId;
+use crate::commands::blocking::first_ready;
+use crate::commands::{Context, WaitsAt};
+use crate::protocol::resp::{Reply, Version};
+use crate::store::DATABASES;
+use crate::txn::{Fault, Message, PartResult, TxnId, Waiter, shard_of_key};
+
+/// A key with its database.
+type Place = (u8, Box<[u8]>);
+
+/// The waiters of this shard's keys.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    by_id: HashMap<TxnId, Registered>,
+    queues: HashMap<Place, Queue>,
+    /// How many queues there are in each database.
+    queues_of_db: [usize; DATABASES],
+    arrivals: u64,
+    /// Modified keys whose queues have not been looked at since, in the order of the modifications.
+    ready: VecDeque<Place>,
+    /// For the cores of the connections, this one included; empty between two events.
+    pub deliveries: VecDeque<(ShardId, Message)>,
+}
+
+#[derive(Debug)]
+struct Registered {
+    waiter: Arc<Waiter>,
+    /// Its number among those who came to wait at this shard.
+    arrival: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// In the order of arrival.
+    waiters: BTreeMap<u64, Arc<Waiter>>,
+    /// They wait with different commands, which may not all be ready at once.
+    mixed: bool,
+    /// The first one's command is being tried by the core of its connection. Nobody behind it is
+    /// served before the outcome is known.
+    trying: Option<TxnId>,
+}
+
+impl Waiters {
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty() && self.deliveries.is_empty()
+    }
+
+    /// Keys at which somebody waits.
+    pub fn keys(&self) -> usize {
+        self.queues.len()
+    }
+}
+
+impl Core {
+    /// The client waits at all of its keys that belong to this shard, behind those who are there.
+    pub fn register_waiter(&mut self, waiter: &Arc<Waiter>) {
+        // One that needs other keys of this shard does not wait at them.
+        if waiter.positions_of(self.shard_id, self.shard_count).next().is_none() {
+            return;
+        }
+        self.waiters.arrivals += 1;
+        let arrival = self.waiters.arrivals;
+        let args = waiter.args.as_args();
+        for position in waiter.positions_of(self.shard_id, self.shard_count) {
+            let key = args.at(position);
+            let db = usize::from(waiter.db);
+            let queues = &mut self.waiters.queues;
+            let queue = queues.entry((waiter.db, key.into())).or_insert_with(|| {
+                self.waiters.queues_of_db[db] += 1;
+                self.shard.db_mut(db).watched.expect(key);
+                Queue::default()
+            });
+            let first = queue.waiters.values().next();
+            queue.mixed |= first.is_some_and(|first| !std::ptr::eq(first.row, waiter.row));
+            queue.waiters.insert(arrival, Arc::clone(waiter));
+        }
+        let registered = Registered { waiter: Arc::clone(waiter), arrival };
+        let before = self.waiters.by_id.insert(waiter.id, registered);
+        debug_assert!(before.is_none(), "it waits already");
+    }
+
+    /// The client does not wait here any more. Those behind it are served if they can be now.
+    pub fn end_wait(&mut self, id: TxnId) {
+        let Some(Registered { waiter, arrival }) = self.waiters.by_id.remove(&id) else { return };
+        let args = waiter.args.as_args();
+        for position in waiter.positions_of(self.shard_id, self.shard_count) {
+            let place = (waiter.db, args.at(position).into());
+            let Some(queue) = self.waiters.queues.get_mut(&place) else { continue };
+            queue.waiters.remove(&arrival);
+            let was_tried = queue.trying == Some(id);
+            if queue.waiters.is_empty() {
+                self.waiters.queues.remove(&place);
+                let db = usize::from(waiter.db);
+                self.waiters.queues_of_db[db] -= 1;
+                self.shard.db_mut(db).watched.expect_no_more(&place.1);
+            } else if was_tried {
+                queue.trying = None;
+                self.waiters.ready.push_back(place);
+            }
+        }
+        if self.waiters.by_id.is_empty() {
+            self.waiters.ready = VecDeque::new();
+        }
+    }
+
+    /// An attempt for this client was in vain: it waits on at its place.
+    pub fn wait_on(&mut self, id: TxnId) {
+        let Some(Registered { waiter, .. }) = self.waiters.by_id.get(&id) else { return };
+        let args = waiter.args.as_args();
+        for position in waiter.positions_of(self.shard_id, self.shard_count) {
+            let place = (waiter.db, args.at(position).into());
+            if let Some(queue) = self.waiters.queues.get_mut(&place)
+                && queue.trying == Some(id)
+            {
+                queue.trying = None;
+                // What was modified meanwhile was not looked at.
+                self.waiters.ready.push_back(place);
+            }
+        }
+    }
+
+    /// Serves who waits for what has been modified, except at keys that somebody else holds than
+    /// `holder`, a multi-shard command that is just ending. To be called behind every command or
+    /// transaction, before anything else runs that could take what waiters are due.
+    #[inline]
+    pub fn serve_waiters(&mut self, holder: Option<TxnId>) {
+        if !self.waiters.by_id.is_empty() {
+            self.serve_ready(holder);
+        }
+    }
+
+    #[cold]
+    fn serve_ready(&mut self, holder: Option<TxnId>) {
+        self.collect_ready();
+        let mut passed = 0;
+        while let Some((_, key)) = self.waiters.ready.get(passed) {
+            if self.locks.is_held_by_others(key, holder) {
+                passed += 1;
+            } else if let Some(place) = self.waiters.ready.remove(passed) {
+                self.serve_place(&place, holder);
+                self.collect_ready();
+            }
+        }
+    }
+
+    /// Forgets what has been modified: only for a planted fault.
+    pub fn forget_ready(&mut self) {
+        self.collect_ready();
+        self.waiters.ready.clear();
+    }
+
+    fn collect_ready(&mut self) {
+        for db in 0..DATABASES {
+            if self.waiters.queues_of_db[db] > 0 {
+                let touched = self.shard.db_mut(db).watched.take_touched();
+                self.waiters.ready.extend(touched.into_iter().map(|key| (db as u8, key)));
+            }
+        }
+    }
+
+    /// Serves those who wait at a key, in the order in which they came, as long as there is
+    /// something for them.
+    fn serve_place(&mut self, place: &Place, holder: Option<TxnId>) {
+        let mut from = 0;
+        while let Some(queue) = self.waiters.queues.get(place) {
+            if queue.trying.is_some() {
+                return;
+            }
+            let mut waiting = queue.waiters.range(from..);
+            let next = match self.planted.is(Fault::ServedOutOfOrder) {
+                true => waiting.next_back(),
+                false => waiting.next(),
+            };
+            let Some((&arrival, waiter)) = next else { return };
+            let (waiter, mixed) = (Arc::clone(waiter), queue.mixed);
+            if !self.is_ready(&waiter, &place.1) {
+                if !mixed {
+                    return;
+                }
+                from = arrival + 1;
+                continue;
+            }
+            if !waiter.claim() && !self.planted.is(Fault::ServedTwice) {
+                // Somebody else has ended its wait, and will say so.
+                self.end_wait(waiter.id);
+            } else if self.has_all_keys(&waiter, holder) {
+                let reply = self.serve_waiter(&waiter, &place.1);
+                self.end_wait(waiter.id);
+                let core = waiter.id.coordinator;
+                self.waiters.deliveries.push_back((core, Message::Served { waiter, reply }));
+            } else {
+                if let Some(queue) = self.waiters.queues.get_mut(place) {
+                    queue.trying = Some(waiter.id);
+                }
+                let core = waiter.id.coordinator;
+                self.waiters.deliveries.push_back((core, Message::Ready(waiter)));
+            }
+        }
+    }
+
+    /// Whether all keys are here and free that the waiter's command needs to be served.
+    fn has_all_keys(&self, waiter: &Waiter, holder: Option<TxnId>) -> bool {
+        let args = waiter.args.as_args();
+        if waiter.wait().is_some_and(|wait| wait.at == WaitsAt::EveryKey) {
+            return true;
+        }
+        waiter.row.key_positions(args.len()).map(|position| args.at(position)).all(|key| {
+            shard_of_key(key, self.shard_count) == self.shard_id
+                && !self.locks.is_held_by_others(key, holder)
+        })
+    }
+
+    fn is_ready(&mut self, waiter: &Waiter, key: &[u8]) -> bool {
+        let mut out = Vec::new();
+        let context = self.context_of(waiter, &mut out);
+        waiter.wait().is_some_and(|wait| (wait.ready)(&context, key))
+    }
+
+    /// Serves a waiter from this key, which is ready; returns the reply.
+    fn serve_waiter(&mut self, waiter: &Waiter, key: &[u8]) -> Vec<u8> {
+        let args = waiter.args.as_args();
+        match waiter.positions().find(|&position| args.at(position) == key) {
+            Some(position) => self.serve_at(waiter, position),
+            None => Vec::new(),
+        }
+    }
+
+    /// Serves a waiter from the key that is the argument of this index; returns the reply.
+    pub fn serve_at(&mut self, waiter: &Waiter, position: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let Some(wait) = waiter.wait() else { return out };
+        let context = &mut self.context_of(waiter, &mut out);
+        let result = (wait.serve)(context, waiter.args.as_args(), position);
+        self.count_call(waiter.row, result.as_ref().err());
+        if let Err(error) = result {
+            out.clear();
+            Reply::new(&mut out, waiter.version).error_bytes(&error.message());
+        }
+        out
+    }
+
+    /// The part of a command that may wait: its locks are held here.
+    pub fn run_wait_part(&mut self, waiter: &Arc<Waiter>, alone: bool) -> PartResult {
+        let Some(ready) = self.first_ready(waiter) else {
+            if alone && !self.planted.is(Fault::WaitsTooLate) {
+                self.register_waiter(waiter);
+            }
+            return PartResult::Ready(None);
+        };
+        if alone && (waiter.claim() || self.planted.is(Fault::ServedThoughVanished)) {
+            return PartResult::Reply(self.serve_at(waiter, ready));
+        }
+        PartResult::Ready(Some(ready))
+    }
+
+    /// Where among the arguments the first of the waiter's keys is that belongs here and is ready.
+    pub fn first_ready(&mut self, waiter: &Waiter) -> Option<usize> {
+        let wait = waiter.wait()?;
+        let positions = waiter.positions_of(self.shard_id, self.shard_count);
+        let mut out = Vec::new();
+        let context = self.context_of(waiter, &mut out);
+        first_ready(&context, waiter.args.as_args(), wait, positions)
+    }
+
+    fn context_of<'a>(&'a mut self, waiter: &Waiter, out: &'a mut Vec<u8>) -> Context<'a> {
+        self.context(usize::from(waiter.db), waiter.version, out)
+    }
+
+    /// What a handler works on, on this core's shard.
+    pub fn context<'a>(
+        &'a mut self,
+        db_index: usize,
+        version: Version,
+        out: &'a mut Vec<u8>,
+    ) -> Context<'a> {
+        Context {
+            shard: &mut self.shard,
+            db_index,
+            now: self.now.unix_ms,
+            config: &self.settings.config,
+            reply: Reply::new(out, version),
+            shard_index: self.shard_id,
+            shard_count: self.shard_count,
+        }
+    }
+}
