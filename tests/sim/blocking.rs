@@ -57,8 +57,19 @@ struct Run {
     pushers: Vec<Client>,
     /// How often each byte has been given to a client.
     taken: BTreeMap<char, usize>,
-    /// Clients that have gone while they waited, to which something may have been sent.
+    vanishing: Vanishing,
+    /// Clients that went while something may have been on its way to them.
     vanished: usize,
+}
+
+/// When clients that wait vanish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vanishing {
+    Never,
+    /// While nothing is on its way to anybody: nothing may be lost.
+    Quietly,
+    /// At any moment. What has been taken for it by then is its own.
+    Anyhow,
 }
 
 /// Bytes pushed, popped and waited for; the error says what is wrong with the outcome.
@@ -80,6 +91,7 @@ pub fn run(seed: u64, fault: Option<Fault>) -> Result<(), String> {
         poppers,
         pushers,
         taken: BTreeMap::new(),
+        vanishing: [Vanishing::Never, Vanishing::Quietly, Vanishing::Anyhow][seed as usize % 3],
         vanished: 0,
     };
     let outcome = run.record().and_then(|()| run.settle()).and_then(|()| run.check());
@@ -96,14 +108,14 @@ impl Run {
         for _ in 0..ROUNDS {
             for index in 0..self.poppers.len() {
                 let (id, asked) = (self.poppers[index].id, self.poppers[index].asked.take());
-                self.poppers[index].asked = match self.collect(id, asked)? {
-                    Some(_) if self.rng.below(12) == 0 => {
-                        self.vanish(index);
-                        None
+                match self.collect(id, asked)? {
+                    Some(asked) if self.rng.below(12) == 0 => self.vanish(index, asked)?,
+                    Some(asked) => self.poppers[index].asked = Some(asked),
+                    None if self.rng.below(3) > 0 => {
+                        self.poppers[index].asked = Some(self.ask(id));
                     }
-                    Some(asked) => Some(asked),
-                    None => (self.rng.below(3) > 0).then(|| self.ask(id)),
-                };
+                    None => {}
+                }
             }
             for index in 0..self.pushers.len() {
                 let (id, asked) = (self.pushers[index].id, self.pushers[index].asked.take());
@@ -168,12 +180,23 @@ impl Run {
         }
     }
 
-    fn vanish(&mut self, index: usize) {
+    fn vanish(&mut self, index: usize, asked: Asked) -> Result<(), String> {
         let id = self.poppers[index].id;
+        match self.vanishing {
+            Vanishing::Never => {
+                self.poppers[index].asked = Some(asked);
+                return Ok(());
+            }
+            Vanishing::Quietly => {
+                self.world.run_until_idle();
+                self.collect(id, Some(asked))?;
+            }
+            Vanishing::Anyhow => self.vanished += 1,
+        }
         self.world.disconnect(id);
-        self.vanished += 1;
         let core = self.rng.below(self.shards);
         self.poppers[index] = Client { id: self.world.connect(core), asked: None };
+        Ok(())
     }
 
     fn ask(&mut self, id: usize) -> Asked {
