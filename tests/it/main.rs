@@ -5,6 +5,7 @@
 //! `support::need`. Random tests print their seed; `RINGWELL_TESTS_SEED` repeats it.
 
 mod access;
+mod blocking;
 mod bounds;
 mod clients;
 mod command_table;
@@ -32,6 +33,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(access::trials());
+    trials.extend(blocking::trials());
     trials.extend(bounds::trials());
     trials.extend(clients::trials());
     trials.extend(command_table::trials());

@@ -1,7 +1,7 @@
 //! A raw connection: bytes out, bytes or replies in, a time limit on everything.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -148,6 +148,15 @@ impl Client {
             Stream::Unix(s) => s.set_write_timeout(Some(time)),
         }
         .expect("a write timeout");
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn end(&mut self) {
+        match &self.stream {
+            Stream::Tcp(s) => s.shutdown(Shutdown::Write),
+            Stream::Unix(s) => s.shutdown(Shutdown::Write),
+        }
+        .expect("ending the stream");
     }
 
     /// Closes with a reset instead of an end of stream.
