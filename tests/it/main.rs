@@ -8,6 +8,7 @@ mod access;
 mod bounds;
 mod clients;
 mod command_table;
+mod commandstats;
 mod config;
 mod connections;
 mod decoder;
@@ -35,6 +36,7 @@ fn main() {
     trials.extend(bounds::trials());
     trials.extend(clients::trials());
     trials.extend(command_table::trials());
+    trials.extend(commandstats::trials());
     trials.extend(config::trials());
     trials.extend(connections::trials());
     trials.extend(decoder::trials());
