@@ -1,6 +1,6 @@
 //! ACCESS: what the access policy would do, and what it has refused. Ours, not Redis's.
 
-use super::help::reply_help;
+use super::help::{help_row, reply_help};
 use super::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, Operation, Outcome,
 };
@@ -59,14 +59,7 @@ fn explain(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
     Ok(Operation::AccessExplain(address))
 }
 
-const HELP: Command = Command {
-    name: "help",
-    arity: 2,
-    flags: Flags::LOADING.union(Flags::STALE),
-    handler: Handler::Anywhere(help),
-    docs: Docs { summary: "Returns helpful text about the different subcommands.", ..DOCS },
-    ..SUBCOMMAND
-};
+const HELP: Command = help_row(Group::Server, "0.1.0", help);
 
 fn help(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     reply_help(

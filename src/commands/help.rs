@@ -1,6 +1,32 @@
-//! What `CONTAINER HELP` answers.
+//! `CONTAINER HELP`: its row and what it answers.
 
-use super::{Context, Outcome};
+use super::{Categories, Command, Context, Docs, Flags, Group, Handler, Outcome};
+use crate::protocol::Args;
+
+/// The row of a container's HELP, which `help` answers by way of [`reply_help`].
+pub const fn help_row(
+    group: Group,
+    since: &'static str,
+    help: fn(&mut Context<'_>, Args<'_>) -> Outcome,
+) -> Command {
+    Command {
+        name: "help",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE),
+        categories: Categories::empty(),
+        keys: &[],
+        handler: Handler::Anywhere(help),
+        docs: Docs {
+            summary: "Returns helpful text about the different subcommands.",
+            since,
+            group,
+            complexity: "O(1)",
+            arguments: "",
+        },
+        tips: &[],
+        subcommands: &[],
+    }
+}
 
 /// Replies as Redis does: a heading, the lines given, and HELP itself; every line a status.
 /// Lines that explain the subcommand above them begin with four blanks.

@@ -6,7 +6,9 @@ use super::core::{ConnReply, Core};
 use super::event::Outbox;
 use super::operations::transaction;
 use super::{close_now, exec, operations};
-use crate::commands::{CommandError, Flags, Handler, Lookup, ReplyMode, Row, Spread, keys};
+use crate::commands::{
+    CommandError, Flags, Handler, Lookup, Operation, ReplyMode, Row, Spread, keys,
+};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
@@ -86,13 +88,7 @@ pub(super) fn execute(
             run_keyed(core, session, row, args, spread, route.shard, outbox);
         }
         Handler::Anywhere(_) => run_here(core, session, row, args),
-        Handler::Engine(parse) => match parse(args) {
-            Ok(operation) => {
-                core.stats.by_command[row.id].calls += 1;
-                operations::carry_out(core, session, row, operation, outbox);
-            }
-            Err(error) => fail(core, session, row, &error),
-        },
+        Handler::Engine(parse) => run_operation(core, session, row, parse(args), outbox),
         Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
         Handler::Cursor(_) => {
             let shard = cursor_shard(core, args);
@@ -281,6 +277,21 @@ pub(super) fn run_here(core: &mut Core, session: &mut Session, row: &'static Row
     core.serve_waiters(None);
 }
 
+/// Carries out what the engine itself is asked for, if the arguments are right.
+pub(super) fn run_operation(
+    core: &mut Core,
+    session: &mut Session,
+    row: &'static Row,
+    parsed: Result<Operation<'_>, CommandError>,
+    outbox: &mut Outbox,
+) {
+    core.stats.by_command[row.id].calls += 1;
+    match parsed {
+        Ok(operation) => operations::carry_out(core, session, row, operation, outbox),
+        Err(error) => fail(core, session, row, &error),
+    }
+}
+
 /// Whether CLIENT REPLY drops the reply to the command now beginning.
 #[inline]
 pub(super) fn suppress_reply(session: &mut Session) -> bool {
@@ -337,14 +348,13 @@ pub(super) fn refuse(core: &mut Core, session: &mut Session, error: &CommandErro
     reply_now(session, |reply| reply.error_bytes(&error.message()));
 }
 
-/// Answers with the error of a command that ran.
+/// Answers with the error of a command whose call has been counted.
 pub(super) fn fail(
     core: &mut Core,
     session: &mut Session,
     row: &'static Row,
     error: &CommandError,
 ) {
-    core.stats.by_command[row.id].calls += 1;
     core.stats.by_command[row.id].failed += 1;
     refuse(core, session, error);
 }

@@ -14,10 +14,9 @@ use super::Engine;
 use super::coordinate::{Kind, Share, Transaction};
 use super::core::Core;
 use super::dispatch::{
-    cursor_shard, fail, refuse, reply_now, run_here, run_keyed_in_turn, suppress_reply,
+    cursor_shard, refuse, reply_now, run_here, run_keyed_in_turn, run_operation, suppress_reply,
 };
 use super::event::{Outbox, ShardId};
-use super::operations;
 use crate::commands::{CommandError, Handler, Row, Spread, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
@@ -463,13 +462,7 @@ fn run_in_turn(
         Handler::Cursor(_) => {
             core.start_elsewhere(session, row, args, cursor_shard(core, args), outbox);
         }
-        Handler::Engine(parse) => match parse(args) {
-            Ok(operation) => {
-                core.stats.by_command[row.id].calls += 1;
-                operations::carry_out(core, session, row, operation, outbox);
-            }
-            Err(error) => fail(core, session, row, &error),
-        },
+        Handler::Engine(parse) => run_operation(core, session, row, parse(args), outbox),
         Handler::Container => {
             debug_assert!(false, "{} was queued without a subcommand", row.name);
             refuse(core, session, &CommandError::Syntax);

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 
-use crate::support::need::PerShards;
+use crate::support::need::{NETWORK_NAMESPACES, PerShards};
 use crate::support::netns::{CLIENT_IP4, CLIENT_IP6, SERVER_IP4, SERVER_IP6, TwoHosts};
 use crate::support::server::{info, ringwell};
-use crate::support::{Client, Need, Scratch, Server, Value, on_one_and_four_shards, test};
+use crate::support::{Client, Scratch, Server, Value, on_one_and_four_shards, test};
 
 /// The server has a host of its own, so every test may use the port that users know.
 const PORT: u16 = 6379;
@@ -32,7 +32,7 @@ pub fn trials() -> Vec<Trial> {
         ("refusals_are_counted_and_logged", refusals_are_counted_and_logged),
         ("a_full_server_admits_its_own_host", a_full_server_admits_its_own_host),
     ];
-    let mut trials = on_one_and_four_shards("access", &[Need::NetworkNamespaces], &two_hosts);
+    let mut trials = on_one_and_four_shards("access", &[NETWORK_NAMESPACES], &two_hosts);
     trials.push(test("access::unix_sockets_are_accepted", unix_sockets_are_accepted));
     trials.push(test("access::explains_itself", explains_itself));
     trials

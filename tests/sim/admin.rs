@@ -152,6 +152,27 @@ fn info_adds_up_the_cores() {
 }
 
 #[test]
+fn a_call_that_fails_is_counted_once() {
+    let (mut world, clients) = world(9);
+    let client = clients[1];
+    // What only the operation finds, and what is wrong with the arguments already.
+    for line in ["CONFIG SET nosuch 1", "SELECT 99", "CLIENT LIST TYPE nosuch"] {
+        assert!(ask(&mut world, client, line).starts_with("-ERR"), "{line}");
+        // Beside a command with a key, the commands of an EXEC run in turn.
+        for line in ["MULTI", line, "GET k", "EXEC"] {
+            ask(&mut world, client, line);
+        }
+    }
+    let stats = ask(&mut world, clients[2], "INFO commandstats errorstats");
+    for command in ["config|set", "select", "client|list"] {
+        let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+        let line = line.unwrap_or_else(|| panic!("{command} is not in:\n{stats}"));
+        assert!(line.contains(":calls=2,") && line.contains(",failed_calls=2"), "{line}");
+    }
+    assert!(stats.contains("\r\nerrorstat_ERR:count=6\r\n"), "{stats}");
+}
+
+#[test]
 fn replies_can_be_turned_off_and_skipped() {
     let (mut world, clients) = world(6);
     let client = clients[0];

@@ -12,30 +12,10 @@ use ringwell::engine::{
 #[cfg(debug_assertions)]
 use ringwell::txn::Fault;
 use ringwell::txn::Message;
+pub use ringwell_test_support::Rng;
 
 use crate::history::{Value, values};
 use crate::trace::{Trace, described, shown};
-
-/// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>.
-pub struct Rng(u64);
-
-impl Rng {
-    pub fn new(seed: u64) -> Self {
-        Rng(seed ^ 0xD1B5_4A32_D192_ED03)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
 
 struct NoHost;
 

@@ -2,7 +2,7 @@
 //! against fake ones where a server has to misbehave.
 //!
 //! Some need redis-server or redis-benchmark. Without them they are reported as ignored, by name,
-//! or fail under `RINGWELL_TESTS_REQUIRE=all`; see `support::need`.
+//! or fail under `RINGWELL_TESTS_REQUIRE=all`; see `ringwell_test_support::Need`.
 
 mod bad_input;
 mod check;
@@ -13,23 +13,19 @@ mod run;
 mod selftest;
 mod support;
 
-use libtest_mimic::Arguments;
+use std::process::ExitCode;
 
-fn main() {
-    // The message itself stands in the list of failures at the end.
-    std::panic::set_hook(Box::new(|info| {
-        if let Some(location) = info.location() {
-            eprintln!("a test panicked at {location}");
-        }
-    }));
-    let arguments = Arguments::from_args();
-    let mut trials = Vec::new();
-    trials.extend(bad_input::trials());
-    trials.extend(check::trials());
-    trials.extend(compare::trials());
-    trials.extend(compat::trials());
-    trials.extend(knee::trials());
-    trials.extend(run::trials());
-    trials.extend(selftest::trials());
-    libtest_mimic::run(&arguments, trials).exit();
+fn main() -> ExitCode {
+    ringwell_test_support::run(
+        env!("CARGO_TARGET_TMPDIR"),
+        &[
+            bad_input::trials,
+            check::trials,
+            compare::trials,
+            compat::trials,
+            knee::trials,
+            run::trials,
+            selftest::trials,
+        ],
+    )
 }

@@ -1,6 +1,6 @@
 //! CLIENT and its subcommands.
 
-use crate::commands::help::reply_help;
+use crate::commands::help::{help_row, reply_help};
 use crate::commands::{
     Categories, ClientAttribute, ClientFilter, ClientKill, ClientType, Command, CommandError,
     Context, Docs, Flags, Group, Handler, Operation, Outcome, ReplyMode,
@@ -80,17 +80,8 @@ const GETREDIR: Command = Command {
     ..SUBCOMMAND
 };
 
-const HELP: Command = Command {
-    name: "help",
-    flags: Flags::LOADING.union(Flags::STALE),
-    handler: Handler::Anywhere(help),
-    docs: Docs {
-        summary: "Returns helpful text about the different subcommands.",
-        since: "5.0.0",
-        ..DOCS
-    },
-    ..SUBCOMMAND
-};
+const HELP: Command =
+    Command { categories: Categories::CONNECTION, ..help_row(Group::Connection, "5.0.0", help) };
 
 fn help(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     reply_help(

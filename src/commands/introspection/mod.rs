@@ -5,7 +5,7 @@ mod getkeys;
 mod info;
 mod syntax;
 
-use super::help::reply_help;
+use super::help::{help_row, reply_help};
 use super::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, Lookup, Outcome, Row,
     table,
@@ -110,16 +110,8 @@ const GETKEYSANDFLAGS: Command = Command {
     ..SUBCOMMAND
 };
 
-const HELP: Command = Command {
-    name: "help",
-    handler: Handler::Anywhere(help),
-    docs: Docs {
-        summary: "Returns helpful text about the different subcommands.",
-        since: "5.0.0",
-        ..DOCS
-    },
-    ..SUBCOMMAND
-};
+const HELP: Command =
+    Command { categories: Categories::CONNECTION, ..help_row(Group::Server, "5.0.0", help) };
 
 fn help(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     reply_help(

@@ -1,6 +1,6 @@
 //! OBJECT: how a value is kept.
 
-use crate::commands::help::reply_help;
+use crate::commands::help::{help_row, reply_help};
 use crate::commands::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
     Outcome, Spread,
@@ -142,22 +142,10 @@ fn reply_with_statistic(
     Ok(())
 }
 
-const HELP: Command = Command {
-    name: "help",
-    arity: 2,
-    flags: Flags::LOADING.union(Flags::STALE),
-    categories: Categories::KEYSPACE,
-    keys: &[],
-    handler: Handler::Anywhere(help),
-    docs: Docs {
-        summary: "Lists the subcommands of OBJECT.",
-        since: "6.2.0",
-        group: Group::Generic,
-        complexity: "O(1)",
-        arguments: "",
-    },
-    tips: &[],
-    subcommands: &[],
+const HELP: Command = {
+    let row = help_row(Group::Generic, "6.2.0", help);
+    let docs = Docs { summary: "Lists the subcommands of OBJECT.", ..row.docs };
+    Command { categories: Categories::KEYSPACE, docs, ..row }
 };
 
 fn help(context: &mut Context<'_>, _args: Args<'_>) -> Outcome {

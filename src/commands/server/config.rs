@@ -3,7 +3,7 @@
 use super::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, Operation, Outcome,
 };
-use crate::commands::help::reply_help;
+use crate::commands::help::{help_row, reply_help};
 use crate::protocol::Args;
 
 pub(super) const CONFIG: Command = Command {
@@ -53,17 +53,7 @@ const GET: Command = Command {
     ..SUBCOMMAND
 };
 
-const HELP: Command = Command {
-    name: "help",
-    flags: Flags::LOADING.union(Flags::STALE),
-    handler: Handler::Anywhere(help),
-    docs: Docs {
-        summary: "Returns helpful text about the different subcommands.",
-        since: "5.0.0",
-        ..DOCS
-    },
-    ..SUBCOMMAND
-};
+const HELP: Command = help_row(Group::Server, "5.0.0", help);
 
 fn help(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     reply_help(

@@ -4,7 +4,7 @@ use super::byte_queue::{MOVE_BYTE, POP_BYTE};
 use super::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, Operation, Outcome,
 };
-use crate::commands::help::reply_help;
+use crate::commands::help::{help_row, reply_help};
 use crate::commands::{KeyFlags, KeySpec, Spread};
 use crate::protocol::Args;
 use crate::store::Encoding;
@@ -50,13 +50,7 @@ pub(super) const SUBCOMMAND: Command = Command {
 const DOCS: Docs =
     Docs { summary: "", since: "1.0.0", group: Group::Server, complexity: "O(1)", arguments: "" };
 
-const HELP: Command = Command {
-    name: "help",
-    arity: 2,
-    handler: Handler::Anywhere(help),
-    docs: Docs { summary: "Returns helpful text about the different subcommands.", ..DOCS },
-    ..SUBCOMMAND
-};
+const HELP: Command = Command { flags: FLAGS, ..help_row(Group::Server, "1.0.0", help) };
 
 fn help(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     reply_help(

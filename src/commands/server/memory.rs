@@ -3,7 +3,7 @@
 use super::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, Operation, Outcome,
 };
-use crate::commands::help::reply_help;
+use crate::commands::help::{help_row, reply_help};
 use crate::commands::{KeyFlags, KeySpec, Spread};
 use crate::protocol::Args;
 use crate::text::number;
@@ -114,17 +114,7 @@ fn usage(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-const HELP: Command = Command {
-    name: "help",
-    flags: Flags::LOADING.union(Flags::STALE),
-    handler: Handler::Anywhere(help),
-    docs: Docs {
-        summary: "Returns helpful text about the different subcommands.",
-        complexity: "O(1)",
-        ..DOCS
-    },
-    ..SUBCOMMAND
-};
+const HELP: Command = help_row(Group::Server, "4.0.0", help);
 
 fn help(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     const LINES: &[&str] = &[

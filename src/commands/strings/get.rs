@@ -1,9 +1,9 @@
 //! Reading strings: whole values, and what happens to them afterwards.
 
 use super::lifetime::Lifetime;
+use super::{DOCS, ROW};
 use crate::commands::{
-    Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
-    Merge, Outcome, Spread,
+    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
 use crate::store::{Encoding, PREFETCHED_KEYS, Slot};
@@ -12,18 +12,15 @@ pub const GET: Command = Command {
     name: "get",
     arity: 2,
     flags: Flags::READONLY.union(Flags::FAST),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     handler: Handler::Keyed(get, Spread::OneKey),
     docs: Docs {
         summary: "Returns the string stored at a key.",
         since: "1.0.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn get(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -38,18 +35,15 @@ pub const GETDEL: Command = Command {
     name: "getdel",
     arity: 2,
     flags: Flags::WRITE.union(Flags::FAST),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
     handler: Handler::Keyed(getdel, Spread::OneKey),
     docs: Docs {
         summary: "Returns the string stored at a key and deletes the key.",
         since: "6.2.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn getdel(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -69,20 +63,17 @@ pub const GETEX: Command = Command {
     name: "getex",
     arity: -2,
     flags: Flags::WRITE.union(Flags::FAST),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))
         .with_notes("RW and UPDATE because it changes the TTL")],
     handler: Handler::Keyed(getex, Spread::OneKey),
     docs: Docs {
         summary: "Returns the string stored at a key and changes when the key expires.",
         since: "6.2.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
                     PXAT unix-time-milliseconds | PERSIST]",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn getex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -124,18 +115,15 @@ pub const GETSET: Command = Command {
     name: "getset",
     arity: 3,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
     handler: Handler::Keyed(getset, Spread::OneKey),
     docs: Docs {
         summary: "Sets a key to a string and returns what it held before; SET with GET does so too.",
         since: "1.0.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key value",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn getset(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -158,18 +146,17 @@ pub const MGET: Command = Command {
     name: "mget",
     arity: -2,
     flags: Flags::READONLY.union(Flags::FAST),
-    categories: Categories::STRING,
     keys: &[KeySpec::to_end(1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     handler: Handler::Keyed(mget, Spread::Split(Merge::ByKey)),
     docs: Docs {
         summary: "Returns the strings stored at several keys, null for each that holds none.",
         since: "1.0.0",
-        group: Group::String,
         complexity: "O(N) where N is the number of keys.",
         arguments: "key [key ...]",
+        ..DOCS
     },
     tips: &["request_policy:multi_shard"],
-    subcommands: &[],
+    ..ROW
 };
 
 fn mget(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -193,18 +180,15 @@ pub const STRLEN: Command = Command {
     name: "strlen",
     arity: 2,
     flags: Flags::READONLY.union(Flags::FAST),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::RO)],
     handler: Handler::Keyed(strlen, Spread::OneKey),
     docs: Docs {
         summary: "Returns the length of the string stored at a key, in bytes.",
         since: "2.2.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn strlen(context: &mut Context<'_>, args: Args<'_>) -> Outcome {

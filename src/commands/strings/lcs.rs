@@ -5,9 +5,9 @@
 //! pair, where Redis keeps the length itself; what Redis would refuse for its memory is refused
 //! all the same, as it bounds the time too.
 
+use super::{DOCS, ROW};
 use crate::commands::{
-    Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
-    Outcome, Spread,
+    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
 };
 use crate::protocol::Args;
 use crate::protocol::resp::Reply;
@@ -18,18 +18,16 @@ pub const LCS: Command = Command {
     name: "lcs",
     arity: -3,
     flags: Flags::READONLY,
-    categories: Categories::STRING,
     keys: &[KeySpec::several(1, 2, KeyFlags::RO.union(KeyFlags::ACCESS))],
     handler: Handler::Keyed(lcs, Spread::Gather),
     docs: Docs {
         summary: "Finds the longest common subsequence of the strings at two keys.",
         since: "7.0.0",
-        group: Group::String,
         complexity: "O(N*M) where N and M are the lengths of the strings.",
         arguments: "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 #[derive(Clone, Copy, Debug, Default)]

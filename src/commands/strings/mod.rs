@@ -7,7 +7,7 @@ mod numbers;
 mod ranges;
 mod set;
 
-use super::Command;
+use super::{Categories, Command, Docs, Flags, Group, Handler};
 
 pub const COMMANDS: &[Command] = &[
     get::GET,
@@ -33,3 +33,18 @@ pub const COMMANDS: &[Command] = &[
     set::SETEX,
     set::SETNX,
 ];
+
+/// What all rows have in common, to be overwritten where it differs.
+const ROW: Command = Command {
+    name: "",
+    arity: 0,
+    flags: Flags::empty(),
+    categories: Categories::STRING,
+    keys: &[],
+    handler: Handler::Container,
+    docs: DOCS,
+    tips: &[],
+    subcommands: &[],
+};
+const DOCS: Docs =
+    Docs { summary: "", since: "", group: Group::String, complexity: "O(1)", arguments: "" };

@@ -1,8 +1,8 @@
 //! Strings as numbers.
 
+use super::{DOCS, ROW};
 use crate::commands::{
-    Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
-    Outcome, Spread,
+    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
 };
 use crate::protocol::Args;
 use crate::store::{Encoding, Slot};
@@ -18,18 +18,15 @@ pub const INCR: Command = Command {
     name: "incr",
     arity: 2,
     flags: FLAGS,
-    categories: Categories::STRING,
     keys: KEYS,
     handler: Handler::Keyed(incr, Spread::OneKey),
     docs: Docs {
         summary: "Adds one to the integer at a key, 0 if there is none.",
         since: "1.0.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn incr(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -40,18 +37,15 @@ pub const DECR: Command = Command {
     name: "decr",
     arity: 2,
     flags: FLAGS,
-    categories: Categories::STRING,
     keys: KEYS,
     handler: Handler::Keyed(decr, Spread::OneKey),
     docs: Docs {
         summary: "Takes one from the integer at a key, 0 if there is none.",
         since: "1.0.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn decr(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -62,18 +56,15 @@ pub const INCRBY: Command = Command {
     name: "incrby",
     arity: 3,
     flags: FLAGS,
-    categories: Categories::STRING,
     keys: KEYS,
     handler: Handler::Keyed(incrby, Spread::OneKey),
     docs: Docs {
         summary: "Adds an integer to the one at a key, 0 if there is none.",
         since: "1.0.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key increment",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn incrby(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -85,18 +76,15 @@ pub const DECRBY: Command = Command {
     name: "decrby",
     arity: 3,
     flags: FLAGS,
-    categories: Categories::STRING,
     keys: KEYS,
     handler: Handler::Keyed(decrby, Spread::OneKey),
     docs: Docs {
         summary: "Takes an integer from the one at a key, 0 if there is none.",
         since: "1.0.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key decrement",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn decrby(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -137,18 +125,15 @@ pub const INCRBYFLOAT: Command = Command {
     name: "incrbyfloat",
     arity: 3,
     flags: FLAGS,
-    categories: Categories::STRING,
     keys: KEYS,
     handler: Handler::Keyed(incrbyfloat, Spread::OneKey),
     docs: Docs {
         summary: "Adds a decimal number to the one at a key, 0 if there is none.",
         since: "2.6.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key increment",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn incrbyfloat(context: &mut Context<'_>, args: Args<'_>) -> Outcome {

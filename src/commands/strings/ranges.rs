@@ -1,8 +1,8 @@
 //! Parts of strings.
 
+use super::{DOCS, ROW};
 use crate::commands::{
-    Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
-    Outcome, Spread,
+    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
 };
 use crate::protocol::Args;
 use crate::store::{Encoding, EntryMut, EntryRef, Slot};
@@ -12,19 +12,17 @@ pub const APPEND: Command = Command {
     name: "append",
     arity: 3,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
     handler: Handler::Keyed(append, Spread::OneKey),
     docs: Docs {
         summary: "Appends to the string at a key, which is created if it does not exist.",
         since: "2.0.0",
-        group: Group::String,
         complexity: "O(1) amortized, if the appended value is small: the room for a string \
                      grows in steps of a quarter.",
         arguments: "key value",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn append(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -56,18 +54,16 @@ pub const GETRANGE: Command = Command {
     name: "getrange",
     arity: 4,
     flags: Flags::READONLY,
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     handler: Handler::Keyed(getrange, Spread::OneKey),
     docs: Docs {
         summary: "Returns a part of the string at a key.",
         since: "2.4.0",
-        group: Group::String,
         complexity: "O(N) where N is the number of bytes returned.",
         arguments: "key start end",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 pub const SUBSTR: Command = Command {
@@ -107,19 +103,17 @@ pub const SETRANGE: Command = Command {
     name: "setrange",
     arity: 4,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
     handler: Handler::Keyed(setrange, Spread::OneKey),
     docs: Docs {
         summary: "Overwrites a part of the string at a key, which grows with zero bytes if it \
                   is too short.",
         since: "2.2.0",
-        group: Group::String,
         complexity: "O(M) where M is the length of the value, if the string need not grow.",
         arguments: "key offset value",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn setrange(context: &mut Context<'_>, args: Args<'_>) -> Outcome {

@@ -1,9 +1,9 @@
 //! Setting strings whole, with or without a condition and an expiry.
 
 use super::lifetime::{Base, ExpireTime, Lifetime, Unit};
+use super::{DOCS, ROW};
 use crate::commands::{
-    Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
-    Merge, Outcome, Spread,
+    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
 use crate::store::{Encoding, PREFETCHED_KEYS, Slot, UnixMs};
@@ -12,7 +12,6 @@ pub const SET: Command = Command {
     name: "set",
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(
         1,
         KeyFlags::RW
@@ -25,13 +24,11 @@ pub const SET: Command = Command {
     docs: Docs {
         summary: "Sets a key to a string, whatever it held before.",
         since: "1.0.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key value [NX | XX] [GET] [EX seconds | PX milliseconds | \
                     EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 #[inline]
@@ -145,18 +142,15 @@ pub const SETNX: Command = Command {
     name: "setnx",
     arity: 3,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::INSERT))],
     handler: Handler::Keyed(setnx, Spread::OneKey),
     docs: Docs {
         summary: "Sets a key to a string if the key does not exist; SET with NX does so too.",
         since: "1.0.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key value",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn setnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -175,18 +169,15 @@ pub const SETEX: Command = Command {
     name: "setex",
     arity: 4,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
     handler: Handler::Keyed(setex, Spread::OneKey),
     docs: Docs {
         summary: "Sets a key to a string that expires; SET with EX does so too.",
         since: "2.0.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key seconds value",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn setex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -197,18 +188,15 @@ pub const PSETEX: Command = Command {
     name: "psetex",
     arity: 4,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    categories: Categories::STRING,
     keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
     handler: Handler::Keyed(psetex, Spread::OneKey),
     docs: Docs {
         summary: "Sets a key to a string that expires, in milliseconds; SET with PX does so too.",
         since: "2.6.0",
-        group: Group::String,
-        complexity: "O(1)",
         arguments: "key milliseconds value",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn psetex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -234,18 +222,17 @@ pub const MSET: Command = Command {
     name: "mset",
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    categories: Categories::STRING,
     keys: &[KeySpec::to_end(1, 2, KeyFlags::OW.union(KeyFlags::UPDATE))],
     handler: Handler::Keyed(mset, Spread::Split(Merge::Ok)),
     docs: Docs {
         summary: "Sets several keys to strings, all at one moment.",
         since: "1.0.1",
-        group: Group::String,
         complexity: "O(N) where N is the number of keys.",
         arguments: "key value [key value ...]",
+        ..DOCS
     },
     tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
-    subcommands: &[],
+    ..ROW
 };
 
 fn mset(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -259,18 +246,16 @@ pub const MSETNX: Command = Command {
     name: "msetnx",
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    categories: Categories::STRING,
     keys: &[KeySpec::to_end(1, 2, KeyFlags::OW.union(KeyFlags::INSERT))],
     handler: Handler::Keyed(msetnx, Spread::Gather),
     docs: Docs {
         summary: "Sets several keys to strings if none of them exists.",
         since: "1.0.1",
-        group: Group::String,
         complexity: "O(N) where N is the number of keys.",
         arguments: "key value [key value ...]",
+        ..DOCS
     },
-    tips: &[],
-    subcommands: &[],
+    ..ROW
 };
 
 fn msetnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {

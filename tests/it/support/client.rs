@@ -7,11 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::value::{ReadError, Value, shown};
+use ringwell_test_support::PATIENCE;
 
-/// How long any single wait may take before the test fails. Generous, because debug builds on
-/// busy two-core machines are slow; nothing waits this long when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+use super::value::{ReadError, Value, shown};
 
 enum Stream {
     Tcp(TcpStream),
@@ -28,10 +26,6 @@ pub struct Client {
 impl Client {
     pub fn connect(address: impl ToSocketAddrs) -> Client {
         Client::over(TcpStream::connect(address).expect("connecting"))
-    }
-
-    pub fn try_connect(address: impl ToSocketAddrs) -> std::io::Result<Client> {
-        Ok(Client::over(TcpStream::connect(address)?))
     }
 
     pub fn over(stream: TcpStream) -> Client {
@@ -212,13 +206,4 @@ pub fn encode<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
         out.extend_from_slice(b"\r\n");
     }
     out
-}
-
-/// Polls until `condition` holds.
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

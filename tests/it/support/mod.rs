@@ -3,12 +3,11 @@
 pub mod client;
 pub mod need;
 pub mod netns;
-pub mod rng;
 pub mod server;
 pub mod value;
 
-pub use client::{Client, encode, wait_for};
+pub use client::{Client, encode};
 pub use need::{Need, on_one_and_four_shards, test, test_with};
-pub use rng::{Rng, seed};
+pub use ringwell_test_support::{Rng, seed, wait_for};
 pub use server::{Scratch, Server};
 pub use value::{Value, shown};

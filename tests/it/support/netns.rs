@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::client::{Client, PATIENCE};
+use ringwell_test_support::PATIENCE;
+
+use super::client::Client;
 
 pub const SERVER_IP4: &str = "10.213.7.1";
 pub const CLIENT_IP4: &str = "10.213.7.2";

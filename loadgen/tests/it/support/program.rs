@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ringwell_test_support::signal;
+
 /// How long any run may take before the test fails. Generous, because debug builds on busy
 /// two-core machines are slow; nothing takes this long when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+const RUN_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What a run came to.
 #[derive(Debug)]
@@ -60,10 +62,7 @@ pub fn spawn(mut command: Command) -> Child {
 
 /// As Ctrl-C does.
 pub fn interrupt(child: &Child) {
-    let pid = i32::try_from(child.id()).expect("process ids are positive");
-    // SAFETY: kill takes no pointers, and the child has not been waited for.
-    let status = unsafe { libc::kill(pid, libc::SIGINT) };
-    assert_eq!(status, 0, "interrupting {pid}");
+    signal(child, libc::SIGINT);
 }
 
 /// Waits for the end; kills a program that takes too long.
@@ -75,11 +74,11 @@ pub fn finish(mut child: Child) -> Output {
         if let Some(status) = child.try_wait().expect("waiting") {
             break status;
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > RUN_TIME_MAX {
             let _ = child.kill();
             let _ = child.wait();
             let (out, err) = (out.join().expect("reading"), err.join().expect("reading"));
-            panic!("not ended within {PATIENCE:?}:\n{out}\n{err}");
+            panic!("not ended within {RUN_TIME_MAX:?}:\n{out}\n{err}");
         }
         std::thread::sleep(Duration::from_millis(2));
     };

@@ -1,15 +1,16 @@
-//! A server process for one test: started on a free loopback port, killed when dropped.
+//! Real servers for tests: started on free loopback ports, killed when dropped.
 
-use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
-use super::program::{PATIENCE, program};
+use ringwell_test_support::{PATIENCE, ServerProcess};
+pub use ringwell_test_support::{Scratch, free_port, wait_for};
+
+use super::program::program;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -41,13 +42,8 @@ impl Kind {
     }
 }
 
-pub struct Server {
-    child: Child,
-    pub port: u16,
-    /// The server's own directory, removed with it unless the test fails.
-    pub dir: Scratch,
-    name: &'static str,
-}
+/// A server's process, and how it is spoken to.
+pub struct Server(ServerProcess);
 
 impl Server {
     pub fn start(kind: Kind) -> Server {
@@ -57,20 +53,9 @@ impl Server {
     pub fn start_with(kind: Kind, args: &[&str]) -> Server {
         let port = free_port();
         let words = kind.command_line(port);
-        let dir = Scratch::new(kind.name());
-        let log = fs::File::create(dir.path().join("log")).expect("a log file");
-        let child = Command::new(&words[0])
-            .args(&words[1..])
-            .args(args)
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("starting {}: {error}", words[0]));
-        let mut server = Server { child, port, dir, name: kind.name() };
-        server.wait_until_listening();
-        server
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(args);
+        Server(ServerProcess::start(kind.name(), command, port))
     }
 
     /// `127.0.0.1:port`
@@ -87,35 +72,19 @@ impl Server {
         let length = stream.read(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
     }
+}
 
-    pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+impl Deref for Server {
+    type Target = ServerProcess;
 
-    fn wait_until_listening(&mut self) {
-        let start = Instant::now();
-        // Any answer means that the server runs and not only listens.
-        while !self.call("PING").is_ok_and(|answer| !answer.is_empty()) {
-            if let Some(status) = self.child.try_wait().expect("waiting") {
-                panic!("{} ended at once, {status}:\n{}", self.name, self.log());
-            }
-            assert!(start.elapsed() < PATIENCE, "{} does not listen:\n{}", self.name, self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    fn deref(&self) -> &ServerProcess {
+        &self.0
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-        if std::thread::panicking() {
-            eprintln!("--- {}'s log:\n{}", self.name, self.log());
-        }
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut ServerProcess {
+        &mut self.0
     }
 }
 
@@ -139,61 +108,4 @@ fn ringwell() -> &'static Path {
         }
         path
     })
-}
-
-/// Polls until `condition` holds.
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A directory of this test alone.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new(name: &str) -> Scratch {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let unique = format!("{name}-{}-{number}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique);
-        fs::create_dir_all(&path).expect("a directory for the test");
-        Scratch(path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// A path inside, as text.
-    pub fn file(&self, name: &str) -> String {
-        self.0.join(name).to_str().expect("a path in UTF-8").to_owned()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}
-
-/// A port below the ephemeral range that nobody listens on. The start depends on the process, so
-/// that test runs beside each other rarely meet.
-pub fn free_port() -> u16 {
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 20_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() % u32::from(COUNT)) as u16;
-    for _ in 0..COUNT {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST + (start + step) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port on loopback");
 }
