@@ -95,6 +95,8 @@ impl Core {
         self.forget_deadline(session.conn, &blocked);
         session.output.fill(blocked.sequence, reply);
         session.stall.remove(Stall::BLOCKED);
+        // It was not idle, however long ago it has sent something.
+        session.client.active_us = self.now.monotonic_us;
     }
 
     fn forget_deadline(&mut self, conn: ConnId, blocked: &Blocked) {

@@ -547,6 +547,7 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(to.conn) {
             session.output.fill(to.sequence, reply);
             session.stall.remove(Stall::TRANSACTION);
+            session.client.active_us = self.core.now.monotonic_us;
             settle(&mut self.core, session, outbox);
             if session.gone
                 && !is_running(session)

@@ -187,10 +187,17 @@ impl Client {
             self.taken = 0;
         }
         let mut chunk = [0; 65536];
-        let length = match &mut self.stream {
-            Stream::Tcp(s) => s.read(&mut chunk),
-            Stream::Unix(s) => s.read(&mut chunk),
-        }?;
+        // A process that was stopped for a moment finds its reads interrupted.
+        let length = loop {
+            let read = match &mut self.stream {
+                Stream::Tcp(s) => s.read(&mut chunk),
+                Stream::Unix(s) => s.read(&mut chunk),
+            };
+            match read {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.buffer.extend_from_slice(&chunk[..length]);
         Ok(length)
     }
