@@ -281,6 +281,10 @@ fn close_now(session: &mut Session, outbox: &mut Outbox) {
     if !session.dropped {
         session.dropped = true;
         session.stall.insert(Stall::CLOSING);
+        if let Some(blocked) = &session.blocked {
+            // Nobody serves it any more; the rest follows when the connection has ended.
+            blocked.waiter.claim();
+        }
         outbox.control.push((session.conn, ConnControl::CloseNow));
     }
 }

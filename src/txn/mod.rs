@@ -33,6 +33,9 @@
 //! client has gone. So nobody is served twice, and nothing is taken for a client that is known to be
 //! gone.
 //!
+//! Where an EXEC pushes to several keys that one client waits at, it is served from one of them: the
+//! first that was pushed if they are on one shard, otherwise the one whose shard is released first.
+//!
 //! A command that needs more keys than it waits at, like BLMOVE, is served by the shard if all of
 //! them are there and free. If not, the claim goes to the core of the connection, which runs the
 //! command under locks as it would have run at first; until the outcome is known those behind it in
