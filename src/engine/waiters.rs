@@ -9,10 +9,10 @@ use hashbrown::HashMap;
 use super::core::Core;
 use super::event::ShardId;
 use crate::commands::blocking::first_ready;
-use crate::commands::{Context, WaitsAt};
+use crate::commands::{Context, Row, WaitsAt};
 use crate::protocol::resp::{Reply, Version};
 use crate::store::DATABASES;
-use crate::txn::{Fault, Message, PartResult, TxnId, Waiter, shard_of_key};
+use crate::txn::{Fault, LockKey, Message, PartResult, Planted, TxnId, Waiter, shard_of_key};
 
 /// A key with its database.
 type Place = (u8, Box<[u8]>);
@@ -27,6 +27,8 @@ pub(super) struct Waiters {
     arrivals: u64,
     /// Modified keys whose queues have not been looked at since, in the order of the modifications.
     ready: VecDeque<Place>,
+    /// Those of them that somebody held, by their hashes for locks: looked at when that is over.
+    held: HashMap<u64, Vec<Place>>,
     /// For the cores of the connections, this one included; empty between two events.
     pub deliveries: VecDeque<(ShardId, Message)>,
 }
@@ -38,15 +40,54 @@ struct Registered {
     arrival: u64,
 }
 
+/// Who waits at a key.
 #[derive(Debug, Default)]
 struct Queue {
-    /// In the order of arrival.
-    waiters: BTreeMap<u64, Arc<Waiter>>,
-    /// They wait with different commands, which may not all be ready at once.
-    mixed: bool,
+    /// By command, since with one they are all as ready as the first.
+    lanes: Vec<Lane>,
     /// The first one's command is being tried by the core of its connection. Nobody behind it is
     /// served before the outcome is known.
     trying: Option<TxnId>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    row: &'static Row,
+    /// In the order of arrival.
+    waiters: BTreeMap<u64, Arc<Waiter>>,
+}
+
+impl Queue {
+    fn insert(&mut self, arrival: u64, waiter: &Arc<Waiter>) {
+        let known = self.lanes.iter().position(|lane| std::ptr::eq(lane.row, waiter.row));
+        let lane = known.unwrap_or_else(|| {
+            self.lanes.push(Lane { row: waiter.row, waiters: BTreeMap::new() });
+            self.lanes.len() - 1
+        });
+        self.lanes[lane].waiters.insert(arrival, Arc::clone(waiter));
+    }
+
+    fn remove(&mut self, arrival: u64) {
+        for lane in &mut self.lanes {
+            lane.waiters.remove(&arrival);
+        }
+        self.lanes.retain(|lane| !lane.waiters.is_empty());
+    }
+
+    /// The first of each lane, in the order of arrival.
+    fn first_of_each(&self, planted: Planted) -> Vec<Arc<Waiter>> {
+        let first = |lane: &Lane| {
+            let mut waiters = lane.waiters.iter();
+            let first = match planted.is(Fault::ServedOutOfOrder) {
+                true => waiters.next_back(),
+                false => waiters.next(),
+            };
+            first.map(|(arrival, waiter)| (*arrival, Arc::clone(waiter)))
+        };
+        let mut all: Vec<(u64, Arc<Waiter>)> = self.lanes.iter().filter_map(first).collect();
+        all.sort_unstable_by_key(|(arrival, _)| *arrival);
+        all.into_iter().map(|(_, waiter)| waiter).collect()
+    }
 }
 
 impl Waiters {
@@ -79,9 +120,7 @@ impl Core {
                 self.shard.db_mut(db).watched.expect(key);
                 Queue::default()
             });
-            let first = queue.waiters.values().next();
-            queue.mixed |= first.is_some_and(|first| !std::ptr::eq(first.row, waiter.row));
-            queue.waiters.insert(arrival, Arc::clone(waiter));
+            queue.insert(arrival, waiter);
         }
         let registered = Registered { waiter: Arc::clone(waiter), arrival };
         let before = self.waiters.by_id.insert(waiter.id, registered);
@@ -95,9 +134,9 @@ impl Core {
         for position in waiter.positions_of(self.shard_id, self.shard_count) {
             let place = (waiter.db, args.at(position).into());
             let Some(queue) = self.waiters.queues.get_mut(&place) else { continue };
-            queue.waiters.remove(&arrival);
+            queue.remove(arrival);
             let was_tried = queue.trying == Some(id);
-            if queue.waiters.is_empty() {
+            if queue.lanes.is_empty() {
                 self.waiters.queues.remove(&place);
                 let db = usize::from(waiter.db);
                 self.waiters.queues_of_db[db] -= 1;
@@ -108,7 +147,7 @@ impl Core {
             }
         }
         if self.waiters.by_id.is_empty() {
-            self.waiters.ready = VecDeque::new();
+            (self.waiters.ready, self.waiters.held) = (VecDeque::new(), HashMap::new());
         }
     }
 
@@ -140,16 +179,33 @@ impl Core {
 
     #[cold]
     fn serve_ready(&mut self, holder: Option<TxnId>) {
+        if let Some(txn) = holder {
+            self.take_held(txn);
+        }
         self.collect_ready();
-        let mut passed = 0;
-        while let Some((_, key)) = self.waiters.ready.get(passed) {
-            if self.locks.is_held_by_others(key, holder) {
-                passed += 1;
-            } else if let Some(place) = self.waiters.ready.remove(passed) {
+        while let Some(place) = self.waiters.ready.pop_front() {
+            if self.locks.is_held_by_others(&place.1, holder) {
+                self.waiters.held.entry(LockKey::hash(&place.1)).or_default().push(place);
+            } else {
                 self.serve_place(&place, holder);
                 self.collect_ready();
             }
         }
+    }
+
+    /// What a multi-shard command held that is ending may be looked at now.
+    fn take_held(&mut self, txn: TxnId) {
+        if self.waiters.held.is_empty() {
+            return;
+        }
+        let released: Vec<Place> = match self.locks.held_by(txn) {
+            None => self.waiters.held.drain().flat_map(|(_, places)| places).collect(),
+            Some(hashes) => {
+                let held = &mut self.waiters.held;
+                hashes.iter().filter_map(|hash| held.remove(hash)).flatten().collect()
+            }
+        };
+        self.waiters.ready.extend(released);
     }
 
     /// Forgets what has been modified: only for a planted fault.
@@ -170,25 +226,14 @@ impl Core {
     /// Serves those who wait at a key, in the order in which they came, as long as there is
     /// something for them.
     fn serve_place(&mut self, place: &Place, holder: Option<TxnId>) {
-        let mut from = 0;
         while let Some(queue) = self.waiters.queues.get(place) {
             if queue.trying.is_some() {
                 return;
             }
-            let mut waiting = queue.waiters.range(from..);
-            let next = match self.planted.is(Fault::ServedOutOfOrder) {
-                true => waiting.next_back(),
-                false => waiting.next(),
+            let mut waiting = queue.first_of_each(self.planted).into_iter();
+            let Some(waiter) = waiting.find(|waiter| self.is_ready(waiter, &place.1)) else {
+                return;
             };
-            let Some((&arrival, waiter)) = next else { return };
-            let (waiter, mixed) = (Arc::clone(waiter), queue.mixed);
-            if !self.is_ready(&waiter, &place.1) {
-                if !mixed {
-                    return;
-                }
-                from = arrival + 1;
-                continue;
-            }
             if !waiter.claim() && !self.planted.is(Fault::ServedTwice) {
                 // Somebody else has ended its wait, and will say so.
                 self.end_wait(waiter.id);

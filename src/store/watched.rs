@@ -5,7 +5,7 @@
 //! eviction need not tell: a watch on a key that was there also fails if it no longer is. And a key
 //! that is put back is modified.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 /// Somebody who watches keys; unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,9 +20,9 @@ pub struct Watcher {
 pub struct WatchedKeys {
     watchers: HashMap<Box<[u8]>, Vec<Watcher>>,
     broken: Vec<Watcher>,
-    /// Keys at which clients wait for data.
-    awaited: HashSet<Box<[u8]>>,
-    /// Those of them that have been modified, in that order; a key may come several times.
+    /// Keys at which clients wait for data, and whether each is among those `touched`.
+    awaited: HashMap<Box<[u8]>, bool>,
+    /// Those of them that have been modified, in that order, each once.
     touched: Vec<Box<[u8]>>,
 }
 
@@ -57,11 +57,10 @@ impl WatchedKeys {
         if let Some(watchers) = self.watchers.remove(key) {
             self.broken.extend(watchers);
         }
-        if let Some(key) = self.awaited.get(key) {
-            // What one command does to a key is told once.
-            if self.touched.last() != Some(key) {
-                self.touched.push(key.clone());
-            }
+        if let Some(listed) = self.awaited.get_mut(key)
+            && !std::mem::replace(listed, true)
+        {
+            self.touched.push(key.into());
         }
     }
 
@@ -69,7 +68,11 @@ impl WatchedKeys {
     pub fn modified_where(&mut self, chosen: impl Fn(&[u8]) -> bool) {
         let broken = self.watchers.extract_if(|key, _| chosen(key));
         self.broken.extend(broken.flat_map(|(_, watchers)| watchers));
-        self.touched.extend(self.awaited.iter().filter(|key| chosen(key)).cloned());
+        for (key, listed) in self.awaited.iter_mut().filter(|(key, _)| chosen(key)) {
+            if !std::mem::replace(listed, true) {
+                self.touched.push(key.clone());
+            }
+        }
     }
 
     /// Whether no key is watched or awaited, and no change of one is still to be reported.
@@ -80,29 +83,32 @@ impl WatchedKeys {
             && self.touched.is_empty()
     }
 
+    /// Whose watches have been broken since the last call, once for each key.
+    pub fn take_broken(&mut self) -> Vec<Watcher> {
+        std::mem::take(&mut self.broken)
+    }
+
     /// From now on changes of this key are told by [`WatchedKeys::take_touched`].
     pub fn expect(&mut self, key: &[u8]) {
-        if !self.awaited.contains(key) {
-            self.awaited.insert(key.into());
-        }
+        self.awaited.insert(key.into(), false);
     }
 
     /// Nobody waits at this key any more.
     pub fn expect_no_more(&mut self, key: &[u8]) {
         self.awaited.remove(key);
         if self.awaited.is_empty() {
-            (self.awaited, self.touched) = (HashSet::new(), Vec::new());
+            (self.awaited, self.touched) = (HashMap::new(), Vec::new());
         }
     }
 
     /// Awaited keys that have been modified since the last call.
     pub fn take_touched(&mut self) -> Vec<Box<[u8]>> {
+        for key in &self.touched {
+            if let Some(listed) = self.awaited.get_mut(key) {
+                *listed = false;
+            }
+        }
         std::mem::take(&mut self.touched)
-    }
-
-    /// Whose watches have been broken since the last call, once for each key.
-    pub fn take_broken(&mut self) -> Vec<Watcher> {
-        std::mem::take(&mut self.broken)
     }
 }
 

@@ -228,6 +228,16 @@ impl Locks {
         })
     }
 
+    /// The hashes of the keys on which a multi-shard command holds locks here; `None` if it holds
+    /// the whole shard.
+    pub fn held_by(&self, txn: TxnId) -> Option<Vec<u64>> {
+        match self.arrived.get(&Holder::Part(txn)) {
+            Some(arrived) if arrived.whole_shard => None,
+            Some(arrived) => Some(arrived.keys.iter().map(|lock| lock.hash).collect()),
+            None => Some(Vec::new()),
+        }
+    }
+
     /// Whether a command must wait for others of its connection; if so, hand it to
     /// [`Locks::wait`].
     #[inline]
