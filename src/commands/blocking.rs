@@ -4,20 +4,24 @@ use super::{Command, CommandError, Context, Handler, Outcome, Spread, Wait};
 use crate::protocol::Args;
 use crate::text::number;
 
+/// A wait for so long is for ever: moments that lie far behind it still have numbers.
+const FOR_EVER_US: u64 = 1 << 62;
+
 /// The time that a client is willing to wait, given in seconds; in microseconds, a millisecond or
 /// more. `None`, for 0: as long as it takes.
 pub fn timeout_in_seconds(argument: &[u8]) -> Result<Option<u64>, CommandError> {
     let seconds = number::parse_f64(argument).filter(|seconds| !seconds.is_nan());
     let text = "ERR timeout is not a float or out of range";
     let millis = (seconds.ok_or(CommandError::text(text))? * 1e3).ceil();
-    if millis > i64::MAX as f64 {
+    // In Redis the moment has to fit too, in milliseconds since 1970.
+    if millis > (i64::MAX - (1 << 41)) as f64 {
         return Err(CommandError::text("ERR timeout is out of range"));
     }
     if millis < 0.0 {
         return Err(CommandError::text("ERR timeout is negative"));
     }
-    // More than half a million years is for ever.
-    Ok((millis > 0.0).then_some((millis as u64).saturating_mul(1000)))
+    let micros = (millis as u64).saturating_mul(1000);
+    Ok((micros > 0 && micros < FOR_EVER_US).then_some(micros))
 }
 
 /// The command as it runs where nobody can wait: from the first of its keys that is ready, or not
@@ -60,7 +64,9 @@ mod tests {
             ("0.0001", Some(1000)),
             ("1", Some(1_000_000)),
             ("0.0015", Some(2000)),
-            ("9223372036854775", Some(u64::MAX)),
+            ("4611686018427", Some(4_611_686_018_427_000_000)),
+            ("4611686018428", None),
+            ("9223370000000000", None),
         ] {
             assert_eq!(parse(text), Ok(micros), "{text}");
         }
@@ -70,6 +76,7 @@ mod tests {
             ("nan", "ERR timeout is not a float or out of range"),
             ("-1", "ERR timeout is negative"),
             ("-0.5", "ERR timeout is negative"),
+            ("9223372036854775", "ERR timeout is out of range"),
             ("inf", "ERR timeout is out of range"),
             ("1e300", "ERR timeout is out of range"),
         ] {

@@ -7,17 +7,16 @@ use std::sync::Arc;
 use super::Engine;
 use super::coordinate::{Attempt, Kind, Share, Transaction};
 use super::core::{ConnReply, Core};
-use super::dispatch::{fail, reply_later, run_here};
+use super::dispatch::{reply_later, reply_now, run_here};
 use super::event::{ConnId, Outbox, ShardId};
-use super::sessions::settle;
+use super::sessions::{list_output, settle};
 use crate::commands::{CommandError, Row, Wait, WaitsAt};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
 use crate::session::{Blocked, Session, Stall};
 use crate::txn::{
-    Fault, LockKey, LockMode, Message, Part, PartResult, Request, Turn, TxnId, Waiter, Work,
-    shard_of_key,
+    Fault, LockKey, LockMode, Message, Part, PartResult, TxnId, Waiter, Work, shard_of_key,
 };
 
 impl Core {
@@ -32,7 +31,10 @@ impl Core {
     ) {
         let timeout_us = match (wait.timeout)(args) {
             Ok(timeout_us) => timeout_us,
-            Err(error) => return fail(self, session, row, &error),
+            Err(error) => {
+                self.count_call(row, Some(&error));
+                return reply_now(session, |reply| reply.error_bytes(&error.message()));
+            }
         };
         let id = TxnId { coordinator: self.shard_id, number: self.next_txn };
         let (conn, client) = (session.conn, &session.client);
@@ -45,7 +47,7 @@ impl Core {
             let waiter = Arc::clone(&waiter);
             Box::new(Blocked { waiter, sequence, deadline_us, registered: false })
         };
-        if self.may_wait_here(session, row, args) {
+        if self.may_wait_here(row, args) {
             if self.first_ready(&waiter).is_some() {
                 return run_here(self, session, row, args);
             }
@@ -68,13 +70,11 @@ impl Core {
         session.blocked = Some(blocked(to.sequence));
     }
 
-    /// Whether all keys are here, and nothing stands in the way of a command on them.
-    fn may_wait_here(&self, session: &Session, row: &'static Row, args: Args<'_>) -> bool {
+    /// Whether all keys are here and nobody holds any of them. Nothing else of the connection is
+    /// under way.
+    fn may_wait_here(&self, row: &'static Row, args: Args<'_>) -> bool {
         let keys = || row.key_positions(args.len()).map(|index| args.at(index));
-        let request = Request::new(row, session.conn, 0, session.client.db, session.client.version);
-        let turn = Turn::of(self.shard_id, &request, args.len());
         keys().all(|key| shard_of_key(key, self.shard_count) == self.shard_id)
-            && !self.locks.is_out_of_turn(turn)
             && !self.locks.must_wait(keys(), LockMode::of(row))
     }
 
@@ -130,7 +130,7 @@ impl Core {
             return;
         }
         let Some(blocked) = session.blocked.take() else { return };
-        blocked.waiter.claim();
+        blocked.waiter.end();
         self.forget_deadline(session.conn, &blocked);
         // Otherwise its attempt is under way, and ends it.
         if blocked.registered {
@@ -222,6 +222,10 @@ impl Engine {
             Some(session) if session.is_blocked_with(waiter.id) => {
                 self.core.block(session);
                 settle(&mut self.core, session, outbox);
+                // If the client has said that it sends no more, that is the end now.
+                if !session.listed {
+                    list_output(session, outbox);
+                }
             }
             _ => self.core.end_wait_everywhere(waiter, None, outbox),
         }
@@ -229,7 +233,7 @@ impl Engine {
 
     pub(super) fn is_blocked_with(&mut self, waiter: &Waiter) -> bool {
         let session = self.sessions.get_mut(waiter.conn);
-        session.is_some_and(|session| session.is_blocked_with(waiter.id))
+        session.is_some_and(|session| session.is_blocked_with(waiter.id) && !session.dropped)
     }
 
     /// Brings what this core's shard has for waiters to the cores of their connections.
@@ -237,6 +241,9 @@ impl Engine {
         loop {
             self.core.serve_waiters(None);
             let Some((core, message)) = self.core.waiters.deliveries.pop_front() else { return };
+            if let Message::Served { reply, .. } = &message {
+                self.core.memory.sent(reply.capacity());
+            }
             if core != self.core.shard_id {
                 outbox.messages.push((core, message));
                 continue;
@@ -254,9 +261,10 @@ impl Engine {
         &mut self,
         by: ShardId,
         waiter: &Waiter,
-        reply: &[u8],
+        reply: &Vec<u8>,
         outbox: &mut Outbox,
     ) {
+        self.core.memory.received(reply.capacity());
         self.core.end_wait_everywhere(waiter, Some(by), outbox);
         if let Some(session) = self.sessions.get_mut(waiter.conn)
             && session.is_blocked_with(waiter.id)
@@ -286,6 +294,7 @@ impl Engine {
         outbox: &mut Outbox,
     ) {
         if let Some(reply) = reply {
+            waiter.end();
             // The shard where it waits waits for the outcome.
             self.core.end_wait_everywhere(waiter, None, outbox);
             if let Some(session) = self.sessions.get_mut(waiter.conn) {
@@ -295,17 +304,10 @@ impl Engine {
             return;
         }
         // Without its client it does not wait anywhere.
-        let session = self.sessions.get_mut(waiter.conn);
-        let Some(session) = session.filter(|session| session.is_blocked_with(waiter.id)) else {
+        if !self.is_blocked_with(waiter) {
             return;
-        };
-        waiter.wait_on();
-        if let Some(blocked) = &session.blocked
-            && let Some(deadline_us) = blocked.deadline_us
-        {
-            // It may have passed in the meantime.
-            self.core.wait_deadlines.insert((deadline_us, waiter.conn));
         }
+        waiter.wait_on();
         for shard in waiter.shards(self.core.shard_count) {
             if shard == self.core.shard_id {
                 self.core.wait_on(waiter.id);
@@ -339,14 +341,14 @@ impl Engine {
         self.give_up(conn, error, outbox)
     }
 
-    /// Ends the wait of a client without data, unless it is just being served. Whether it did.
+    /// Ends the wait of a client without data, unless it has just been served. Whether it did.
     fn give_up(&mut self, conn: ConnId, error: Option<CommandError>, outbox: &mut Outbox) -> bool {
         let Some(session) = self.sessions.get_mut(conn) else { return false };
         let Some(blocked) = session.blocked.as_ref().filter(|blocked| blocked.registered) else {
             return false;
         };
         let waiter = Arc::clone(&blocked.waiter);
-        let Some(wait) = waiter.wait().filter(|_| waiter.claim()) else { return false };
+        let Some(wait) = waiter.wait().filter(|_| waiter.end()) else { return false };
         let mut out = Vec::new();
         let reply = &mut Reply::new(&mut out, session.client.version);
         match &error {

@@ -156,6 +156,8 @@ fn destination_of(
     shard: ShardId,
 ) -> Option<Destination> {
     match row.handler {
+        // It must not wait before what its client sent ahead of it has been answered.
+        Handler::Keyed(_, Spread::Wait(_)) => Some(Destination::SeveralShards),
         Handler::Keyed(..) if !row.is_fence(args.len()) => Some(Destination::OneKey(shard)),
         Handler::Keyed(..) => {
             let mut keys = row.key_positions(args.len()).map(|index| args.at(index));

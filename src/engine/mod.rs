@@ -283,7 +283,7 @@ fn close_now(session: &mut Session, outbox: &mut Outbox) {
         session.stall.insert(Stall::CLOSING);
         if let Some(blocked) = &session.blocked {
             // Nobody serves it any more; the rest follows when the connection has ended.
-            blocked.waiter.claim();
+            blocked.waiter.end();
         }
         outbox.control.push((session.conn, ConnControl::CloseNow));
     }

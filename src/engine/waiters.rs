@@ -185,7 +185,10 @@ impl Core {
         self.collect_ready();
         while let Some(place) = self.waiters.ready.pop_front() {
             if self.locks.is_held_by_others(&place.1, holder) {
-                self.waiters.held.entry(LockKey::hash(&place.1)).or_default().push(place);
+                let held = self.waiters.held.entry(LockKey::hash(&place.1)).or_default();
+                if !held.contains(&place) {
+                    held.push(place);
+                }
             } else {
                 self.serve_place(&place, holder);
                 self.collect_ready();
@@ -234,10 +237,12 @@ impl Core {
             let Some(waiter) = waiting.find(|waiter| self.is_ready(waiter, &place.1)) else {
                 return;
             };
-            if !waiter.claim() && !self.planted.is(Fault::ServedTwice) {
+            let alone = self.has_all_keys(&waiter, holder);
+            let claimed = if alone { waiter.claim() } else { waiter.claim_to_try() };
+            if !claimed && !self.planted.is(Fault::ServedTwice) {
                 // Somebody else has ended its wait, and will say so.
                 self.end_wait(waiter.id);
-            } else if self.has_all_keys(&waiter, holder) {
+            } else if alone {
                 let reply = self.serve_waiter(&waiter, &place.1);
                 self.end_wait(waiter.id);
                 let core = waiter.id.coordinator;
@@ -283,8 +288,11 @@ impl Core {
     pub fn serve_at(&mut self, waiter: &Waiter, position: usize) -> Vec<u8> {
         let mut out = Vec::new();
         let Some(wait) = waiter.wait() else { return out };
+        let started = (self.stopwatch)();
         let context = &mut self.context_of(waiter, &mut out);
         let result = (wait.serve)(context, waiter.args.as_args(), position);
+        let nanos = (self.stopwatch)().saturating_sub(started);
+        self.stats.by_command[waiter.row.id].nanos += nanos;
         self.count_call(waiter.row, result.as_ref().err());
         if let Err(error) = result {
             out.clear();
@@ -307,13 +315,24 @@ impl Core {
         PartResult::Ready(Some(ready))
     }
 
-    /// Where among the arguments the first of the waiter's keys is that belongs here and is ready.
+    /// Where among the arguments the first of the waiter's keys is that belongs here, is ready, and
+    /// is not being tried for somebody who waits there already.
     pub fn first_ready(&mut self, waiter: &Waiter) -> Option<usize> {
         let wait = waiter.wait()?;
+        let args = waiter.args.as_args();
+        let queues = &self.waiters.queues;
+        let is_tried = |position: usize| {
+            let queue = queues.get(&(waiter.db, Box::from(args.at(position))));
+            queue.is_some_and(|queue| queue.trying.is_some())
+        };
         let positions = waiter.positions_of(self.shard_id, self.shard_count);
+        let positions: Vec<usize> = match queues.is_empty() {
+            true => positions.collect(),
+            false => positions.filter(|&position| !is_tried(position)).collect(),
+        };
         let mut out = Vec::new();
         let context = self.context_of(waiter, &mut out);
-        first_ready(&context, waiter.args.as_args(), wait, positions)
+        first_ready(&context, args, wait, positions.into_iter())
     }
 
     fn context_of<'a>(&'a mut self, waiter: &Waiter, out: &'a mut Vec<u8>) -> Context<'a> {

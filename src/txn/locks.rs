@@ -150,6 +150,7 @@ impl KeyLock {
 /// Somebody who has arrived and is not done.
 #[derive(Debug)]
 struct Arrived {
+    /// Sorted by hash, each once.
     keys: Vec<LockKey>,
     /// A command's only.
     turn: Option<Turn>,
@@ -223,8 +224,9 @@ impl Locks {
         }
         let own = but.and_then(|txn| self.arrived.get(&Holder::Part(txn)));
         !own.is_some_and(|own| {
-            let exclusive = LockKey { hash, mode: LockMode::Exclusive };
-            own.missing == 0 && (own.whole_shard || own.keys.contains(&exclusive))
+            let of_key = own.keys.binary_search_by_key(&hash, |lock| lock.hash);
+            let exclusive = |at: usize| own.keys[at].mode == LockMode::Exclusive;
+            own.missing == 0 && (own.whole_shard || of_key.is_ok_and(exclusive))
         })
     }
 

@@ -39,8 +39,10 @@
 //! A command that needs more keys than it waits at, like BLMOVE, is served by the shard if all of
 //! them are there and free. If not, the claim goes to the core of the connection, which runs the
 //! command under locks as it would have run at first; until the outcome is known those behind it in
-//! the queue wait too. If in the meantime somebody took what was there, the client waits on, at the
-//! place in the queue that it had.
+//! the queue wait too, and so do newcomers that would wait. Only commands that never wait, like
+//! LPOP, can come between: to hold the key from here on, before the locks on the others, could be a
+//! deadlock. If one of them took what was there, the client waits on, at the place in the queue that
+//! it had.
 
 mod fault;
 mod locks;

@@ -1,6 +1,6 @@
 //! A client that waits for data at keys of one or several shards.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{ConnId, ShardId, TxnId, shard_of_key};
 use crate::commands::{Handler, Row, Spread, Wait};
@@ -17,8 +17,15 @@ pub struct Waiter {
     pub args: OwnedArgs,
     pub db: u8,
     pub version: Version,
-    claimed: AtomicBool,
+    state: AtomicU8,
 }
+
+/// Anybody may end the wait.
+const WAITING: u8 = 0;
+/// The core of the connection runs the command again; nobody else may end the wait meanwhile.
+const TRYING: u8 = 1;
+/// The wait is over, or was never to begin.
+const ENDED: u8 = 2;
 
 impl std::fmt::Debug for Waiter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,17 +44,32 @@ impl Waiter {
         db: u8,
         version: Version,
     ) -> Waiter {
-        Waiter { id, conn, row, args, db, version, claimed: AtomicBool::new(false) }
+        Waiter { id, conn, row, args, db, version, state: AtomicU8::new(WAITING) }
     }
 
-    /// Whether it is the caller who may end the wait.
+    /// At a shard, to serve it: whether it is the caller who ends the wait.
     pub fn claim(&self) -> bool {
-        !self.claimed.swap(true, Ordering::AcqRel)
+        self.change(WAITING, ENDED)
     }
 
-    /// Whoever has claimed it could not end the wait.
+    /// At a shard that can't serve it alone: whether the core of the connection is to try.
+    pub fn claim_to_try(&self) -> bool {
+        self.change(WAITING, TRYING)
+    }
+
+    /// At the core of the connection, where attempts are: whether it was the caller who has ended
+    /// the wait. An attempt under way then comes to nothing.
+    pub fn end(&self) -> bool {
+        self.state.swap(ENDED, Ordering::AcqRel) != ENDED
+    }
+
+    /// The attempt was in vain.
     pub fn wait_on(&self) {
-        self.claimed.store(false, Ordering::Release);
+        self.change(TRYING, WAITING);
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     pub fn wait(&self) -> Option<&'static Wait> {
@@ -86,8 +108,9 @@ impl Waiter {
     }
 }
 
-/// What a shard keeps about a waiter at a key: its places in the queue and in the table of queues.
-const PER_KEY_BYTES: usize = 128;
+/// What a shard keeps about a waiter at a key, if it is the only one there: the queue with its place
+/// in it, the key once more, and their places in two tables.
+const PER_KEY_BYTES: usize = 640;
 
 #[cfg(test)]
 mod tests {
@@ -118,10 +141,17 @@ mod tests {
     }
 
     #[test]
-    fn it_is_claimed_once() {
-        let waiter = waiter(&["debug", "pop-byte", "a", "0"]);
-        assert!(waiter.claim() && !waiter.claim());
-        waiter.wait_on();
-        assert!(waiter.claim());
+    fn it_is_ended_once() {
+        let fresh = || waiter(&["debug", "pop-byte", "a", "0"]);
+        let served = fresh();
+        assert!(served.claim() && !served.claim() && !served.claim_to_try() && !served.end());
+        let given_up = fresh();
+        assert!(given_up.end() && !given_up.end() && !given_up.claim());
+        let tried = fresh();
+        assert!(tried.claim_to_try() && !tried.claim() && !tried.claim_to_try());
+        tried.wait_on();
+        assert!(tried.claim_to_try() && tried.end());
+        tried.wait_on();
+        assert!(!tried.claim(), "the end of an attempt does not begin a wait again");
     }
 }

@@ -10,7 +10,8 @@ use libtest_mimic::Trial;
 use crate::support::{Client, Need, Server, Value, encode, test, test_with, wait_for};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn()); 9] = [
+    let tests: [(&str, fn()); 10] = [
+        ("the_longest_wait_is_for_ever", the_longest_wait_is_for_ever),
         ("a_push_serves_who_came_first", a_push_serves_who_came_first),
         ("timeouts_and_replies", timeouts_and_replies),
         ("unblock_ends_a_wait", unblock_ends_a_wait),
@@ -325,4 +326,22 @@ fn pop_until(server: &Server, popper: usize, pushing: &AtomicUsize) -> Vec<u8> {
         }
     }
     taken
+}
+
+fn the_longest_wait_is_for_ever() {
+    let server = start(2);
+    let mut waiting: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for (client, seconds) in waiting.iter_mut().zip([
+        "9223370000000000",
+        "4611686018428",
+        "4611686018427",
+        "1000000000000",
+    ]) {
+        send(client, &format!("DEBUG POP-BYTE a {seconds}"));
+        client.expect_silence(Duration::from_millis(150));
+    }
+    assert_eq!(server.connect().run("APPEND a 1234"), Value::Int(4));
+    for (client, byte) in waiting.iter_mut().zip(["1", "2", "3", "4"]) {
+        assert_eq!(client.read_value(), popped("a", byte));
+    }
 }

@@ -412,3 +412,246 @@ fn in_a_multi_block_nobody_waits() {
         assert_eq!(crate::history::values(&one).len(), 40 * 6);
     });
 }
+
+/// Who has been killed, as far as the killer knows, gets nothing any more.
+#[test]
+fn nothing_is_taken_for_who_has_been_killed() {
+    for shards in [1, 4] {
+        for keys in [&["a"][..], &["a", "b", "c", "d"]] {
+            let mut world = World::new(shards, 1);
+            let (waiting, killer) = (world.connect(0), world.connect(0));
+            world.send(waiting, &pop(keys, "0"));
+            world.run_until_idle();
+            let name = (waiting + 1).to_string();
+            let killed = world.ask(killer, &command(&["CLIENT", "KILL", "ID", &name]), 1);
+            assert!(matches!(&killed[..], [Value::Line(one)] if one == ":1"), "{killed:?}");
+            world.ask(killer, &append("a", "x"), 1);
+            world.run_until_idle();
+            let left = world.ask(killer, &command(&["GET", "a"]), 1);
+            assert_eq!(left, [Value::Bulk("x".into())], "{shards} shards, {keys:?}");
+        }
+    }
+}
+
+/// As redis-server does: BLPOP with a timeout that is no number is a call that has failed.
+#[test]
+fn a_wrong_timeout_counts_as_a_call_that_failed() {
+    let mut world = World::new(4, 1);
+    let client = world.connect(0);
+    world.ask(client, &pop(&["a"], "soon"), 1);
+    let stats = world.ask(client, &command(&["INFO", "commandstats"]), 1);
+    let Value::Bulk(stats) = &stats[0] else { panic!("{stats:?}") };
+    let line = stats.lines().find(|line| line.starts_with("cmdstat_debug|pop-byte"));
+    assert!(
+        line.is_some_and(|line| line.contains("calls=1,") && line.ends_with("failed_calls=1")),
+        "{line:?}"
+    );
+}
+
+/// The attempt for a client of MOVE-BYTE is under way when its time is over or it is unblocked: what
+/// it was told holds.
+#[test]
+fn an_attempt_under_way_ends_one_way_or_the_other() {
+    for_each_seed(|seed| {
+        let mut world = World::new(4, seed);
+        let mut rng = Rng::new(seed);
+        let (waiting, pusher) = (world.connect(rng.below(4)), world.connect(rng.below(4)));
+        let asker = world.connect(rng.below(4));
+        let popper = world.connect(rng.below(4));
+        let behind = command(&["ECHO", "behind"]);
+        let waits = command(&["DEBUG", "MOVE-BYTE", "a", "b", "0.05"]);
+        world.send(waiting, &[waits, behind].concat());
+        world.run_until_idle();
+        world.send(pusher, &append("a", "x"));
+        world.run_some();
+        if rng.below(2) == 0 {
+            world.send(popper, &command(&["GETDEL", "a"]));
+        }
+        let end = rng.below(4);
+        match end {
+            0 => world.wait_ms(60),
+            1 => {
+                let name = (waiting + 1).to_string();
+                world.send(asker, &command(&["CLIENT", "UNBLOCK", &name]));
+            }
+            2 => world.disconnect(waiting),
+            _ => world.replace(waiting),
+        }
+        world.run_until_idle();
+        world.wait_ms(60);
+        world.run_until_idle();
+        world.wait_ms(60);
+        world.run_until_idle();
+        let got = world.peek(waiting);
+        let popped = world.peek(popper);
+        let reader = world.connect(0);
+        let stored = world.ask(reader, &command(&["MGET", "a", "b"]), 1);
+        let there = format!("{popped:?} {stored:?}");
+        assert_eq!(there.matches("Bulk(\"x\")").count(), 1, "{there}");
+        let moved = stored[0].items()[1] == Value::Bulk("x".into());
+        match &got[..] {
+            [reply, behind] => {
+                assert_eq!(*behind, Value::Bulk("behind".into()));
+                assert_eq!(matches!(reply, Value::Bulk(_)), moved, "{reply:?}, {there}");
+            }
+            other => assert!(other.is_empty() && end > 1, "end {end}: {other:?}"),
+        }
+    });
+}
+
+/// Bytes that are only moved stay, however those end who wait to move them.
+#[test]
+fn what_is_moved_is_never_lost() {
+    for_each_seed(|seed| {
+        let shards = 1 + seed as usize % 4;
+        let mut world = World::new(shards, seed);
+        let mut rng = Rng::new(seed);
+        let mut movers: Vec<usize> = (0..8).map(|n| world.connect(n % shards)).collect();
+        let (pusher, asker) = (world.connect(0), world.connect(shards - 1));
+        let mut pushed = 0;
+        for _ in 0..80 {
+            let at = rng.below(movers.len());
+            let id = movers[at];
+            match rng.below(12) {
+                0 => world.replace(id),
+                1 => {
+                    world.disconnect(id);
+                    movers[at] = world.connect(rng.below(shards));
+                }
+                2 | 3 => {
+                    let name = (id + 1).to_string();
+                    world.send(asker, &command(&["CLIENT", "UNBLOCK", &name, "ERROR"]));
+                }
+                4 => world.wait_ms(15),
+                5 => {
+                    let (one, two) = (KEYS[rng.below(5)], KEYS[rng.below(5)]);
+                    world.send(pusher, &command(&["RENAMENX", one, two]));
+                }
+                6 | 7 => {
+                    world.send(pusher, &append(KEYS[rng.below(5)], "x"));
+                    pushed += 1;
+                }
+                8 => {
+                    let commands: Vec<_> =
+                        (0..1 + rng.below(3)).map(|_| append(KEYS[rng.below(5)], "x")).collect();
+                    pushed += commands.len();
+                    world.send(pusher, &multi(&commands));
+                }
+                _ => {
+                    let timeout = ["0", "0.01", "0.02"][rng.below(3)];
+                    let (one, two) = (KEYS[rng.below(5)], KEYS[rng.below(5)]);
+                    world.send(id, &command(&["DEBUG", "MOVE-BYTE", one, two, timeout]));
+                    if rng.below(4) == 0 {
+                        world.send(id, &pop(&["never", "nowhere"], "0.01"));
+                    }
+                }
+            }
+            if rng.below(2) == 0 {
+                world.run_some();
+            }
+        }
+        for _ in 0..20 {
+            world.run_until_idle();
+            world.wait_ms(30);
+        }
+        let reader = world.connect(0);
+        let stored = world.ask(reader, &command(&[&["MGET"], &KEYS[..]].concat()), 1);
+        let text = format!("{stored:?}");
+        assert_eq!(text.matches('x').count(), pushed, "{text}");
+    });
+}
+
+/// Whatever command brings a byte, whoever waits gets it; and an emptied database keeps its waiters.
+#[test]
+fn every_command_that_brings_a_byte_serves() {
+    let pushes = [
+        "SET a x",
+        "SET a x EX 100",
+        "SETNX a x",
+        "SETEX a 100 x",
+        "PSETEX a 100000 x",
+        "GETSET a x",
+        "APPEND a x",
+        "SETRANGE a 0 x",
+        "INCR a",
+        "DECR a",
+        "INCRBY a 5",
+        "INCRBYFLOAT a 1.5",
+        "MSET b y a x",
+        "MSETNX b y a x",
+        "MSETNX a x",
+        "RENAME s a",
+        "RENAMENX s a",
+        "COPY s a",
+        "COPY s a REPLACE",
+        "DEBUG MOVE-BYTE s a 0",
+    ];
+    for shards in [1, 2, 4] {
+        for push in pushes {
+            for waits in ["POP", "MOVE"] {
+                for flush in [None, Some("FLUSHALL"), Some("FLUSHDB")] {
+                    let mut world = World::new(shards, 1);
+                    let (waiting, other) = (world.connect(0), world.connect(shards - 1));
+                    world.ask(other, &command(&["SET", "a", ""]), 1);
+                    world.ask(other, &command(&["DEL", "a"]), 1);
+                    let bytes = match waits {
+                        "POP" => pop(&["z", "a"], "0"),
+                        _ => command(&["DEBUG", "MOVE-BYTE", "a", "z", "0"]),
+                    };
+                    world.send(waiting, &bytes);
+                    world.run_until_idle();
+                    if let Some(flush) = flush {
+                        world.ask(other, &command(&["SET", "a", ""]), 1);
+                        world.ask(other, &command(&[flush]), 1);
+                    }
+                    world.ask(other, &command(&["SET", "s", "x"]), 1);
+                    let words: Vec<&str> = push.split(' ').collect();
+                    world.ask(other, &command(&words), 1);
+                    world.run_until_idle();
+                    let got = world.peek(waiting);
+                    assert!(got.len() == 1, "{push} {waits} {flush:?} {shards}: {got:?}");
+                }
+            }
+        }
+    }
+}
+
+/// CLIENT UNBLOCK says 0 of a client that does not wait. Then it must not wait afterwards.
+#[test]
+fn who_could_not_be_unblocked_has_been_served() {
+    for_each_seed(|seed| {
+        let mut world = World::new(4, seed);
+        let mut rng = Rng::new(seed);
+        let (waiting, pusher) = (world.connect(rng.below(4)), world.connect(rng.below(4)));
+        let asker = world.connect(rng.below(4));
+        world.send(waiting, &command(&["DEBUG", "MOVE-BYTE", "a", "b", "0"]));
+        world.run_until_idle();
+        world.send(pusher, &[append("a", "x"), command(&["GETDEL", "a"])].concat());
+        world.run_some();
+        let name = (waiting + 1).to_string();
+        let unblocked = world.ask(asker, &command(&["CLIENT", "UNBLOCK", &name]), 1);
+        world.run_until_idle();
+        let got = world.peek(waiting);
+        assert_eq!(got.len(), 1, "seed {seed}: UNBLOCK said {unblocked:?}");
+    });
+}
+
+/// A push serves who waits before the pusher's next command can take it, as in Redis.
+#[test]
+fn nobody_overtakes_who_waits_to_move() {
+    for_each_seed(|seed| {
+        let mut world = World::new(4, seed);
+        let mut rng = Rng::new(seed);
+        let (waiting, pusher) = (world.connect(rng.below(4)), world.connect(rng.below(4)));
+        world.send(waiting, &command(&["DEBUG", "MOVE-BYTE", "a", "b", "0"]));
+        world.run_until_idle();
+        let mut pushes = 0;
+        while world.peek(waiting).is_empty() {
+            pushes += 1;
+            world.send(pusher, &[append("a", "x"), pop(&["a"], "0.001")].concat());
+            world.run_until_idle();
+            world.wait_ms(5);
+        }
+        assert_eq!(pushes, 1, "seed {seed}");
+    });
+}

@@ -116,3 +116,34 @@ fn commands_that_wait_are_run_once() {
         assert_eq!(text(&mut world, client), expected, "seed {seed}");
     }
 }
+
+/// As above for a command that may wait for data.
+#[test]
+fn a_pop_waits_for_what_waits_for_locks() {
+    let keys = keys_of(1, 3);
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let elsewhere = keys_of(0, 1);
+    for (seed, core) in (0..20).flat_map(|seed| [(seed, 2), (seed, 1)]) {
+        let mut world = World::new(SHARDS, seed);
+        let (writer, client, observer) = (world.connect(2), world.connect(core), world.connect(1));
+        world.ask(observer, &command(&["SET", keys[1], "p"]), 1);
+        // Core 0 does not run, so this one does not end, and its lock at shard 1 stays.
+        world.send(writer, &mset(&[keys[0], &elsewhere[0]], "w"));
+        world.run_only(2, MANY);
+        world.run_only(1, MANY);
+        let pop = command(&["DEBUG", "POP-BYTE", keys[1], keys[2], "0"]);
+        world.send(client, &[command(&["GET", keys[0]]), pop].concat());
+        for _ in 0..3 {
+            world.run_only(core, MANY);
+            world.run_only(1, MANY);
+        }
+        assert_eq!(text(&mut world, client), "");
+        world.send(observer, &command(&["GET", keys[1]]));
+        world.run_only(1, MANY);
+        // Still there, or no answer yet.
+        let seen = text(&mut world, observer);
+        assert_eq!(seen.replace("$1\r\np\r\n", ""), "", "seed {seed}, core {core}");
+        world.run_until_idle();
+        assert!(text(&mut world, client).starts_with("$1\r\nw\r\n*2\r\n"));
+    }
+}

@@ -257,7 +257,7 @@ impl<C: Core> Driver<C> {
         let accept = self.accept_again.iter().map(|(_, at)| *at).min();
         let wanted = [tick, stop, accept, self.deadlines.next_us()].into_iter().flatten().min();
         let Some(wanted) = wanted else { return };
-        if self.timer_at_us.is_none_or(|at| wanted + TIMER_SLACK_US < at) {
+        if self.timer_at_us.is_none_or(|at| wanted.saturating_add(TIMER_SLACK_US) < at) {
             let delay = wanted.saturating_sub(now_us).max(1);
             self.ring.wake_in(Duration::from_micros(delay));
             self.timer_at_us = Some(now_us + delay);
