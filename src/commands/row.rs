@@ -165,6 +165,8 @@ bitflags! {
         const ALLOW_BUSY = 1 << 17;
         const NO_ASYNC_LOADING = 1 << 18;
         const NO_MULTI = 1 << 19;
+        /// Ours, not shown: counts as a use even after CLIENT NO-TOUCH.
+        const TOUCHES = 1 << 29;
         /// Ours, not shown: runs at once inside MULTI instead of being queued.
         const UNQUEUED = 1 << 30;
         /// Ours, not shown: allowed only where `enable-debug-command` says so.

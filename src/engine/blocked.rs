@@ -37,10 +37,8 @@ impl Core {
             }
         };
         let id = TxnId { coordinator: self.shard_id, number: self.next_txn };
-        let (conn, client) = (session.conn, &session.client);
-        let owned = OwnedArgs::from(args);
-        let waiter = Waiter::new(id, conn, row, owned, client.db as u8, client.version);
-        let waiter = Arc::new(waiter);
+        let (owned, run_as) = (OwnedArgs::from(args), session.client.run_as());
+        let waiter = Arc::new(Waiter::new(id, session.conn, row, owned, run_as));
         let deadline_us =
             timeout_us.map(|timeout_us| self.now.monotonic_us.saturating_add(timeout_us));
         let blocked = |sequence| {

@@ -22,12 +22,12 @@ use crate::commands::blocking::first_ready;
 use crate::commands::{CommandError, Context, Handler, KeyFlags, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::resp::Reply;
 use crate::session::{Session, Stall};
 use crate::store::Watcher;
 use crate::txn::{
     CommandList, Fault, Grant, LockKey, LockMode, Message, Part, PartDone, PartResult, Release,
-    Stored, TxnId, Waiter, Work, shard_of_key,
+    RunAs, Stored, TxnId, Waiter, Work, shard_of_key,
 };
 
 /// A command under way on several shards, kept by the core whose connection sent it.
@@ -36,8 +36,7 @@ pub(super) struct Transaction {
     pub reply: ConnReply,
     row: &'static Row,
     args: OwnedArgs,
-    pub db: usize,
-    pub version: Version,
+    pub run_as: RunAs,
     pub kind: Kind,
     /// The shards with a part, and whether it holds locks there until the release.
     pub parts: Vec<(ShardId, bool)>,
@@ -129,8 +128,7 @@ impl Core {
             reply: reply_later(session, bytes + waiting),
             row,
             args,
-            db: session.client.db,
-            version: session.client.version,
+            run_as: session.client.run_as(),
             kind,
             waiting: shares.len(),
             results: shares.iter().map(|_| None).collect(),
@@ -168,14 +166,13 @@ impl Core {
     /// Runs the command of a client again that waits for its first key: under locks on all of its
     /// keys, as it needs more than one.
     pub fn start_attempt(&mut self, reply: ConnReply, waiter: &Arc<Waiter>, outbox: &mut Outbox) {
-        let db = usize::from(waiter.db);
+        let db = usize::from(waiter.run_as.db);
         let (keys, shares) = self.gathered(waiter.row, waiter.args.as_args(), db);
         let transaction = Transaction {
             reply,
             row: waiter.row,
             args: waiter.args.clone(),
-            db,
-            version: waiter.version,
+            run_as: waiter.run_as,
             kind: Kind::Gather {
                 keys,
                 attempt: Some(Attempt { waiter: Arc::clone(waiter), first: false }),
@@ -196,10 +193,10 @@ impl Core {
         how: Merge,
         outbox: &mut Outbox,
     ) {
-        let (db, version) = (session.client.db, session.client.version);
+        let run_as = session.client.run_as();
         if self.shard_count == 1 && self.locks.is_idle() {
             let mut part = Vec::new();
-            self.run_handler(row, args, db, version, &mut part);
+            self.run_handler(row, args, run_as, &mut part);
             self.serve_waiters(None);
             let random = self.shard.next_random();
             return reply_now(session, |reply| merge(how, &[part], &[], random, reply));
@@ -209,7 +206,7 @@ impl Core {
             shard,
             locks: Vec::new(),
             whole_shard: true,
-            work: Work::Run { row, args: args.clone(), db: db as u8, version },
+            work: Work::Run { row, args: args.clone(), run_as },
         };
         let shares = (0..self.shard_count).map(share).collect();
         let kind = Kind::Merge { merge: how, owners: Vec::new() };
@@ -226,8 +223,8 @@ impl Core {
         shard: ShardId,
         outbox: &mut Outbox,
     ) {
-        let (db, version) = (session.client.db as u8, session.client.version);
-        let work = Work::Run { row, args: OwnedArgs::from(args), db, version };
+        let run_as = session.client.run_as();
+        let work = Work::Run { row, args: OwnedArgs::from(args), run_as };
         let share = Share { shard, locks: Vec::new(), whole_shard: false, work };
         let (args, kind) = (OwnedArgs::default(), Kind::Elsewhere);
         self.begin(session, row, args, kind, vec![share], outbox);
@@ -310,10 +307,10 @@ impl Core {
         }
         let mut context = Context {
             shard: &mut self.scratch,
-            db_index: transaction.db,
+            db_index: usize::from(transaction.run_as.db),
             now: self.now.unix_ms,
             config: &self.settings.config,
-            reply: Reply::new(&mut out, transaction.version),
+            reply: Reply::new(&mut out, transaction.run_as.version),
             shard_index: self.shard_id,
             shard_count: self.shard_count,
         };
@@ -328,7 +325,7 @@ impl Core {
         }
         if let Err(error) = &result {
             out.clear();
-            Reply::new(&mut out, transaction.version).error_bytes(&error.message());
+            Reply::new(&mut out, transaction.run_as.version).error_bytes(&error.message());
         }
         let mut modified = vec![false; keys.len()];
         for (index, key) in keys.iter().enumerate() {
@@ -384,9 +381,9 @@ impl Engine {
 
     fn run_part(&mut self, part: Part, outbox: &mut Outbox) {
         let result = match part.work {
-            Work::Run { row, args, db, version } => {
+            Work::Run { row, args, run_as } => {
                 let mut out = Vec::new();
-                self.core.run_handler(row, args.as_args(), usize::from(db), version, &mut out);
+                self.core.run_handler(row, args.as_args(), run_as, &mut out);
                 PartResult::Reply(out)
             }
             Work::Fetch { keys } => PartResult::Entries(self.core.fetch(keys)),
@@ -397,7 +394,7 @@ impl Engine {
             Work::Hold { watcher } => {
                 PartResult::Held(watcher.is_none_or(|watcher| self.core.end_watch(watcher)))
             }
-            Work::Exec { commands, db, version } => self.core.run_exec_part(&commands, db, version),
+            Work::Exec { commands, run_as } => self.core.run_exec_part(&commands, run_as),
             Work::Wait { waiter, alone } => self.core.run_wait_part(&waiter, alone),
             Work::Serve { waiter, position } => {
                 PartResult::Reply(self.core.serve_at(&waiter, position))
@@ -478,7 +475,7 @@ impl Engine {
             Kind::Task(finish) => {
                 let finish = finish.clone();
                 let results = task_results(&mut transaction.results);
-                let version = transaction.version;
+                let version = transaction.run_as.version;
                 operations::finish(self, finish, results, version, transaction.reply)
             }
             Kind::Elsewhere => match transaction.results.first_mut().and_then(Option::take) {
@@ -491,7 +488,7 @@ impl Engine {
             }
             Kind::Exec { owners, .. } => {
                 let mut out = Vec::new();
-                let reply = &mut Reply::new(&mut out, transaction.version);
+                let reply = &mut Reply::new(&mut out, transaction.run_as.version);
                 merge_replies(&mut transaction.results, owners, reply);
                 out
             }

@@ -244,8 +244,7 @@ fn run_on_shard(
     if here && core.locks.is_idle() {
         return run_here(core, session, row, args);
     }
-    let (db, version) = (session.client.db, session.client.version);
-    let mut request = Request::new(row, session.conn, 0, db, version);
+    let mut request = Request::new(row, session.conn, 0, session.client.run_as());
     if here {
         let turn = Turn::of(shard, &request, args.len());
         let keys = row.key_positions(args.len()).map(|index| args.at(index));
@@ -268,10 +267,10 @@ fn run_on_shard(
 #[inline]
 pub(super) fn run_here(core: &mut Core, session: &mut Session, row: &'static Row, args: Args<'_>) {
     let suppressed = suppress_reply(session);
-    let (db, version) = (session.client.db, session.client.version);
+    let run_as = session.client.run_as();
     let out = session.output.buffer();
     let before = out.len();
-    core.run_handler(row, args, db, version, out);
+    core.run_handler(row, args, run_as, out);
     if suppressed {
         out.truncate(before);
     }

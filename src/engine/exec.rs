@@ -20,12 +20,12 @@ use super::event::{Outbox, ShardId};
 use crate::commands::{CommandError, Handler, Row, Spread, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::resp::Reply;
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, LockKey, LockMode, Message, Part, PartResult, Release, Request, Turn,
-    TxnId, Unit, Waiting, Watched, Work, shard_of_key,
+    CommandList, Fault, LockKey, LockMode, Message, Part, PartResult, Release, Request, RunAs,
+    Turn, TxnId, Unit, Waiting, Watched, Work, shard_of_key,
 };
 
 /// Where a command leads that is about to be queued; `shard` is that of its first key.
@@ -84,14 +84,14 @@ fn start_unit(
     watching: Option<Watching>,
     shard: ShardId,
 ) {
-    let (db, version) = (session.client.db, session.client.version);
+    let run_as = session.client.run_as();
     let watched = watching.map(|watching| {
         let watcher = watching.watcher;
         Watched { watcher, keys: watching.into_keys().flat_map(|(_, keys)| keys).collect() }
     });
-    let unit = Unit { commands: multi.queued, db: db as u8, version, watched };
+    let unit = Unit { commands: multi.queued, run_as, watched };
     let suppressed = suppress_reply(session);
-    let mut request = Request::new(row, session.conn, 0, db, version);
+    let mut request = Request::new(row, session.conn, 0, run_as);
     if shard == core.shard_id
         && !core.locks.is_out_of_turn(Turn::of(shard, &request, 0))
         && !core.locks.all_must_wait(unit.locks())
@@ -120,10 +120,10 @@ impl Core {
         if let Some(watched) = &unit.watched
             && !self.end_watch(watched.watcher)
         {
-            return Reply::new(out, unit.version).null_array();
+            return Reply::new(out, unit.run_as.version).null_array();
         }
-        Reply::new(out, unit.version).array(unit.commands.len());
-        self.run_list(&unit.commands, usize::from(unit.db), unit.version, out, |_| {});
+        Reply::new(out, unit.run_as.version).array(unit.commands.len());
+        self.run_list(&unit.commands, unit.run_as, out, |_| {});
         self.serve_waiters(None);
     }
 
@@ -132,14 +132,13 @@ impl Core {
     fn run_list(
         &mut self,
         commands: &CommandList,
-        db: usize,
-        version: Version,
+        run_as: RunAs,
         out: &mut Vec<u8>,
         mut replied: impl FnMut(usize),
     ) {
         for (row, args) in commands.iter() {
             if let Some(key) = args.get(row.first_key.max(1)) {
-                self.shard.db(db).prefetch(key);
+                self.shard.db(usize::from(run_as.db)).prefetch(key);
             }
         }
         let (start, bytes_max) = (out.len(), reply_bytes_max(&self.settings.config));
@@ -147,9 +146,9 @@ impl Core {
         for (row, args) in commands.iter() {
             if out.len() - start > bytes_max {
                 self.count_error(&CommandError::ReplyTooLong);
-                Reply::new(out, version).error_bytes(&CommandError::ReplyTooLong.message());
+                Reply::new(out, run_as.version).error_bytes(&CommandError::ReplyTooLong.message());
             } else {
-                self.run_handler(row, args, db, version, out);
+                self.run_handler(row, args, run_as, out);
             }
             if self.planted.is(Fault::ServedBeforeTheEnd) {
                 self.serve_waiters(None);
@@ -159,14 +158,9 @@ impl Core {
     }
 
     /// A part of an EXEC whose locks are held.
-    pub fn run_exec_part(
-        &mut self,
-        commands: &CommandList,
-        db: u8,
-        version: Version,
-    ) -> PartResult {
+    pub fn run_exec_part(&mut self, commands: &CommandList, run_as: RunAs) -> PartResult {
         let (mut bytes, mut lens, mut end) = (Vec::new(), Vec::new(), 0);
-        self.run_list(commands, usize::from(db), version, &mut bytes, |len| {
+        self.run_list(commands, run_as, &mut bytes, |len| {
             lens.push(len - std::mem::replace(&mut end, len));
         });
         PartResult::Replies { bytes, lens }
@@ -242,7 +236,7 @@ fn start_parts(
     watching: Option<Watching>,
     outbox: &mut Outbox,
 ) {
-    let (db, version) = (session.client.db as u8, session.client.version);
+    let run_as = session.client.run_as();
     let watches = watching.is_some();
     let mut plan = Plan::new(core, watching);
     for (row, args) in queued.iter() {
@@ -264,7 +258,7 @@ fn start_parts(
             then.push(commands);
             Work::Hold { watcher: part.watcher }
         } else {
-            Work::Exec { commands, db, version }
+            Work::Exec { commands, run_as }
         };
         shares.push(part.into_share(work));
     }
@@ -293,7 +287,7 @@ impl Engine {
             return 0;
         }
         let txn = TxnId { coordinator: self.core.shard_id, number };
-        let (db, version) = (transaction.db as u8, transaction.version);
+        let run_as = transaction.run_as;
         let mut sent = 0;
         for (part, commands) in std::mem::take(then).into_iter().enumerate() {
             let shard = transaction.parts[part].0;
@@ -303,7 +297,7 @@ impl Engine {
                 continue;
             }
             transaction.results[part] = None;
-            let work = Work::Exec { commands, db, version };
+            let work = Work::Exec { commands, run_as };
             let part = Part { txn, locks: Vec::new(), whole_shard: false, work };
             outbox.messages.push((shard, Message::Part(Box::new(part))));
             sent += 1;
@@ -320,7 +314,7 @@ impl Engine {
         transaction: &Transaction,
     ) -> (Vec<u8>, bool) {
         let mut out = Vec::new();
-        let reply = &mut Reply::new(&mut out, transaction.version);
+        let reply = &mut Reply::new(&mut out, transaction.run_as.version);
         let Some(session) = self.sessions.get_mut(transaction.reply.conn) else {
             return (out, false);
         };
@@ -473,6 +467,7 @@ fn run_in_turn(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::resp::Version;
 
     #[test]
     fn replies_come_in_the_order_of_the_commands() {

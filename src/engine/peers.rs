@@ -8,9 +8,10 @@ use super::sessions::settle;
 use crate::commands::{Flags, Handler, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::resp::Reply;
 use crate::txn::{
-    Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, Turn, Unit, Waiting,
+    Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, RunAs, Turn, Unit,
+    Waiting,
 };
 
 /// One in so many calls of a fast command is timed.
@@ -96,7 +97,7 @@ impl Core {
         }
         for request in &batch.requests {
             if let Some(key) = batch.args(request).get(request.row.first_key.max(1)) {
-                self.shard.db(usize::from(request.db)).prefetch(key);
+                self.shard.db(usize::from(request.run_as.db)).prefetch(key);
             }
         }
         let mut replies = std::mem::take(&mut self.peers.links[from].replies);
@@ -179,8 +180,7 @@ impl Core {
         args: Args<'_>,
     ) {
         let before = replies.bytes.len();
-        let db = usize::from(request.db);
-        self.run_handler(request.row, args, db, request.version, &mut replies.bytes);
+        self.run_handler(request.row, args, request.run_as, &mut replies.bytes);
         self.serve_waiters(None);
         self.end_answer(replies, from, request, before);
     }
@@ -209,8 +209,7 @@ impl Core {
         &mut self,
         row: &'static Row,
         args: Args<'_>,
-        db_index: usize,
-        version: Version,
+        run_as: RunAs,
         out: &mut Vec<u8>,
     ) {
         let (Handler::Keyed(handler, _)
@@ -222,9 +221,16 @@ impl Core {
             return;
         };
         let before = out.len();
+        let no_touch = run_as.no_touch && !row.flags.contains(Flags::TOUCHES);
+        if no_touch {
+            self.shard.set_touching(false);
+        }
         let timed = self.begins_timed(row);
         let started = timed.map(|_| (self.stopwatch)());
-        let result = handler(&mut self.context(db_index, version, out), args);
+        let result = handler(&mut self.context(run_as, out), args);
+        if no_touch {
+            self.shard.set_touching(true);
+        }
         if let (Some(stands_for), Some(started)) = (timed, started) {
             let nanos = (self.stopwatch)().saturating_sub(started);
             self.stats.by_command[row.id].nanos += nanos.saturating_mul(stands_for);
@@ -232,7 +238,7 @@ impl Core {
         self.count_call(row, result.as_ref().err());
         if let Err(error) = result {
             out.truncate(before);
-            Reply::new(out, version).error_bytes(&error.message());
+            Reply::new(out, run_as.version).error_bytes(&error.message());
         }
     }
 

@@ -46,10 +46,10 @@ impl Core {
             locks.push(LockKey::new(args.at(position), mode));
             args.from(position).iter().take(step).for_each(|argument| own.push(argument));
         }
-        let (db, version) = (session.client.db as u8, session.client.version);
+        let run_as = session.client.run_as();
         let share = |(piece, (args, mut locks)): (&Piece, (OwnedArgs, Vec<LockKey>))| {
             LockKey::merge(&mut locks);
-            let work = Work::Run { row, args, db, version };
+            let work = Work::Run { row, args, run_as };
             Share { shard: piece.shard, locks, whole_shard: false, work }
         };
         let shares = pieces.iter().zip(parts).map(share).collect();
@@ -80,7 +80,7 @@ impl Core {
     /// Merges the replies of a command that ran in parts.
     pub fn merge_parts(&mut self, transaction: &mut Transaction) -> Vec<u8> {
         let mut out = Vec::new();
-        let version = transaction.version;
+        let version = transaction.run_as.version;
         let Kind::Merge { merge: how, owners } = &transaction.kind else { return out };
         let mut replies = Vec::with_capacity(transaction.results.len());
         for result in transaction.results.iter_mut() {

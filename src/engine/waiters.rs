@@ -10,9 +10,11 @@ use super::core::Core;
 use super::event::ShardId;
 use crate::commands::blocking::first_ready;
 use crate::commands::{Context, Row, WaitsAt};
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::resp::Reply;
 use crate::store::DATABASES;
-use crate::txn::{Fault, LockKey, Message, PartResult, Planted, TxnId, Waiter, shard_of_key};
+use crate::txn::{
+    Fault, LockKey, Message, PartResult, Planted, RunAs, TxnId, Waiter, shard_of_key,
+};
 
 /// A key with its database.
 type Place = (u8, Box<[u8]>);
@@ -113,9 +115,9 @@ impl Core {
         let args = waiter.args.as_args();
         for position in waiter.positions_of(self.shard_id, self.shard_count) {
             let key = args.at(position);
-            let db = usize::from(waiter.db);
+            let db = usize::from(waiter.run_as.db);
             let queues = &mut self.waiters.queues;
-            let queue = queues.entry((waiter.db, key.into())).or_insert_with(|| {
+            let queue = queues.entry((waiter.run_as.db, key.into())).or_insert_with(|| {
                 self.waiters.queues_of_db[db] += 1;
                 self.shard.db_mut(db).watched.expect(key);
                 Queue::default()
@@ -132,13 +134,13 @@ impl Core {
         let Some(Registered { waiter, arrival }) = self.waiters.by_id.remove(&id) else { return };
         let args = waiter.args.as_args();
         for position in waiter.positions_of(self.shard_id, self.shard_count) {
-            let place = (waiter.db, args.at(position).into());
+            let place = (waiter.run_as.db, args.at(position).into());
             let Some(queue) = self.waiters.queues.get_mut(&place) else { continue };
             queue.remove(arrival);
             let was_tried = queue.trying == Some(id);
             if queue.lanes.is_empty() {
                 self.waiters.queues.remove(&place);
-                let db = usize::from(waiter.db);
+                let db = usize::from(waiter.run_as.db);
                 self.waiters.queues_of_db[db] -= 1;
                 self.shard.db_mut(db).watched.expect_no_more(&place.1);
             } else if was_tried {
@@ -156,7 +158,7 @@ impl Core {
         let Some(Registered { waiter, .. }) = self.waiters.by_id.get(&id) else { return };
         let args = waiter.args.as_args();
         for position in waiter.positions_of(self.shard_id, self.shard_count) {
-            let place = (waiter.db, args.at(position).into());
+            let place = (waiter.run_as.db, args.at(position).into());
             if let Some(queue) = self.waiters.queues.get_mut(&place)
                 && queue.trying == Some(id)
             {
@@ -289,14 +291,16 @@ impl Core {
         let mut out = Vec::new();
         let Some(wait) = waiter.wait() else { return out };
         let started = (self.stopwatch)();
+        self.shard.set_touching(!waiter.run_as.no_touch);
         let context = &mut self.context_of(waiter, &mut out);
         let result = (wait.serve)(context, waiter.args.as_args(), position);
+        self.shard.set_touching(true);
         let nanos = (self.stopwatch)().saturating_sub(started);
         self.stats.by_command[waiter.row.id].nanos += nanos;
         self.count_call(waiter.row, result.as_ref().err());
         if let Err(error) = result {
             out.clear();
-            Reply::new(&mut out, waiter.version).error_bytes(&error.message());
+            Reply::new(&mut out, waiter.run_as.version).error_bytes(&error.message());
         }
         out
     }
@@ -322,7 +326,7 @@ impl Core {
         let args = waiter.args.as_args();
         let queues = &self.waiters.queues;
         let is_tried = |position: usize| {
-            let queue = queues.get(&(waiter.db, Box::from(args.at(position))));
+            let queue = queues.get(&(waiter.run_as.db, Box::from(args.at(position))));
             queue.is_some_and(|queue| queue.trying.is_some())
         };
         let positions = waiter.positions_of(self.shard_id, self.shard_count);
@@ -336,22 +340,17 @@ impl Core {
     }
 
     fn context_of<'a>(&'a mut self, waiter: &Waiter, out: &'a mut Vec<u8>) -> Context<'a> {
-        self.context(usize::from(waiter.db), waiter.version, out)
+        self.context(waiter.run_as, out)
     }
 
     /// What a handler works on, on this core's shard.
-    pub fn context<'a>(
-        &'a mut self,
-        db_index: usize,
-        version: Version,
-        out: &'a mut Vec<u8>,
-    ) -> Context<'a> {
+    pub fn context<'a>(&'a mut self, run_as: RunAs, out: &'a mut Vec<u8>) -> Context<'a> {
         Context {
             shard: &mut self.shard,
-            db_index,
+            db_index: usize::from(run_as.db),
             now: self.now.unix_ms,
             config: &self.settings.config,
-            reply: Reply::new(out, version),
+            reply: Reply::new(out, run_as.version),
             shard_index: self.shard_id,
             shard_count: self.shard_count,
         }

@@ -3,6 +3,7 @@
 use crate::access::Peer;
 use crate::commands::{ReplyMode, Row};
 use crate::protocol::resp::Version;
+use crate::txn::RunAs;
 
 /// Whose `client-output-buffer-limit` applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,11 @@ pub struct ClientState {
 impl ClientState {
     pub fn output_class(&self) -> OutputClass {
         OutputClass::Normal
+    }
+
+    #[inline]
+    pub fn run_as(&self) -> RunAs {
+        RunAs { db: self.db as u8, version: self.version, no_touch: self.no_touch }
     }
 
     /// Bytes of the names and addresses.

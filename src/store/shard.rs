@@ -184,6 +184,12 @@ impl Shard {
         }
     }
 
+    /// Whether what is read or changed counts as used from now on; it does at first.
+    #[cold]
+    pub fn set_touching(&mut self, touching: bool) {
+        self.dbs.iter_mut().for_each(|db| db.eviction.set_touching(touching));
+    }
+
     pub fn policy(&self) -> Policy {
         self.policy
     }

@@ -68,6 +68,15 @@ pub struct Batch {
     pub spent: Option<Box<Replies>>,
 }
 
+/// What its client has chosen that a command depends on, wherever it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunAs {
+    pub db: u8,
+    pub version: Version,
+    /// CLIENT NO-TOUCH: what the command reads or changes does not count as used.
+    pub no_touch: bool,
+}
+
 /// One command of a [`Batch`].
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
@@ -75,24 +84,20 @@ pub struct Request {
     pub conn: ConnId,
     /// The reply slot that the session reserved.
     pub sequence: u32,
-    pub db: u8,
-    pub version: Version,
+    pub run_as: RunAs,
     /// Where its arguments lie in the batch's spans; of a unit, which has no spans, its place among
     /// the batch's units.
     pub first_span: u32,
     pub span_count: u32,
 }
 
+// Half a cache line: batches are arrays of them.
+const _: () = assert!(size_of::<Request>() == 32);
+
 impl Request {
     /// A request whose arguments are still to be added to a batch.
-    pub fn new(
-        row: &'static Row,
-        conn: ConnId,
-        sequence: u32,
-        db: usize,
-        version: Version,
-    ) -> Self {
-        Request { row, conn, sequence, db: db as u8, version, first_span: 0, span_count: 0 }
+    pub fn new(row: &'static Row, conn: ConnId, sequence: u32, run_as: RunAs) -> Self {
+        Request { row, conn, sequence, run_as, first_span: 0, span_count: 0 }
     }
 
     /// Whether it is a unit of several commands; a command has its name at least.
@@ -259,7 +264,7 @@ impl Part {
 /// What a part does once its locks are held.
 pub enum Work {
     /// Runs the command with these arguments and returns its reply.
-    Run { row: &'static Row, args: OwnedArgs, db: u8, version: Version },
+    Run { row: &'static Row, args: OwnedArgs, run_as: RunAs },
     /// Returns copies of the entries at these keys.
     Fetch { keys: Vec<(u8, Box<[u8]>)> },
     /// Registers the watcher of a connection at these keys.
@@ -268,7 +273,7 @@ pub enum Work {
     /// watches are whole; this one's are forgotten now.
     Hold { watcher: Option<Watcher> },
     /// Runs the commands of an EXEC that have their keys here, and returns their replies.
-    Exec { commands: CommandList, db: u8, version: Version },
+    Exec { commands: CommandList, run_as: RunAs },
     /// Serves the waiter from the first of its keys here that is ready. If none is, it begins to
     /// wait here if all of its keys are; otherwise its coordinator decides.
     Wait { waiter: Arc<Waiter>, alone: bool },

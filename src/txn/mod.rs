@@ -56,7 +56,7 @@ pub use fault::{Fault, Planted};
 pub use locks::{Grant, LockMode, Locks, Turn};
 pub use message::{
     Batch, ConnId, LockKey, Message, OwnedRequest, Part, PartDone, PartResult, Release,
-    RemoteReply, Replies, Request, ShardId, Stored, TxnId, Work,
+    RemoteReply, Replies, Request, RunAs, ShardId, Stored, TxnId, Work,
 };
 pub use slots::{SLOTS, shard_of_key, slot_of_key};
 pub use unit::{CommandList, Unit, Waiting, Watched};

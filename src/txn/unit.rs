@@ -2,11 +2,10 @@
 
 use crate::commands::Row;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Version;
 use crate::protocol::{Args, Span};
 use crate::store::Watcher;
 
-use super::{LockKey, LockMode};
+use super::{LockKey, LockMode, RunAs};
 
 /// Commands in order, with their own copy of their arguments in one buffer.
 #[derive(Clone, Default)]
@@ -94,8 +93,7 @@ pub struct Watched {
 #[derive(Debug)]
 pub struct Unit {
     pub commands: CommandList,
-    pub db: u8,
-    pub version: Version,
+    pub run_as: RunAs,
     /// If any of these has changed, nothing is run.
     pub watched: Option<Watched>,
 }
@@ -141,6 +139,7 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::commands::table;
+    use crate::protocol::resp::Version;
 
     fn list(lines: &[&str]) -> CommandList {
         let mut list = CommandList::default();
@@ -172,8 +171,7 @@ mod tests {
         let keys = vec![b"w"[..].into(), b"a"[..].into()];
         let unit = Unit {
             commands: list(&["GET a", "SET a 1", "GET b", "GET a"]),
-            db: 0,
-            version: Version::Resp2,
+            run_as: RunAs { db: 0, version: Version::Resp2, no_touch: false },
             watched: Some(Watched { watcher, keys }),
         };
         let exec = table().get(b"exec").expect("EXEC");

@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{ConnId, ShardId, TxnId, shard_of_key};
+use super::{ConnId, RunAs, ShardId, TxnId, shard_of_key};
 use crate::commands::{Handler, Row, Spread, Wait};
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Version;
 
 /// The command of a waiting client, shared by the core of its connection and all shards where it
 /// waits. Whoever would end the wait, be it with data, because the time is over or because the
@@ -15,8 +14,7 @@ pub struct Waiter {
     pub conn: ConnId,
     pub row: &'static Row,
     pub args: OwnedArgs,
-    pub db: u8,
-    pub version: Version,
+    pub run_as: RunAs,
     state: AtomicU8,
 }
 
@@ -41,10 +39,9 @@ impl Waiter {
         conn: ConnId,
         row: &'static Row,
         args: OwnedArgs,
-        db: u8,
-        version: Version,
+        run_as: RunAs,
     ) -> Waiter {
-        Waiter { id, conn, row, args, db, version, state: AtomicU8::new(WAITING) }
+        Waiter { id, conn, row, args, run_as, state: AtomicU8::new(WAITING) }
     }
 
     /// At a shard, to serve it: whether it is the caller who ends the wait.
@@ -116,6 +113,7 @@ const PER_KEY_BYTES: usize = 640;
 mod tests {
     use super::*;
     use crate::commands::{Lookup, table};
+    use crate::protocol::resp::Version;
 
     fn waiter(words: &[&str]) -> Waiter {
         let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
@@ -123,7 +121,8 @@ mod tests {
             panic!("no such command: {words:?}")
         };
         let id = TxnId { coordinator: 0, number: 1 };
-        Waiter::new(id, ConnId { index: 0, generation: 0 }, row, args, 0, Version::Resp2)
+        let run_as = RunAs { db: 0, version: Version::Resp2, no_touch: false };
+        Waiter::new(id, ConnId { index: 0, generation: 0 }, row, args, run_as)
     }
 
     #[test]

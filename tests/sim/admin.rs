@@ -187,6 +187,41 @@ fn replies_can_be_turned_off_and_skipped() {
     assert_eq!(ask(&mut world, client, "GET k"), "$1\r\nv\r\n");
 }
 
+/// Wherever the keys are, and however the command gets there.
+#[test]
+fn a_client_that_does_not_touch_leaves_keys_as_idle_as_they_were() {
+    const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut world = World::new(SHARDS, 9);
+    let (client, other) = (world.connect(0), world.connect(1));
+    world.preload(&KEYS, "v");
+    let idle_seconds = |world: &mut World| -> Vec<u64> {
+        let idle = KEYS.map(|key| ask(world, other, &format!("OBJECT IDLETIME {key}")));
+        idle.iter().map(|reply| reply[1..].trim_end().parse().expect("a number")).collect()
+    };
+    let all = KEYS.join(" ");
+    let each: Vec<String> = KEYS.iter().map(|key| format!("GET {key}")).collect();
+    let mget = vec![format!("MGET {all}")];
+    let parts = [vec!["MULTI".to_owned()], each.clone(), vec!["EXEC".to_owned()]].concat();
+    let in_turn = ["MULTI", "SET other w", &mget[0], "EXEC"].map(str::to_owned).to_vec();
+    let ways = [&each, &mget, &parts, &in_turn];
+    for way in ways {
+        world.wait_ms(20_000);
+        assert_eq!(ask(&mut world, client, "CLIENT NO-TOUCH ON"), "+OK\r\n");
+        way.iter().for_each(|line| drop(ask(&mut world, client, line)));
+        let idle = idle_seconds(&mut world);
+        assert!(idle.iter().all(|seconds| *seconds >= 19), "after {way:?}: {idle:?}");
+        assert_eq!(ask(&mut world, client, "CLIENT NO-TOUCH OFF"), "+OK\r\n");
+        way.iter().for_each(|line| drop(ask(&mut world, client, line)));
+        let idle = idle_seconds(&mut world);
+        assert!(idle.iter().all(|seconds| *seconds <= 1), "after {way:?}: {idle:?}");
+    }
+    world.wait_ms(20_000);
+    assert_eq!(ask(&mut world, client, "CLIENT NO-TOUCH ON"), "+OK\r\n");
+    assert_eq!(ask(&mut world, client, &format!("TOUCH {all}")), ":8\r\n");
+    let idle = idle_seconds(&mut world);
+    assert!(idle.iter().all(|seconds| *seconds <= 1), "TOUCH counts: {idle:?}");
+}
+
 #[test]
 fn clients_are_told_about_themselves_and_the_policy() {
     let (mut world, clients) = world(7);

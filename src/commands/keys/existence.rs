@@ -63,6 +63,7 @@ pub const EXISTS: Command = Command {
 
 pub const TOUCH: Command = Command {
     name: "touch",
+    flags: EXISTS.flags.union(Flags::TOUCHES),
     docs: Docs {
         summary: "Counts the keys that exist as an access to each of them.",
         since: "3.2.1",

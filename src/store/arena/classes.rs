@@ -21,6 +21,8 @@ pub struct Classes {
     sizes: Vec<u16>,
     /// By class: how many blocks a page has.
     per_page: Vec<u16>,
+    /// By size: 2^32 divided by it, rounded up.
+    reciprocals: Vec<u32>,
     /// By the wanted length in units of 8 bytes, rounded up.
     by_length: Vec<u8>,
 }
@@ -47,7 +49,9 @@ impl Classes {
             (PAGE_BYTES / (usize::from(sizes[class / 2]) + due_bytes)) as u16
         };
         let per_page = (0..2 * sizes.len()).map(per_page).collect();
-        Classes { sizes, per_page, by_length }
+        let reciprocals =
+            sizes.iter().map(|size| (1_u64 << 32).div_ceil(u64::from(*size)) as u32).collect();
+        Classes { sizes, per_page, reciprocals, by_length }
     }
 
     /// How many there are.
@@ -69,6 +73,13 @@ impl Classes {
 }
 
 impl Classes {
+    /// Which of its page's blocks the one at `offset` is, without a division.
+    #[inline]
+    pub fn number(&self, class: ClassId, offset: usize) -> usize {
+        // Off by less than 2^16 / 2^32, and upwards.
+        ((offset as u64 * u64::from(self.reciprocals[usize::from(class.0 / 2)])) >> 32) as usize
+    }
+
     /// How many blocks of a class a page has.
     #[inline]
     pub fn per_page(&self, class: ClassId) -> usize {
@@ -102,6 +113,9 @@ mod tests {
             for class in (0..classes.len()).map(|class| ClassId(class as u16)) {
                 let due_bytes = if class.expires() { DUE_BYTES } else { 0 };
                 let used = classes.per_page(class) * (classes.size(class) + due_bytes);
+                for number in 0..classes.per_page(class) {
+                    assert_eq!(classes.number(class, number * classes.size(class)), number);
+                }
                 assert!(used <= PAGE_BYTES && (PAGE_BYTES - used) * 25 < PAGE_BYTES, "{class:?}");
             }
             for size in &classes.sizes {

@@ -9,6 +9,7 @@
 //! A block begins with a word that is zero exactly while the block is free; see [`Arena::free`].
 
 mod classes;
+mod due;
 mod region;
 
 use std::alloc::{Layout, handle_alloc_error};
@@ -16,18 +17,14 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 pub use classes::{BLOCK_BYTES_MAX, ClassId, Classes};
+pub use due::DueBlocks;
+use due::FREE_DUE_SECONDS;
 use region::Region;
 
 pub const PAGE_BYTES: usize = 64 * 1024;
 const PAGE_SHIFT: u32 = PAGE_BYTES.trailing_zeros();
 /// Bytes of the expiry that a page keeps per block; see [`Arena::set_due`].
 const DUE_BYTES: usize = 2;
-
-/// Expiries of a page that are compared together.
-const DUES_COMPARED: usize = 64;
-
-/// How long a free block of a page whose blocks expire is left alone.
-const FREE_DUE_SECONDS: u32 = 30_000;
 
 /// Pages of a kind are linked by index; page 0 is never used, so that no handle is 0 either.
 const NO_PAGE: u32 = 0;
@@ -470,6 +467,25 @@ impl Arena {
     }
 }
 
+impl Arena {
+    /// Asks the processor for header, expiry and a short key.
+    #[inline]
+    pub fn prefetch_start(&self, handle: Handle) {
+        const BYTES: usize = 48;
+        let start = self.address(handle).as_ptr();
+        prefetch_line(start);
+        prefetch_line(start.wrapping_add(BYTES - 1));
+    }
+
+    /// Asks the processor for a block's first bytes.
+    #[inline]
+    pub fn prefetch(&self, handle: Handle) {
+        if !handle.is_none() {
+            prefetch_line(self.address(handle).as_ptr());
+        }
+    }
+}
+
 /// Emptying sparse pages.
 impl Arena {
     /// Whether pages hold so much less than they could that emptying some pays.
@@ -544,144 +560,6 @@ impl Arena {
     fn word(&self, index: u32, offset: usize) -> u64 {
         // SAFETY: below `bump` a page consists of blocks, whose first word is always initialised.
         unsafe { self.base.add(((index as usize) << PAGE_SHIFT) + offset).cast::<u64>().read() }
-    }
-}
-
-/// When blocks are due, to the second. Seconds are kept modulo 2^16 per block, so they must be
-/// within nine hours of each other: whoever sets a later one sets an earlier one instead, and looks
-/// again then.
-impl Arena {
-    pub fn expiring_pages(&self) -> usize {
-        self.expiring.len()
-    }
-
-    /// The page at a place among those whose blocks carry an expiry, and before which second none
-    /// of its blocks is due.
-    #[inline]
-    pub fn expiring_page(&self, place: usize) -> Option<(u32, u32)> {
-        let index = *self.expiring.get(place)?;
-        Some((index, self.pages[index as usize].due))
-    }
-
-    pub fn set_due(&mut self, handle: Handle, second: u32) {
-        self.write_due(handle, second);
-        let page = self.page_of(handle) as usize;
-        self.pages[page].due = self.pages[page].due.min(second);
-    }
-
-    /// Gives `to` the second of `from`; both have one.
-    pub fn copy_due(&mut self, from: Handle, to: Handle) {
-        // SAFETY: blocks that carry an expiry had their number set when they were allocated.
-        unsafe { self.due_place(to).write(self.due_place(from).read()) };
-        let no_earlier = self.pages[self.page_of(from) as usize].due;
-        let page = self.page_of(to) as usize;
-        self.pages[page].due = self.pages[page].due.min(no_earlier);
-    }
-
-    fn write_due(&mut self, handle: Handle, second: u32) {
-        // SAFETY: the place is the block's own.
-        unsafe { self.due_place(handle).write(second as u16) }
-    }
-
-    fn due_place(&self, handle: Handle) -> NonNull<u16> {
-        let class = self.class_of_block(handle);
-        debug_assert!(class.expires());
-        let block = self.offset_of(handle) as u32 / self.class_bytes(class) as u32;
-        // SAFETY: one of the numbers at the page's end.
-        unsafe { self.dues(self.page_of(handle), class).add(block as usize) }
-    }
-
-    /// Where a page's seconds begin: its last bytes hold one for each block.
-    fn dues(&self, index: u32, class: ClassId) -> NonNull<u16> {
-        let start = ((index as usize + 1) << PAGE_SHIFT) - self.blocks_per_page(class) * DUE_BYTES;
-        // SAFETY: within the page.
-        unsafe { self.base.add(start).cast() }
-    }
-
-    /// The seconds of the blocks of a page that have ever been used, and what the page holds.
-    fn used_dues(&self, index: u32) -> Option<(&[u16], ClassId)> {
-        let page = self.pages[index as usize];
-        let class = page.class?;
-        let used = page.bump as usize / self.class_bytes(class);
-        // SAFETY: every block that was ever used had its second set when it was allocated.
-        Some((unsafe { std::slice::from_raw_parts(self.dues(index, class).as_ptr(), used) }, class))
-    }
-
-    /// Up to `out`'s capacity of the page's blocks from number `first` on that are due at `second`,
-    /// perhaps some free ones among them, and where to go on.
-    pub fn due_blocks(
-        &mut self,
-        index: u32,
-        second: u32,
-        first: usize,
-        out: &mut Vec<Handle>,
-    ) -> Option<usize> {
-        self.second = second;
-        // After so long a time nobody can tell which seconds are before and which behind this one.
-        let may_all_be_due =
-            second.saturating_sub(self.pages[index as usize].due) > i16::MAX as u32;
-        let (dues, class) = self.used_dues(index)?;
-        let size = self.class_bytes(class);
-        let is_due = |due: u16| may_all_be_due || (second as u16).wrapping_sub(due) as i16 >= 0;
-        let mut start = first;
-        while start < dues.len() {
-            let end = dues.len().min(start + DUES_COMPARED);
-            // Without an early end, so that the processor compares many at once.
-            if dues[start..end].iter().fold(false, |any, due| any | is_due(*due)) {
-                for (block, _) in
-                    dues.iter().enumerate().take(end).skip(start).filter(|(_, due)| is_due(**due))
-                {
-                    if out.len() == out.capacity() {
-                        return Some(block);
-                    }
-                    out.push(self.handle(index, block * size));
-                }
-            }
-            start = end;
-        }
-        None
-    }
-
-    /// Whether a block of [`Arena::due_blocks`] is in use; a free one is not due for long then.
-    pub fn is_live(&mut self, handle: Handle) -> bool {
-        let live = self.word(self.page_of(handle), self.offset_of(handle)) != 0;
-        if !live {
-            self.write_due(handle, self.second.saturating_add(FREE_DUE_SECONDS));
-        }
-        live
-    }
-
-    /// Asks the processor for a block's first bytes.
-    #[inline]
-    pub fn prefetch(&self, handle: Handle) {
-        if !handle.is_none() {
-            prefetch_line(self.address(handle).as_ptr());
-        }
-    }
-
-    /// Notes when the first of a page's blocks is due, as seen from `second`.
-    pub fn refresh_page_due(&mut self, index: u32, second: u32) {
-        let Some((dues, _)) = self.used_dues(index) else { return };
-        let ahead = dues.iter().map(|due| due.wrapping_sub(second as u16) as i16).min();
-        let due = ahead.map_or(u32::MAX, |ahead| second.saturating_add_signed(i32::from(ahead)));
-        self.pages[index as usize].due = due;
-    }
-
-    /// Some block that carries an expiry.
-    pub fn any_expiring(&self) -> Option<Handle> {
-        let mut one = Vec::with_capacity(1);
-        self.blocks(*self.expiring.first()?, 0, &mut one);
-        one.pop()
-    }
-
-    /// A block that carries an expiry, by a random number.
-    pub fn random_expiring(&self, random: u64) -> Option<Handle> {
-        let pages = self.expiring.len() as u64;
-        let index = *self.expiring.get((random >> 32).checked_rem(pages)? as usize)?;
-        let page = self.pages[index as usize];
-        let size = self.class_bytes(page.class?);
-        let block = (random as u32 as usize).checked_rem(page.bump as usize / size)?;
-        (self.word(index, block * size) != 0).then(|| self.handle(index, block * size))
     }
 }
 

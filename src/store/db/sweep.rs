@@ -6,12 +6,10 @@
 
 use super::Db;
 use crate::store::UnixMs;
-use crate::store::arena::Handle;
+use crate::store::arena::{DueBlocks, Handle};
 
 /// Farther expiries than this are looked at again then: blocks keep their seconds modulo 2^16.
 const HORIZON_SECONDS: u64 = 30_000;
-/// Entries that are fetched from memory together.
-const BATCH: usize = 32;
 /// Reading the seconds of a page's blocks takes as long as glancing at so many pages.
 const GLANCES_PER_PAGE: usize = 32;
 
@@ -87,51 +85,50 @@ impl Db {
         count: usize,
         swept: &mut Swept,
     ) -> bool {
-        let mut due: Vec<Handle> = Vec::with_capacity(BATCH);
-        debug_assert_eq!(due.capacity(), BATCH);
+        let mut due = DueBlocks::new();
         let mut from = Some(0);
         while let Some(block) = from {
             if swept.expired >= count {
                 return false;
             }
-            due.clear();
             from = self.arena.due_blocks(page, second, block, &mut due);
-            self.drop_expired(&mut due, now, swept);
+            self.drop_expired(due.as_slice(), now, swept);
         }
         self.arena.refresh_page_due(page, second);
         true
     }
 
-    fn drop_expired(&mut self, due: &mut Vec<Handle>, now: UnixMs, swept: &mut Swept) {
+    fn drop_expired(&mut self, due: &[Handle], now: UnixMs, swept: &mut Swept) {
         // What one step reads another has asked for, for all entries, so that memory is waited for
         // together and not one after the other.
-        for handle in &*due {
-            self.arena.entry(*handle).prefetch();
+        for handle in due {
+            self.arena.prefetch_start(*handle);
         }
-        due.retain(|handle| self.arena.is_live(*handle));
-        let mut hashes = [0; BATCH];
-        for (hash, handle) in hashes.iter_mut().zip(&*due) {
-            let entry = self.arena.entry(*handle);
+        let mut expired = [(Handle::NONE, 0); DueBlocks::MAX];
+        let mut number = 0;
+        let next_second = due_second(0, now).saturating_add(1);
+        for &handle in due {
+            if !self.arena.is_live(handle) {
+                continue;
+            }
+            let entry = self.arena.entry(handle);
+            if let Some(at) = entry.expiry().filter(|at| *at > now) {
+                // Due within this second, or beyond the horizon.
+                self.arena.set_due(handle, due_second(at, now).max(next_second));
+                continue;
+            }
             let (previous, next) = entry.neighbours();
             self.arena.prefetch(previous);
             self.arena.prefetch(next);
-            *hash = self.hash(entry.key());
+            let hash = self.hash(entry.key());
+            self.table.prefetch_buckets(hash);
+            expired[number] = (handle, hash);
+            number += 1;
         }
-        for hash in &hashes[..due.len()] {
-            self.table.prefetch_buckets(*hash);
+        for &(handle, hash) in &expired[..number] {
+            self.dispose(hash, handle);
         }
-        let second = due_second(0, now);
-        for (hash, handle) in hashes.iter().zip(&*due) {
-            let entry = self.arena.entry(*handle);
-            let Some(at) = entry.expiry() else { continue };
-            if at > now {
-                // Due within this second, or beyond the horizon.
-                self.arena.set_due(*handle, due_second(at, now).max(second.saturating_add(1)));
-                continue;
-            }
-            self.dispose(*hash, *handle);
-            self.departures.expired += 1;
-            swept.expired += 1;
-        }
+        self.departures.expired += number as u64;
+        swept.expired += number;
     }
 }

@@ -66,6 +66,8 @@ pub struct Eviction {
     epoch: u8,
     put_in_epoch: usize,
     random_state: u64,
+    /// Uses do not count at the moment.
+    untouched: bool,
 }
 
 impl Eviction {
@@ -82,11 +84,17 @@ impl Eviction {
             epoch: LRU_FIRST_EPOCH,
             put_in_epoch: 0,
             random_state: 0,
+            untouched: false,
         }
     }
 
     pub fn policy(&self) -> Policy {
         self.policy
+    }
+
+    /// Whether uses count from now on; they do at first.
+    pub(super) fn set_touching(&mut self, touching: bool) {
+        self.untouched = !touching;
     }
 
     /// The queues stay: whatever their order, the next policy goes on from it.
@@ -133,6 +141,9 @@ impl Eviction {
     /// An entry has been read or written.
     #[inline]
     pub(super) fn used(&mut self, arena: &mut Arena, handle: Handle, now: UnixMs) {
+        if self.untouched {
+            return;
+        }
         match self.policy.order {
             Order::S3Fifo => self.s3_fifo_used(arena, handle),
             Order::Lru => self.move_to_front(arena, handle),

@@ -376,6 +376,28 @@ fn frequency_decays() {
     }
 }
 
+#[test]
+fn nothing_is_used_while_uses_do_not_count() {
+    for order in [Order::S3Fifo, Order::Lru, Order::Lfu, Order::Random] {
+        let lfu = LfuSettings { log_factor: 0, ..LfuSettings::default() };
+        let mut db = db_with(Policy { lfu, ..policy(order, false, 5) });
+        (0..300).for_each(|number| insert(&mut db, number, None, START));
+        let oldest = 0_u64.to_be_bytes();
+        let seen = |db: &Db| {
+            let entry = db.get(&oldest, START).expect("it is there");
+            (entry.statistics(), entry.neighbours(), entry.idle_seconds(START + 50_000))
+        };
+        let before = seen(&db);
+        db.eviction.set_touching(false);
+        assert!(db.use_entry(&oldest, START + 50_000).is_some());
+        assert!(db.get_mut(&oldest, START + 50_000).is_some());
+        assert_eq!(seen(&db), before, "{order:?}");
+        db.eviction.set_touching(true);
+        assert!(db.use_entry(&oldest, START + 50_000).is_some());
+        assert_ne!(seen(&db), before, "{order:?}");
+    }
+}
+
 /// What one policy has left behind, the next one can work with.
 #[test]
 fn policies_may_change_at_any_time() {

@@ -2,12 +2,21 @@
 //! of parts choose some of them: `cargo bench --bench store -- table-1m freeing`.
 //!
 //! For each kind of operation: the rate, and the longest single one. On a shared machine the
-//! longest is the kernel's doing: so the longest of those during which the thread neither took a
-//! page fault nor was preempted stands beside it (what the hypervisor takes still counts).
+//! longest is the kernel's or the hypervisor's doing. What the tables do is the same every time, so
+//! theirs are run in five rounds, and the longest of the shortest times of each single operation
+//! stands beside it: what takes long by itself takes long in every round. Of the others it is the
+//! longest of those during which the thread neither took a page fault nor was preempted (what the
+//! hypervisor takes still counts).
+
+mod eviction;
+mod measure;
+#[path = "../rig/mod.rs"]
+mod rig;
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use measure::{Longest, Repeated, cpu_time};
 use ringwell::store::{Encoding, Shard, UnixMs};
 
 const VALUE: [u8; 64] = [b'v'; 64];
@@ -16,12 +25,13 @@ const NOW: UnixMs = 1_800_000_000_000;
 /// Name and what to do.
 type Part = (&'static str, fn());
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("table-1m", || table(1_000_000)),
     ("table-20m", || table(20_000_000)),
     ("freeing", freeing),
     ("expiry", || [512, 1024, 2048, 4096].into_iter().for_each(expiry)),
     ("expiry-idle", expiry_idle),
+    ("eviction", eviction::run),
 ];
 
 /// mimalloc, as in the server.
@@ -68,88 +78,6 @@ fn resident_bytes() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// What the kernel has done to this thread: page faults and preemptions.
-fn disturbances() -> i64 {
-    // SAFETY: a rusage of zeros is valid, and the call fills it.
-    unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
-        usage.ru_minflt + usage.ru_majflt + usage.ru_nivcsw
-    }
-}
-
-fn cpu_time() -> Duration {
-    // SAFETY: the call fills the structure.
-    unsafe {
-        let mut time: libc::timespec = std::mem::zeroed();
-        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-    }
-}
-
-#[derive(Default)]
-struct Longest {
-    any: Duration,
-    undisturbed: Duration,
-    /// Operations over a millisecond, and those of them that were not disturbed.
-    over: [usize; 2],
-}
-
-impl Longest {
-    fn time<T>(&mut self, operation: impl FnOnce() -> T) -> T {
-        let before = disturbances();
-        let start = Instant::now();
-        let result = operation();
-        let elapsed = start.elapsed();
-        let undisturbed = disturbances() == before;
-        let over = usize::from(elapsed > Duration::from_millis(1));
-        self.any = self.any.max(elapsed);
-        self.over[0] += over;
-        if undisturbed {
-            self.undisturbed = self.undisturbed.max(elapsed);
-            self.over[1] += over;
-        }
-        result
-    }
-}
-
-impl std::fmt::Display for Longest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let us = |time: Duration| time.as_secs_f64() * 1e6;
-        let [over, over_undisturbed] = self.over;
-        write!(
-            f,
-            "longest {:.0} us ({over} over 1 ms); without page faults and preemption {:.0} us \
-             ({over_undisturbed} over 1 ms)",
-            us(self.any),
-            us(self.undisturbed)
-        )
-    }
-}
-
-/// Runs all operations twice, each time on what `prepare` gives: for the rate, and for the longest.
-fn measure<T>(
-    name: &str,
-    count: usize,
-    mut prepare: impl FnMut() -> T,
-    mut operation: impl FnMut(&mut T, usize),
-) -> T {
-    let mut subject = prepare();
-    let start = cpu_time();
-    for i in 0..count {
-        operation(&mut subject, i);
-    }
-    let ns = (cpu_time() - start).as_nanos() as f64 / count as f64;
-    drop(subject);
-    let mut subject = prepare();
-    let mut longest = Longest::default();
-    for i in 0..count {
-        longest.time(|| operation(&mut subject, i));
-    }
-    println!("  {name:<7} {ns:4.0} ns, {:5.2} M/s of CPU; {longest}", 1e3 / ns);
-    subject
-}
-
 fn filled(keys: usize) -> Shard {
     let mut shard = Shard::new(1);
     for i in 0..keys {
@@ -158,40 +86,51 @@ fn filled(keys: usize) -> Shard {
     shard
 }
 
+type Operation<'a> = (&'static str, &'a dyn Fn(&mut Shard, usize));
+
+/// From empty to `keys` keys and back.
 fn table(keys: usize) {
+    const ROUNDS: usize = 5;
     let mib = |bytes: usize| bytes as f64 / (1 << 20) as f64;
-    let insert = |shard: &mut Shard, i| set(shard, &key(shuffled(i, keys)), None);
-    drop(measure("insert", keys, || Shard::new(1), insert));
-    let hit = |shard: &mut Shard, i| {
-        assert!(shard.read(0, &key(shuffled(i, keys)), NOW).is_some());
-    };
-    let shard = measure("hit", keys, || filled(keys), hit);
-    let kept = std::cell::Cell::new(Some(shard));
-    let miss = |shard: &mut Option<Shard>, i| {
-        let shard = shard.as_mut().unwrap();
-        assert!(shard.read(0, &key(keys + shuffled(i, keys)), NOW).is_none());
-    };
-    let lend = || kept.take().or_else(|| Some(filled(keys)));
-    drop(measure("miss", keys, lend, miss));
-    let overwrite = |shard: &mut Shard, i| set(shard, &key(shuffled(i, keys)), None);
-    drop(measure("replace", keys, || filled(keys), overwrite));
-    let delete = |shard: &mut Shard, i| {
-        assert!(shard.db_mut(0).remove(&key(shuffled(i, keys)), NOW));
-    };
-    let mut full = [0; 2];
-    let prepare = || {
-        let shard = filled(keys);
-        full = [shard.allocated_bytes(), resident_bytes()];
-        shard
-    };
-    let shard = measure("delete", keys, prepare, delete);
-    let [allocated, resident] = full;
+    let at = |i| key(shuffled(i, keys));
+    let operations: [Operation<'_>; 5] = [
+        ("insert", &|shard, i| set(shard, &key(i), None)),
+        ("hit", &|shard, i| assert!(shard.read(0, &at(i), NOW).is_some())),
+        ("miss", &|shard, i| assert!(shard.read(0, &key(keys + i), NOW).is_none())),
+        ("replace", &|shard, i| set(shard, &at(i), None)),
+        ("delete", &|shard, i| assert!(shard.db_mut(0).remove(&at(i), NOW))),
+    ];
+    let mut results: [Repeated; 5] = Default::default();
+    let mut spent = [Duration::ZERO; 5];
+    let (mut full, mut empty) = ([0; 2], [0; 2]);
+    let mut shard = Shard::new(1);
+    for (spent, (_, operation)) in spent.iter_mut().zip(&operations) {
+        let start = cpu_time();
+        (0..keys).for_each(|i| operation(&mut shard, i));
+        *spent = cpu_time() - start;
+    }
+    drop(shard);
+    for _ in 0..ROUNDS {
+        let mut shard = Shard::new(1);
+        for (result, (name, operation)) in results.iter_mut().zip(&operations) {
+            if *name == "delete" {
+                full = [shard.allocated_bytes(), resident_bytes()];
+            }
+            (0..keys).for_each(|i| result.time(|| operation(&mut shard, i)));
+            result.end_round();
+        }
+        empty = [shard.allocated_bytes(), resident_bytes()];
+    }
+    for ((result, spent), (name, _)) in results.iter().zip(spent).zip(&operations) {
+        let ns = spent.as_nanos() as f64 / keys as f64;
+        println!("  {name:<7} {ns:4.0} ns, {:5.2} M/s of CPU; {result}", 1e3 / ns);
+    }
     println!(
         "  full: allocated {:.1} MiB, RSS {:.1} MiB; all deleted: allocated {:.1} MiB, RSS {:.1} MiB",
-        mib(allocated),
-        mib(resident),
-        mib(shard.allocated_bytes()),
-        mib(resident_bytes()),
+        mib(full[0]),
+        mib(full[1]),
+        mib(empty[0]),
+        mib(empty[1]),
     );
 }
 
