@@ -78,6 +78,16 @@ pub(super) struct GatheredKey {
     written: bool,
 }
 
+/// A command whose parts are about to be sent.
+pub(super) struct Begun {
+    pub reply: ConnReply,
+    pub row: &'static Row,
+    pub args: OwnedArgs,
+    pub db: usize,
+    pub version: Version,
+    pub kind: Kind,
+}
+
 /// One shard's share of a command about to begin.
 pub(super) struct Share {
     pub shard: ShardId,
@@ -106,29 +116,47 @@ impl Core {
         self.next_txn += 1;
         let txn = TxnId { coordinator: self.shard_id, number };
         let bytes = args.size() + shares.iter().map(|share| share.work.bytes()).sum::<usize>();
+        let mut shares = shares;
+        if session.exec.is_some() {
+            for share in &mut shares {
+                (share.locks, share.whole_shard) = (Vec::new(), false);
+            }
+        }
+        let reply = reply_later(session, bytes);
+        let (db, version) = (session.client.db, session.client.version);
+        let begun = Begun { reply, row, args, db, version, kind };
+        self.send_shares(txn, begun, shares, outbox);
+    }
+
+    /// Sends the shares of a command whose session is stalled already.
+    pub fn send_shares(
+        &mut self,
+        txn: TxnId,
+        begun: Begun,
+        shares: Vec<Share>,
+        outbox: &mut Outbox,
+    ) {
         let mut parts = Vec::with_capacity(shares.len());
         for Share { shard, locks, whole_shard, work } in shares {
-            let part = match &session.exec {
-                Some(_) => Part { txn, locks: Vec::new(), whole_shard: false, work },
-                None => Part { txn, locks, whole_shard, work },
-            };
+            let part = Part { txn, locks, whole_shard, work };
             let locking = part.is_locking();
             parts.push((shard, locking));
             let messages = if locking { &mut outbox.ordered } else { &mut outbox.messages };
             messages.push((shard, Message::Part(Box::new(part))));
         }
+        let Begun { reply, row, args, db, version, kind } = begun;
         let transaction = Transaction {
-            reply: reply_later(session, bytes),
+            reply,
             row,
             args,
-            db: session.client.db,
-            version: session.client.version,
+            db,
+            version,
             kind,
             waiting: parts.len(),
             results: parts.iter().map(|_| None).collect(),
             parts,
         };
-        self.transactions.insert(number, transaction);
+        self.transactions.insert(txn.number, transaction);
     }
 
     /// A command on every shard, such as DBSIZE: each is held still until all have answered.
@@ -145,7 +173,7 @@ impl Core {
             let mut part = Vec::new();
             self.run_handler(row, args, db, version, &mut part);
             let random = self.shard.next_random();
-            return reply_now(session, |reply| merge(how, &[part], &[], random, reply));
+            return reply_now(session, |reply| merge(how, &[&part], &[], random, reply));
         }
         let args = OwnedArgs::from(args);
         let share = |shard| Share {
@@ -457,7 +485,7 @@ impl Engine {
         self.run_granted(release.txn, outbox);
     }
 
-    fn run_granted(&mut self, released: TxnId, outbox: &mut Outbox) {
+    pub(super) fn run_granted(&mut self, released: TxnId, outbox: &mut Outbox) {
         let mut granted = Vec::new();
         self.core.locks.release(released, &mut granted);
         for grant in granted {

@@ -227,7 +227,7 @@ impl Locks {
         self.next_request += 1;
         let keys = request.work.locks(request.request.row);
         let turn = Some(turn_of(&request));
-        let granted = self.queue_up(holder, keys, turn, Grant::Request(request));
+        let granted = self.queue_up(holder, keys, turn, Some(Grant::Request(request)));
         debug_assert!(granted.is_none(), "a command waited that did not have to");
     }
 
@@ -256,12 +256,34 @@ impl Locks {
                 part.locks.retain(|lock| self.is_free(*lock));
             }
             let keys = std::mem::take(&mut part.locks);
-            self.queue_up(holder, keys, None, Grant::Part(part))
+            self.queue_up(holder, keys, None, Some(Grant::Part(part)))
         };
         match granted {
             Some(Grant::Part(part)) => Some(part),
             _ => None,
         }
+    }
+
+    /// Locks all of these keys for a command until its release, or none if one is not free.
+    pub fn try_hold<'k>(
+        &mut self,
+        txn: TxnId,
+        keys: impl Iterator<Item = &'k [u8]>,
+        mode: LockMode,
+    ) -> bool {
+        if self.barrier.is_some() {
+            return false;
+        }
+        let mut keys: Vec<LockKey> = keys.map(|key| LockKey::new(key, mode)).collect();
+        LockKey::merge(&mut keys);
+        if self.planted.is(Fault::RunsBeforeLocked) {
+            keys.retain(|lock| self.is_free(*lock));
+        }
+        let free = self.is_idle() || keys.iter().all(|wanted| self.is_free(*wanted));
+        if free {
+            self.queue_up(Holder::Part(txn), keys, None, None);
+        }
+        free
     }
 
     /// Takes the locks that are free and queues for the others. If all were free, the work comes
@@ -271,7 +293,7 @@ impl Locks {
         holder: Holder,
         keys: Vec<LockKey>,
         turn: Option<Turn>,
-        work: Grant,
+        mut work: Option<Grant>,
     ) -> Option<Grant> {
         let mut missing = 0;
         for wanted in &keys {
@@ -284,7 +306,6 @@ impl Locks {
             let lock = self.turns.entry(turn.connection).or_default();
             missing += usize::from(!lock.hold_or_queue(holder, turn.mode));
         }
-        let mut work = Some(work);
         let granted = if missing == 0 { work.take() } else { None };
         self.arrived.insert(holder, Arrived { keys, turn, missing, whole_shard: false, work });
         granted

@@ -167,7 +167,7 @@ fn replies_are_not_held_back_for_long() {
     // By their hash slots "b" belongs to the first of two shards, and "a" to the other.
     let pipeline = [history::command(&["GET", "b"]), history::command(&["GET", "a"])].concat();
     let mut held = 0;
-    for seed in 0..20 {
+    for seed in 0..100 {
         let mut world = World::new(2, seed);
         world.preload(&["a", "b"], "x");
         let client = world.connect(0);

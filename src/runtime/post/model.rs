@@ -319,7 +319,7 @@ fn groups<const FAULT: u8>() {
     let senders = [[0, 1], [1, 0]].into_iter().enumerate().map(|(sender, shards)| {
         let post = Arc::clone(&post);
         thread::spawn(move || {
-            post.put_ordered(shards.into_iter().map(|shard| (shard, (sender, 0))));
+            post.put_ordered(|| shards.into_iter().map(|shard| (shard, (sender, 0))));
             shards.into_iter().for_each(|shard| post.wake(shard));
         })
     });
