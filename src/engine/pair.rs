@@ -19,12 +19,16 @@ use super::coordinate::{Begun, Kind, Share};
 use super::core::{ConnReply, Core};
 use super::dispatch::reply_later;
 use super::event::{Outbox, ShardId};
+use super::merge::merge;
 use crate::commands::{Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Version;
+use crate::protocol::resp::{Reply, Version};
 use crate::session::{Session, Stall};
-use crate::txn::{Fault, LockKey, LockMode, RemoteReply, Request, TxnId, Work, shard_of_key};
+use crate::txn::{
+    CommandList, Fault, LockKey, LockMode, Message, RemoteReply, Request, TxnId, Unit, Work,
+    shard_of_key,
+};
 
 /// Pairs that have ended, kept with their buffers for the next ones.
 const SPARES_MAX: usize = 64;
@@ -48,8 +52,16 @@ struct Pair {
     other: ShardId,
     own_args: OwnedArgs,
     other_args: OwnedArgs,
-    /// By key.
+    /// Of an EXEC, which has no arguments; the other half is on its way.
+    units: Option<Units>,
+    /// By key, or by command of an EXEC.
     owners: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Units {
+    own: Unit,
+    other: Option<Box<Unit>>,
 }
 
 impl Pair {
@@ -59,6 +71,18 @@ impl Pair {
             + self.other_args.capacity_bytes()
             + self.owners.capacity() * size_of::<usize>()
     }
+
+    fn own_locks(&self) -> Vec<LockKey> {
+        match &self.units {
+            Some(units) => units.own.locks().collect(),
+            None => locks_of(self.row, self.own_args.as_args()),
+        }
+    }
+}
+
+fn locks_of(row: &'static Row, args: Args<'_>) -> Vec<LockKey> {
+    let mode = LockMode::of(row);
+    row.key_positions(args.len()).map(|index| LockKey::new(args.at(index), mode)).collect()
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +120,7 @@ impl Pairs {
             pair.own_args.clear();
             pair.other_args.clear();
             pair.owners.clear();
+            pair.units = None;
             self.spare_bytes += bytes;
             self.spare.push(pair);
         }
@@ -115,46 +140,95 @@ impl Core {
         if session.exec.is_some() {
             return false;
         }
-        let Some(mut pair) = self.split_in_two(row, args, how, session) else { return false };
-        if !self.planted.is(Fault::OvertakesOwn) {
-            session.stall.insert(Stall::TRANSACTION);
-        }
-        pair.reply = reply_later(session, pair.own_args.size() + pair.other_args.size());
-        self.pairs.begun.push(pair);
+        let pair = self.new_pair(session, row, how);
+        let Some(pair) = self.split_in_two(pair, args) else { return false };
+        let bytes = pair.own_args.size() + pair.other_args.size();
+        self.begin_pair(session, pair, bytes);
         true
     }
 
-    fn split_in_two(
+    /// Begins an EXEC without watches if its commands are each on this shard or on exactly one
+    /// other; otherwise its commands come back.
+    pub fn start_pair_of_units(
         &mut self,
+        session: &mut Session,
         row: &'static Row,
-        args: Args<'_>,
-        how: Merge,
-        session: &Session,
-    ) -> Option<Box<Pair>> {
-        let step = row.keys.first().map_or(1, |spec| spec.step);
+        queued: CommandList,
+    ) -> Result<(), CommandList> {
+        let mut pair = self.new_pair(session, row, Merge::ByKey);
+        let (mut own, mut other) = (CommandList::default(), CommandList::default());
+        let mut other_shard = None;
+        let (db, version) = (pair.db, pair.version);
+        for (row, args) in queued.iter() {
+            let key = row.key_positions(args.len()).next().map(|index| args.at(index));
+            // What has no key runs here.
+            let shard = key.map_or(self.shard_id, |key| shard_of_key(key, self.shard_count));
+            let (owner, half): (usize, &mut CommandList) = if shard == self.shard_id {
+                (OWN, &mut own)
+            } else if *other_shard.get_or_insert(shard) == shard {
+                (OTHERS, &mut other)
+            } else {
+                other_shard = None;
+                break;
+            };
+            pair.owners.push(owner);
+            half.push(row, args);
+        }
+        match other_shard {
+            Some(shard) if own.locks().next().is_some() => {
+                let unit = |commands| Unit { commands, db, version, watched: None };
+                let bytes = own.size() + other.size();
+                pair.other = shard;
+                pair.units = Some(Units { own: unit(own), other: Some(Box::new(unit(other))) });
+                self.begin_pair(session, pair, bytes);
+                Ok(())
+            }
+            _ => {
+                self.pairs.keep(pair);
+                Err(queued)
+            }
+        }
+    }
+
+    fn begin_pair(&mut self, session: &mut Session, mut pair: Box<Pair>, request_bytes: usize) {
+        if !self.planted.is(Fault::OvertakesOwn) {
+            session.stall.insert(Stall::TRANSACTION);
+        }
+        pair.reply = reply_later(session, request_bytes);
+        self.pairs.begun.push(pair);
+    }
+
+    fn new_pair(&mut self, session: &Session, row: &'static Row, how: Merge) -> Box<Pair> {
         let (db, version) = (session.client.db as u8, session.client.version);
         let txn = TxnId { coordinator: self.shard_id, number: self.next_txn };
+        self.next_txn += 1;
         let reply = ConnReply { conn: session.conn, sequence: 0 };
-        let mut pair = match self.pairs.spare.pop() {
-            Some(mut spare) => {
-                self.pairs.spare_bytes -= spare.memory();
-                (spare.reply, spare.txn, spare.row, spare.merge) = (reply, txn, row, how);
-                (spare.db, spare.version) = (db, version);
-                spare
-            }
-            None => Box::new(Pair {
+        let Some(mut spare) = self.pairs.spare.pop() else {
+            let (own_args, other_args) = Default::default();
+            let (merge, other, units, owners) = (how, 0, None, Vec::new());
+            return Box::new(Pair {
                 reply,
                 txn,
                 row,
-                merge: how,
+                merge,
                 db,
                 version,
-                other: 0,
-                own_args: OwnedArgs::default(),
-                other_args: OwnedArgs::default(),
-                owners: Vec::new(),
-            }),
+                other,
+                own_args,
+                other_args,
+                units,
+                owners,
+            });
         };
+        self.pairs.spare_bytes -= spare.memory();
+        (spare.reply, spare.txn, spare.row, spare.merge) = (reply, txn, row, how);
+        (spare.db, spare.version) = (db, version);
+        spare
+    }
+
+    fn split_in_two(&mut self, mut pair: Box<Pair>, args: Args<'_>) -> Option<Box<Pair>> {
+        let row = pair.row;
+        let step = row.keys.first().map_or(1, |spec| spec.step);
         let mut other = None;
         pair.own_args.push(args.at(0));
         pair.other_args.push(args.at(0));
@@ -174,7 +248,6 @@ impl Core {
         match other {
             Some(other) if pair.own_args.as_args().len() > 1 => {
                 pair.other = other;
-                self.next_txn += 1;
                 Some(pair)
             }
             _ => {
@@ -192,17 +265,16 @@ impl Core {
             return;
         }
         let mut begun = std::mem::take(&mut self.pairs.begun);
-        for pair in begun.drain(..) {
-            let args = pair.own_args.as_args();
-            let keys = pair.row.key_positions(args.len()).map(|index| args.at(index));
-            if !self.locks.try_hold(pair.txn, keys, LockMode::of(pair.row)) {
+        for mut pair in begun.drain(..) {
+            if !self.locks.try_hold(pair.txn, pair.own_locks()) {
                 self.send_as_parts(pair, outbox);
                 continue;
             }
             let ConnReply { conn, sequence } = pair.reply;
             let db = usize::from(pair.db);
             let request = Request::new(pair.row, conn, sequence, db, pair.version);
-            self.peers.send_half(pair.other, request, pair.other_args.as_args());
+            let unit = pair.units.as_mut().and_then(|units| units.other.take());
+            self.peers.send_half(pair.other, request, pair.other_args.as_args(), unit);
             self.pairs.granted.push(pair.reply);
             self.pairs.under_way.insert(pair.reply, pair);
         }
@@ -217,7 +289,18 @@ impl Core {
 
     /// See [`Engine::order`].
     fn withdraw_pairs(&mut self, outbox: &mut Outbox) {
-        outbox.ordered.drain(..std::mem::take(&mut self.pairs.messages));
+        for (_, message) in outbox.ordered.drain(..std::mem::take(&mut self.pairs.messages)) {
+            let Message::Requests(mut batch) = message else { continue };
+            let mut units = std::mem::take(&mut batch.units);
+            for request in batch.requests.iter().filter(|request| request.is_unit()) {
+                let to = ConnReply { conn: request.conn, sequence: request.sequence };
+                if let Some(pair) = self.pairs.under_way.get_mut(&to)
+                    && let Some(own) = &mut pair.units
+                {
+                    own.other = request.take_unit(&mut units);
+                }
+            }
+        }
         for reply in std::mem::take(&mut self.pairs.granted) {
             let Some(pair) = self.pairs.under_way.remove(&reply) else { continue };
             let mut granted = Vec::new();
@@ -230,20 +313,30 @@ impl Core {
     /// Sends the command to both shards as one that locks there.
     fn send_as_parts(&mut self, mut pair: Box<Pair>, outbox: &mut Outbox) {
         let Pair { reply, txn, row, merge, db, version, other, .. } = *pair;
-        let share = |shard, args: OwnedArgs| {
-            let mode = LockMode::of(row);
-            let positions = row.key_positions(args.as_args().len());
-            let mut locks =
-                positions.map(|index| LockKey::new(args.as_args().at(index), mode)).collect();
+        let share = |shard, mut locks, work| {
             LockKey::merge(&mut locks);
-            let work = Work::Run { row, args, db, version };
             Share { shard, locks, whole_shard: false, work }
         };
-        let shares = vec![
-            share(self.shard_id, std::mem::take(&mut pair.own_args)),
-            share(other, std::mem::take(&mut pair.other_args)),
-        ];
-        let kind = Kind::Merge { merge, owners: std::mem::take(&mut pair.owners) };
+        let owners = std::mem::take(&mut pair.owners);
+        let (shares, kind) = match pair.units.take() {
+            Some(Units { own, other: unit }) => {
+                let commands = [Some(own), unit.map(|unit| *unit)].into_iter().flatten();
+                let shards = [self.shard_id, other].into_iter();
+                let shares = shards.zip(commands).map(|(shard, Unit { commands, .. })| {
+                    let locks = commands.locks().collect();
+                    share(shard, locks, Work::Exec { commands, db, version })
+                });
+                (shares.collect(), Kind::Exec { owners, then: Vec::new() })
+            }
+            None => {
+                let halves = [(self.shard_id, &mut pair.own_args), (other, &mut pair.other_args)];
+                let shares = halves.into_iter().map(|(shard, args)| {
+                    let (locks, args) = (locks_of(row, args.as_args()), std::mem::take(args));
+                    share(shard, locks, Work::Run { row, args, db, version })
+                });
+                (shares.collect(), Kind::Merge { merge, owners })
+            }
+        };
         let begun = Begun { reply, row, args: OwnedArgs::default(), db: db.into(), version, kind };
         self.send_shares(txn, begun, shares, outbox);
         self.pairs.keep(pair);
@@ -286,10 +379,19 @@ impl Engine {
         let core = &mut self.core;
         let mut own_reply = std::mem::take(&mut core.pairs.own_reply);
         let mut reply = std::mem::take(&mut core.pairs.reply);
-        let (args, db) = (pair.own_args.as_args(), usize::from(pair.db));
-        core.run_handler(pair.row, args, db, pair.version, &mut own_reply);
-        let parts = [&own_reply[..], other_reply];
-        core.merge_replies(pair.merge, &parts, &pair.owners, pair.version, &mut reply);
+        match &pair.units {
+            Some(units) => {
+                core.run_unit(&units.own, &mut own_reply);
+                let reply = &mut Reply::new(&mut reply, pair.version);
+                merge(pair.merge, &[&own_reply, other_reply], &pair.owners, 0, reply);
+            }
+            None => {
+                let (args, db) = (pair.own_args.as_args(), usize::from(pair.db));
+                core.run_handler(pair.row, args, db, pair.version, &mut own_reply);
+                let parts = [&own_reply[..], other_reply];
+                core.merge_replies(pair.merge, &parts, &pair.owners, pair.version, &mut reply);
+            }
+        }
         let (to, txn) = (pair.reply, pair.txn);
         core.pairs.keep(pair);
         if !core.planted.is(Fault::LocksOfVanishedKept) || self.sessions.get_mut(to.conn).is_some()

@@ -79,11 +79,21 @@ impl Peers {
         }
     }
 
-    /// Sends a request that must come in order among the multi-shard commands.
-    pub fn send_half(&mut self, shard: ShardId, request: Request, args: Args<'_>) {
+    /// Sends a request, of a unit or else of a command, that must come in order among the
+    /// multi-shard commands.
+    pub fn send_half(
+        &mut self,
+        shard: ShardId,
+        request: Request,
+        args: Args<'_>,
+        unit: Option<Box<Unit>>,
+    ) {
         let link = &mut self.links[shard];
         link.used = true;
-        link.halves.push(args, request);
+        match unit {
+            Some(unit) => link.halves.push_unit(unit, request),
+            None => link.halves.push(args, request),
+        }
         if link.halves.bytes.len() >= BATCH_BYTES_FULL {
             self.halves.push((shard, Message::Requests(link.take_halves())));
         }

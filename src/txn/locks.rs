@@ -265,16 +265,10 @@ impl Locks {
     }
 
     /// Locks all of these keys for a command until its release, or none if one is not free.
-    pub fn try_hold<'k>(
-        &mut self,
-        txn: TxnId,
-        keys: impl Iterator<Item = &'k [u8]>,
-        mode: LockMode,
-    ) -> bool {
+    pub fn try_hold(&mut self, txn: TxnId, mut keys: Vec<LockKey>) -> bool {
         if self.barrier.is_some() {
             return false;
         }
-        let mut keys: Vec<LockKey> = keys.map(|key| LockKey::new(key, mode)).collect();
         LockKey::merge(&mut keys);
         if self.planted.is(Fault::RunsBeforeLocked) {
             keys.retain(|lock| self.is_free(*lock));
@@ -320,9 +314,12 @@ impl Locks {
 
     /// Lets go of everything that somebody held, and of what was only waiting for that.
     fn done(&mut self, holder: Holder, granted: &mut Vec<Grant>) {
-        let mut finished = vec![holder];
-        while let Some(holder) = finished.pop() {
-            let Some(done) = self.arrived.remove(&holder) else { continue };
+        let (mut finished, mut next) = (Vec::new(), Some(holder));
+        while let Some(holder) = next {
+            let Some(done) = self.arrived.remove(&holder) else {
+                next = finished.pop();
+                continue;
+            };
             debug_assert_eq!(done.missing, 0, "released before it was granted");
             for held in &done.keys {
                 if let Some(lock) = self.keys.get_mut(&held.hash) {
@@ -354,6 +351,7 @@ impl Locks {
                 self.barrier = None;
                 self.let_in(granted);
             }
+            next = finished.pop();
         }
     }
 
