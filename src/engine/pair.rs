@@ -33,6 +33,8 @@ use crate::txn::{
 /// Pairs that have ended, kept with their buffers for the next ones.
 const SPARES_MAX: usize = 64;
 const SPARE_BYTES_MAX: usize = 8 * 1024;
+/// Arguments of so many bytes are not copied once more: as parts, they move.
+const PAIR_BYTES_MAX: usize = 64 * 1024;
 /// The buffers that replies are put together in keep so much.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
@@ -137,7 +139,7 @@ impl Core {
         how: Merge,
     ) -> bool {
         // In an EXEC the locks are held already, and this shard's half may not overtake.
-        if session.exec.is_some() {
+        if session.exec.is_some() || args.bytes().len() > PAIR_BYTES_MAX {
             return false;
         }
         let pair = self.new_pair(session, row, how);
@@ -155,6 +157,9 @@ impl Core {
         row: &'static Row,
         queued: CommandList,
     ) -> Result<(), CommandList> {
+        if queued.size() > PAIR_BYTES_MAX {
+            return Err(queued);
+        }
         let mut pair = self.new_pair(session, row, Merge::ByKey);
         let (mut own, mut other) = (CommandList::default(), CommandList::default());
         let mut other_shard = None;

@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use super::fault::{Fault, Planted};
 use super::message::{ConnId, LockKey, OwnedRequest, Part, Request, ShardId, TxnId};
@@ -321,16 +322,23 @@ impl Locks {
                 continue;
             };
             debug_assert_eq!(done.missing, 0, "released before it was granted");
+            let mut wanted = false;
             for held in &done.keys {
-                if let Some(lock) = self.keys.get_mut(&held.hash) {
-                    lock.let_go(held.mode);
-                    if self.planted.is(Fault::GrantedOutOfOrder) {
-                        lock.queue.make_contiguous().reverse();
-                    }
+                let Entry::Occupied(mut entry) = self.keys.entry(held.hash) else { continue };
+                let lock = entry.get_mut();
+                lock.let_go(held.mode);
+                if self.planted.is(Fault::GrantedOutOfOrder) {
+                    lock.queue.make_contiguous().reverse();
+                }
+                if lock.is_unused() {
+                    entry.remove();
+                } else {
+                    wanted = true;
                 }
             }
             let unwoken = usize::from(self.planted.is(Fault::WakeUpLost));
-            for held in done.keys.iter().skip(unwoken) {
+            let keys = if wanted { &done.keys[..] } else { &[] };
+            for held in keys.iter().skip(unwoken) {
                 if let Some(lock) = self.keys.get_mut(&held.hash) {
                     lock.pump(&mut self.arrived, granted, &mut finished);
                     if lock.is_unused() {
