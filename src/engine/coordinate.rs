@@ -106,26 +106,26 @@ impl Core {
         row: &'static Row,
         args: OwnedArgs,
         kind: Kind,
-        shares: Vec<Share>,
+        mut shares: Vec<Share>,
         outbox: &mut Outbox,
     ) {
         if !self.planted.is(Fault::OvertakesOwn) || session.exec.is_some() {
             session.stall.insert(Stall::TRANSACTION);
         }
-        let number = self.next_txn;
-        self.next_txn += 1;
-        let txn = TxnId { coordinator: self.shard_id, number };
+        let txn = self.new_txn();
         let bytes = args.size() + shares.iter().map(|share| share.work.bytes()).sum::<usize>();
-        let mut shares = shares;
         if session.exec.is_some() {
-            for share in &mut shares {
-                (share.locks, share.whole_shard) = (Vec::new(), false);
-            }
+            shares.iter_mut().for_each(|share| (share.locks, share.whole_shard) = (vec![], false));
         }
         let reply = reply_later(session, bytes);
         let (db, version) = (session.client.db, session.client.version);
         let begun = Begun { reply, row, args, db, version, kind };
         self.send_shares(txn, begun, shares, outbox);
+    }
+
+    pub fn new_txn(&mut self) -> TxnId {
+        self.next_txn += 1;
+        TxnId { coordinator: self.shard_id, number: self.next_txn }
     }
 
     /// Sends the shares of a command whose session is stalled already.

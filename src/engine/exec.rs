@@ -241,13 +241,7 @@ fn start_parts(
 ) {
     let (db, version) = (session.client.db as u8, session.client.version);
     let watches = watching.is_some();
-    let queued = match watches {
-        true => queued,
-        false => match core.start_pair_of_units(session, row, queued) {
-            Ok(()) => return,
-            Err(queued) => queued,
-        },
-    };
+    let Some(queued) = core.start_pair_of_units(session, row, queued, watches) else { return };
     let mut plan = Plan::new(core, watching);
     for (row, args) in queued.iter() {
         plan.lock_keys(core, row, args);

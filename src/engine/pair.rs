@@ -156,9 +156,10 @@ impl Core {
         session: &mut Session,
         row: &'static Row,
         queued: CommandList,
-    ) -> Result<(), CommandList> {
-        if queued.size() > PAIR_BYTES_MAX {
-            return Err(queued);
+        watches: bool,
+    ) -> Option<CommandList> {
+        if watches || queued.size() > PAIR_BYTES_MAX {
+            return Some(queued);
         }
         let mut pair = self.new_pair(session, row, Merge::ByKey);
         let (mut own, mut other) = (CommandList::default(), CommandList::default());
@@ -186,11 +187,11 @@ impl Core {
                 pair.other = shard;
                 pair.units = Some(Units { own: unit(own), other: Some(Box::new(unit(other))) });
                 self.begin_pair(session, pair, bytes);
-                Ok(())
+                None
             }
             _ => {
                 self.pairs.keep(pair);
-                Err(queued)
+                Some(queued)
             }
         }
     }
@@ -205,8 +206,7 @@ impl Core {
 
     fn new_pair(&mut self, session: &Session, row: &'static Row, how: Merge) -> Box<Pair> {
         let (db, version) = (session.client.db as u8, session.client.version);
-        let txn = TxnId { coordinator: self.shard_id, number: self.next_txn };
-        self.next_txn += 1;
+        let txn = self.new_txn();
         let reply = ConnReply { conn: session.conn, sequence: 0 };
         let Some(mut spare) = self.pairs.spare.pop() else {
             let (own_args, other_args) = Default::default();
