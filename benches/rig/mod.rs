@@ -91,7 +91,11 @@ impl Rig {
     fn end_pass(&mut self, from: ShardId) {
         self.engines[from].end_pass(self.now, &mut self.outbox);
         self.outbox.output.clear();
-        for (to, message) in self.outbox.messages.drain(..).chain(self.outbox.ordered.drain(..)) {
+        for (to, message) in self.outbox.messages.drain(..) {
+            self.inboxes[to].push_back((from, message));
+        }
+        self.engines[from].order(self.inboxes[from].is_empty(), &mut self.outbox);
+        for (to, message) in self.outbox.ordered.drain(..) {
             self.inboxes[to].push_back((from, message));
         }
     }

@@ -36,7 +36,7 @@ impl Core {
                 return reply_now(session, |reply| reply.error_bytes(&error.message()));
             }
         };
-        let id = TxnId { coordinator: self.shard_id, number: self.next_txn };
+        let id = self.new_txn();
         let (owned, run_as) = (OwnedArgs::from(args), session.client.run_as());
         let waiter = Arc::new(Waiter::new(id, session.conn, row, owned, run_as));
         let deadline_us =
@@ -49,7 +49,6 @@ impl Core {
             if self.first_ready(&waiter).is_some() {
                 return run_here(self, session, row, args);
             }
-            self.next_txn += 1;
             let to = reply_later(session, waiter.size());
             session.blocked = Some(blocked(to.sequence));
             self.register_waiter(&waiter);

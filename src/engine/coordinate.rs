@@ -95,6 +95,15 @@ pub(super) struct GatheredKey {
     written: bool,
 }
 
+/// A command whose parts are about to be sent.
+pub(super) struct Begun {
+    pub reply: ConnReply,
+    pub row: &'static Row,
+    pub args: OwnedArgs,
+    pub run_as: RunAs,
+    pub kind: Kind,
+}
+
 /// One shard's share of a command about to begin.
 pub(super) struct Share {
     pub shard: ShardId,
@@ -113,75 +122,71 @@ impl Core {
         row: &'static Row,
         args: OwnedArgs,
         kind: Kind,
-        shares: Vec<Share>,
+        mut shares: Vec<Share>,
         outbox: &mut Outbox,
     ) -> ConnReply {
         if !self.planted.is(Fault::OvertakesOwn) || session.exec.is_some() {
             session.stall.insert(Stall::TRANSACTION);
         }
+        let txn = self.new_txn();
         let bytes = args.size() + shares.iter().map(|share| share.work.bytes()).sum::<usize>();
         let waiting = match &kind {
             Kind::Wait { waiter, .. } => waiter.size(),
             _ => 0,
         };
-        let transaction = Transaction {
-            reply: reply_later(session, bytes + waiting),
-            row,
-            args,
-            run_as: session.client.run_as(),
-            kind,
-            waiting: shares.len(),
-            results: shares.iter().map(|_| None).collect(),
-            parts: Vec::with_capacity(shares.len()),
-        };
-        let reply = transaction.reply;
-        self.send_parts(transaction, shares, session.exec.is_some(), outbox);
+        if session.exec.is_some() {
+            shares.iter_mut().for_each(|share| (share.locks, share.whole_shard) = (vec![], false));
+        }
+        let reply = reply_later(session, bytes + waiting);
+        let begun = Begun { reply, row, args, run_as: session.client.run_as(), kind };
+        self.send_shares(txn, begun, shares, outbox);
         reply
     }
 
-    /// Sends the shares of a transaction to their shards; `locked`: under locks held already.
-    fn send_parts(
+    pub fn new_txn(&mut self) -> TxnId {
+        self.next_txn += 1;
+        TxnId { coordinator: self.shard_id, number: self.next_txn }
+    }
+
+    /// Sends the shares of a command whose session is stalled already.
+    pub fn send_shares(
         &mut self,
-        mut transaction: Transaction,
+        txn: TxnId,
+        begun: Begun,
         shares: Vec<Share>,
-        locked: bool,
         outbox: &mut Outbox,
     ) {
-        let number = self.next_txn;
-        self.next_txn += 1;
-        let txn = TxnId { coordinator: self.shard_id, number };
+        let mut parts = Vec::with_capacity(shares.len());
         for Share { shard, locks, whole_shard, work } in shares {
-            let part = match locked {
-                true => Part { txn, locks: Vec::new(), whole_shard: false, work },
-                false => Part { txn, locks, whole_shard, work },
-            };
+            let part = Part { txn, locks, whole_shard, work };
             let locking = part.is_locking();
-            transaction.parts.push((shard, locking));
+            parts.push((shard, locking));
             let messages = if locking { &mut outbox.ordered } else { &mut outbox.messages };
             messages.push((shard, Message::Part(Box::new(part))));
         }
-        self.transactions.insert(number, transaction);
+        let Begun { reply, row, args, run_as, kind } = begun;
+        let transaction = Transaction {
+            reply,
+            row,
+            args,
+            run_as,
+            kind,
+            waiting: parts.len(),
+            results: parts.iter().map(|_| None).collect(),
+            parts,
+        };
+        self.transactions.insert(txn.number, transaction);
     }
 
     /// Runs the command of a client again that waits for its first key: under locks on all of its
     /// keys, as it needs more than one.
     pub fn start_attempt(&mut self, reply: ConnReply, waiter: &Arc<Waiter>, outbox: &mut Outbox) {
-        let db = usize::from(waiter.run_as.db);
-        let (keys, shares) = self.gathered(waiter.row, waiter.args.as_args(), db);
-        let transaction = Transaction {
-            reply,
-            row: waiter.row,
-            args: waiter.args.clone(),
-            run_as: waiter.run_as,
-            kind: Kind::Gather {
-                keys,
-                attempt: Some(Attempt { waiter: Arc::clone(waiter), first: false }),
-            },
-            waiting: shares.len(),
-            results: shares.iter().map(|_| None).collect(),
-            parts: Vec::with_capacity(shares.len()),
-        };
-        self.send_parts(transaction, shares, false, outbox);
+        let (row, run_as, args) = (waiter.row, waiter.run_as, waiter.args.clone());
+        let (keys, shares) = self.gathered(row, args.as_args(), usize::from(run_as.db));
+        let attempt = Some(Attempt { waiter: Arc::clone(waiter), first: false });
+        let begun = Begun { reply, row, args, run_as, kind: Kind::Gather { keys, attempt } };
+        let txn = self.new_txn();
+        self.send_shares(txn, begun, shares, outbox);
     }
 
     /// A command on every shard, such as DBSIZE: each is held still until all have answered.
@@ -199,7 +204,7 @@ impl Core {
             self.run_handler(row, args, run_as, &mut part);
             self.serve_waiters(None);
             let random = self.shard.next_random();
-            return reply_now(session, |reply| merge(how, &[part], &[], random, reply));
+            return reply_now(session, |reply| merge(how, &[&part], &[], random, reply));
         }
         let args = OwnedArgs::from(args);
         let share = |shard| Share {
@@ -578,7 +583,7 @@ impl Engine {
         }
     }
 
-    fn run_granted(&mut self, released: TxnId, outbox: &mut Outbox) {
+    pub(super) fn run_granted(&mut self, released: TxnId, outbox: &mut Outbox) {
         let mut granted = Vec::new();
         self.core.locks.release(released, &mut granted);
         for grant in granted {

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use super::coordinate::Transaction;
 use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
 use super::memory::MemoryAccount;
+use super::pair::Pairs;
 use super::peers::Peers;
 use super::room::{self, Room};
 use super::sessions::Ahead;
@@ -88,6 +89,7 @@ pub(super) struct Core {
     pub stopwatch: fn() -> u64,
     pub transactions: HashMap<u64, Transaction>,
     pub next_txn: u64,
+    pub pairs: Pairs,
     /// Of parts that this core asked itself for; empty between two events.
     pub own_results: VecDeque<PartDone>,
     /// Effects under way, by ticket: the transaction that waits for each.
@@ -122,7 +124,7 @@ pub(super) struct Held {
 }
 
 /// A reply slot of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ConnReply {
     pub conn: ConnId,
     pub sequence: u32,
@@ -155,6 +157,7 @@ impl Core {
             stopwatch: setup.stopwatch,
             transactions: HashMap::new(),
             next_txn: 0,
+            pairs: Pairs::default(),
             own_results: VecDeque::new(),
             effects: HashMap::new(),
             next_ticket: 0,

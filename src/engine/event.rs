@@ -94,7 +94,7 @@ pub struct Outbox {
     pub messages: Vec<(ShardId, Message)>,
     /// Lock requests of multi-shard commands. The runtime pushes all of them to their inboxes,
     /// after `messages`, while it holds one process-wide mutex, so that any two such commands
-    /// meet in the same order at every shard that they share.
+    /// meet in the same order at every shard that they share; see [`super::Engine::order`].
     pub ordered: Vec<(ShardId, Message)>,
     pub effects: Vec<Effect>,
 }

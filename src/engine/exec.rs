@@ -238,6 +238,7 @@ fn start_parts(
 ) {
     let run_as = session.client.run_as();
     let watches = watching.is_some();
+    let Some(queued) = core.start_pair_of_units(session, row, queued, watches) else { return };
     let mut plan = Plan::new(core, watching);
     for (row, args) in queued.iter() {
         plan.lock_keys(core, row, args);

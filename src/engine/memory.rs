@@ -94,7 +94,7 @@ impl Core {
     /// cores. The runtime's pools of buffers are not among them: they have bounds of their own and
     /// are never given back, so that against `maxmemory` they would use up a small limit for good.
     pub fn client_memory(&self) -> isize {
-        let scratch = self.spans.capacity() * size_of::<Span>();
+        let scratch = self.spans.capacity() * size_of::<Span>() + self.pairs.memory();
         let account = &self.memory;
         (account.sessions + account.batches + scratch) as isize + account.under_way
     }

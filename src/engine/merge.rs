@@ -8,7 +8,7 @@ use crate::protocol::resp::{Elements, Reply, array_elements, integer, is_null};
 /// its row promises makes an error reply instead of a wrong answer.
 pub(super) fn merge(
     merge: Merge,
-    parts: &[Vec<u8>],
+    parts: &[&[u8]],
     owners: &[usize],
     random: u64,
     reply: &mut Reply<'_>,
@@ -35,7 +35,7 @@ pub(super) fn merge(
     }
 }
 
-fn sum(parts: &[Vec<u8>], reply: &mut Reply<'_>) -> Option<()> {
+fn sum(parts: &[&[u8]], reply: &mut Reply<'_>) -> Option<()> {
     let mut total = 0i64;
     for part in parts {
         total = total.checked_add(integer(part)?)?;
@@ -44,7 +44,7 @@ fn sum(parts: &[Vec<u8>], reply: &mut Reply<'_>) -> Option<()> {
     Some(())
 }
 
-fn by_key(parts: &[Vec<u8>], owners: &[usize], reply: &mut Reply<'_>) -> Option<()> {
+fn by_key(parts: &[&[u8]], owners: &[usize], reply: &mut Reply<'_>) -> Option<()> {
     let elements: Option<Vec<_>> = parts.iter().map(|part| Elements::of(part)).collect();
     let mut elements = elements?;
     reply.array(owners.len());
@@ -54,7 +54,7 @@ fn by_key(parts: &[Vec<u8>], owners: &[usize], reply: &mut Reply<'_>) -> Option<
     elements.iter().all(Elements::is_at_end).then_some(())
 }
 
-fn concatenate(parts: &[Vec<u8>], reply: &mut Reply<'_>) -> Option<()> {
+fn concatenate(parts: &[&[u8]], reply: &mut Reply<'_>) -> Option<()> {
     let elements: Option<Vec<_>> = parts.iter().map(|part| array_elements(part)).collect();
     let elements = elements?;
     reply.array(elements.iter().map(Vec::len).sum());
@@ -64,7 +64,7 @@ fn concatenate(parts: &[Vec<u8>], reply: &mut Reply<'_>) -> Option<()> {
     Some(())
 }
 
-fn weighted(parts: &[Vec<u8>], random: u64, reply: &mut Reply<'_>) -> Option<()> {
+fn weighted(parts: &[&[u8]], random: u64, reply: &mut Reply<'_>) -> Option<()> {
     let mut choices = Vec::with_capacity(parts.len());
     let mut total = 0u64;
     for part in parts {
@@ -93,7 +93,7 @@ mod tests {
     use crate::protocol::resp::Version;
 
     fn merged(how: Merge, parts: &[&str], owners: &[usize], random: u64) -> String {
-        let parts: Vec<Vec<u8>> = parts.iter().map(|part| part.as_bytes().to_vec()).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
         let mut out = Vec::new();
         merge(how, &parts, owners, random, &mut Reply::new(&mut out, Version::Resp2));
         String::from_utf8(out).unwrap()

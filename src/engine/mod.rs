@@ -15,6 +15,7 @@
 //! | `waiters` | clients that wait for data, at the shard that owns the keys |
 //! | `blocked` | the same clients at the core of their connection |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
+//! | `pair` | those with keys on this shard and one other |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
 //! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
 //! | `operations` | commands that concern a connection or the process |
@@ -28,6 +29,7 @@ mod exec;
 mod memory;
 mod merge;
 mod operations;
+mod pair;
 mod peers;
 mod room;
 mod sessions;
@@ -137,11 +139,13 @@ impl Engine {
         }
     }
 
-    /// Sends what has gathered: batches to peers, and the list of connections with output.
+    /// Sends what has gathered: batches to peers, and the list of connections with output. Call
+    /// [`Engine::order`] before anything else.
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         self.core.now = now;
         self.core.end_pass_of_room(outbox);
         self.core.report_broken_watches(outbox);
+        self.core.flush_pairs(outbox);
         self.core.flush_peers(outbox);
         self.let_go_of_output(outbox);
         self.core.publish_memory();
@@ -207,6 +211,7 @@ impl Engine {
     /// lock, no watch, no session without its connection.
     pub fn is_at_rest(&self) -> bool {
         self.core.transactions.is_empty()
+            && self.core.pairs.is_empty()
             && self.core.locks.is_idle()
             && self.core.watches.len() == 0
             && self.core.waiters.is_empty()

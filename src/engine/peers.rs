@@ -29,6 +29,8 @@ const SPARE_BYTES_MAX: usize = 2 * BATCH_BYTES_FULL;
 struct Link {
     requests: Box<Batch>,
     replies: Box<Replies>,
+    /// The halves of pairs, see [`super::pair`].
+    halves: Box<Batch>,
     /// Requests and answers of this pass before those, in order.
     full_requests: Vec<Box<Batch>>,
     full_replies: Vec<Box<Replies>>,
@@ -46,9 +48,17 @@ impl Link {
         let requests = self.spare_requests.iter().map(|batch| batch.memory());
         let replies = self.spare_replies.iter().map(|batch| batch.memory());
         self.requests.memory()
+            + self.halves.memory()
             + self.replies.memory()
             + requests.sum::<usize>()
             + replies.sum::<usize>()
+    }
+
+    fn take_halves(&mut self) -> Box<Batch> {
+        let next = self.spare_requests.pop().unwrap_or_default();
+        let mut halves = std::mem::replace(&mut self.halves, next);
+        halves.spent = self.spare_replies.pop();
+        halves
     }
 }
 
@@ -57,11 +67,49 @@ pub(super) struct Peers {
     links: Vec<Link>,
     /// Passes since the start.
     pub passes: u64,
+    /// Scratch.
+    halves: Vec<(ShardId, Message)>,
 }
 
 impl Peers {
     pub fn new(shards: usize) -> Self {
-        Peers { links: (0..shards).map(|_| Link::default()).collect(), passes: 0 }
+        Peers {
+            links: (0..shards).map(|_| Link::default()).collect(),
+            passes: 0,
+            halves: Vec::new(),
+        }
+    }
+
+    /// Sends a request, of a unit or else of a command, that must come in order among the
+    /// multi-shard commands.
+    pub fn send_half(
+        &mut self,
+        shard: ShardId,
+        request: Request,
+        args: Args<'_>,
+        unit: Option<Box<Unit>>,
+    ) {
+        let link = &mut self.links[shard];
+        link.used = true;
+        match unit {
+            Some(unit) => link.halves.push_unit(unit, request),
+            None => link.halves.push(args, request),
+        }
+        if link.halves.bytes.len() >= BATCH_BYTES_FULL {
+            self.halves.push((shard, Message::Requests(link.take_halves())));
+        }
+    }
+
+    /// Puts the requests of [`Peers::send_half`] in front of other messages; returns in how many.
+    pub fn flush_halves(&mut self, ordered: &mut Vec<(ShardId, Message)>) -> usize {
+        for (shard, link) in self.links.iter_mut().enumerate() {
+            if !link.halves.requests.is_empty() {
+                self.halves.push((shard, Message::Requests(link.take_halves())));
+            }
+        }
+        let count = self.halves.len();
+        ordered.splice(0..0, self.halves.drain(..));
+        count
     }
 }
 
@@ -298,6 +346,13 @@ impl Engine {
         let mut start = 0;
         // The replies to a pipeline stand together: its session is settled once.
         for of_one in replies.replies.chunk_by(|a, b| a.conn == b.conn) {
+            // A command of two halves is the only one under way of its connection.
+            if let [answer] = of_one
+                && self.is_half(answer, &replies.bytes[start..start + answer.len], outbox)
+            {
+                start += answer.len;
+                continue;
+            }
             let mut session = self.sessions.get_mut(of_one[0].conn);
             for reply in of_one {
                 let end = start + reply.len;

@@ -190,10 +190,11 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
 
 /// Whether what is ready had better wait for the replies of other shards that come behind it: one
 /// send costs more than everything else about a small reply. It waits for a few passes at most, or
-/// two milliseconds where there are none.
+/// two milliseconds where there are none. Before an EXEC on several shards that is what MULTI and
+/// all that it queued are answered with.
 fn may_hold(session: &Session) -> bool {
     session.output.awaited() > 0
-        && session.stall.is_empty()
+        && Stall::TRANSACTION.union(Stall::ORDER).contains(session.stall)
         && session.output.ready_bytes() < HELD_BYTES_MAX
 }
 

@@ -8,7 +8,7 @@ use super::merge::merge;
 use crate::commands::{CommandError, Merge, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::resp::{Reply, Version};
 use crate::session::Session;
 use crate::txn::{LockKey, LockMode, PartResult, Work, shard_of_key};
 
@@ -30,6 +30,9 @@ impl Core {
         how: Merge,
         outbox: &mut Outbox,
     ) {
+        if self.start_pair(session, row, args, how) {
+            return;
+        }
         let step = row.keys.first().map_or(1, |spec| spec.step);
         let (pieces, owners) = self.pieces(row, args, step);
         let command = args.at(0);
@@ -87,18 +90,30 @@ impl Core {
             let Some(PartResult::Reply(reply)) = result.take() else { continue };
             replies.push(reply);
         }
+        let replies: Vec<&[u8]> = replies.iter().map(Vec::as_slice).collect();
+        self.merge_replies(*how, &replies, owners, version, &mut out);
+        out
+    }
+
+    /// Merges the replies of all shards that had keys of a command into `out`, which is empty.
+    pub fn merge_replies(
+        &mut self,
+        how: Merge,
+        replies: &[&[u8]],
+        owners: &[usize],
+        version: Version,
+        out: &mut Vec<u8>,
+    ) {
         // Only here are the values of several shards together.
-        let bytes: usize = replies.iter().map(Vec::len).sum();
-        if *how == Merge::ByKey && bytes > reply_bytes_max(&self.settings.config) {
+        let bytes: usize = replies.iter().map(|reply| reply.len()).sum();
+        if how == Merge::ByKey && bytes > reply_bytes_max(&self.settings.config) {
             let error = CommandError::ReplyTooLong;
             self.count_error(&error);
-            Reply::new(&mut out, version).error_bytes(&error.message());
-            return out;
+            return Reply::new(out, version).error_bytes(&error.message());
         }
         let random = self.shard.next_random();
         // The lengths of the parts' arrays make up for that of the whole's.
         out.reserve_exact(bytes + 16);
-        merge(*how, &replies, owners, random, &mut Reply::new(&mut out, version));
-        out
+        merge(how, replies, owners, random, &mut Reply::new(out, version));
     }
 }

@@ -218,13 +218,20 @@ impl Shard {
     /// Bytes that everything stored here holds.
     #[inline]
     pub fn allocated_bytes(&self) -> usize {
+        let unused = DATABASES - self.used.count_ones() as usize;
+        unused * self.unused_db_bytes + self.used_dbs().map(Db::allocated_bytes).sum::<usize>()
+    }
+
+    /// The databases that something may ever have been put into: in every pass, to look at all of
+    /// them would cost as much as a command.
+    #[inline]
+    fn used_dbs(&self) -> impl Iterator<Item = &Db> {
         let mut left = self.used;
-        let mut bytes = (DATABASES - left.count_ones() as usize) * self.unused_db_bytes;
-        while left != 0 {
-            bytes += self.dbs[left.trailing_zeros() as usize].allocated_bytes();
-            left &= left - 1;
-        }
-        bytes
+        std::iter::from_fn(move || {
+            let index = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            self.dbs.get(index)
+        })
     }
 
     /// What an empty shard holds.
@@ -302,19 +309,19 @@ impl Shard {
     pub fn dead_bytes(&self) -> usize {
         self.dead.iter().map(|db| db.allocated_bytes()).sum::<usize>()
             + self.remains.iter().map(Remains::bytes).sum::<usize>()
-            + self.dbs.iter().flat_map(|db| &db.remains).map(Remains::bytes).sum::<usize>()
+            + self.used_dbs().flat_map(|db| &db.remains).map(Remains::bytes).sum::<usize>()
     }
 
     /// Former databases and huge values whose memory is still to be given back.
     pub fn dead_objects(&self) -> usize {
-        let fresh: usize = self.dbs.iter().map(|db| db.remains.len()).sum();
+        let fresh: usize = self.used_dbs().map(|db| db.remains.len()).sum();
         self.dead.len() + self.remains.len() + fresh
     }
 
     /// Whether there is memory to be given back, by [`Shard::bury`] or [`Shard::compact`].
     #[inline]
     pub fn has_chores(&self) -> bool {
-        self.dead_objects() > 0 || self.dbs.iter().any(Db::is_sparse)
+        self.dead_objects() > 0 || self.used_dbs().any(Db::is_sparse)
     }
 
     /// One slice of giving memory back that nothing uses any more; true while there is more.

@@ -22,6 +22,8 @@ pub enum Fault {
     WakeUpLost,
     /// A shard's locks are released at its result, not at the last one.
     ReleasedEarly,
+    /// A shard's own locks are taken as if no other command had come for them first.
+    OrderNotSettled,
     /// What a connection sends behind a command on several shards does not wait for it.
     OvertakesOwn,
     /// What RENAME or COPY leaves at a key is not stored.
@@ -55,7 +57,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 22] = [
+    pub const ALL: [Fault; 23] = [
         Fault::ReadSlipsIn,
         Fault::NewcomerOvertakes,
         Fault::GrantedOutOfOrder,
@@ -63,6 +65,7 @@ impl Fault {
         Fault::RunsBeforeLocked,
         Fault::WakeUpLost,
         Fault::ReleasedEarly,
+        Fault::OrderNotSettled,
         Fault::OvertakesOwn,
         Fault::StoreLost,
         Fault::StoredAfterRelease,

@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use super::fault::{Fault, Planted};
 use super::message::{ConnId, LockKey, OwnedRequest, Part, Request, ShardId, TxnId};
@@ -258,7 +259,7 @@ impl Locks {
         self.next_request += 1;
         let keys = request.work.locks(request.request.row);
         let turn = Some(turn_of(&request));
-        let granted = self.queue_up(holder, keys, turn, Grant::Request(request));
+        let granted = self.queue_up(holder, keys, turn, Some(Grant::Request(request)));
         debug_assert!(granted.is_none(), "a command waited that did not have to");
     }
 
@@ -287,12 +288,28 @@ impl Locks {
                 part.locks.retain(|lock| self.is_free(*lock));
             }
             let keys = std::mem::take(&mut part.locks);
-            self.queue_up(holder, keys, None, Grant::Part(part))
+            self.queue_up(holder, keys, None, Some(Grant::Part(part)))
         };
         match granted {
             Some(Grant::Part(part)) => Some(part),
             _ => None,
         }
+    }
+
+    /// Locks all of these keys for a command until its release, or none if one is not free.
+    pub fn try_hold(&mut self, txn: TxnId, mut keys: Vec<LockKey>) -> bool {
+        if self.barrier.is_some() {
+            return false;
+        }
+        LockKey::merge(&mut keys);
+        if self.planted.is(Fault::RunsBeforeLocked) {
+            keys.retain(|lock| self.is_free(*lock));
+        }
+        let free = self.is_idle() || keys.iter().all(|wanted| self.is_free(*wanted));
+        if free {
+            self.queue_up(Holder::Part(txn), keys, None, None);
+        }
+        free
     }
 
     /// Takes the locks that are free and queues for the others. If all were free, the work comes
@@ -302,7 +319,7 @@ impl Locks {
         holder: Holder,
         keys: Vec<LockKey>,
         turn: Option<Turn>,
-        work: Grant,
+        mut work: Option<Grant>,
     ) -> Option<Grant> {
         let mut missing = 0;
         for wanted in &keys {
@@ -315,7 +332,6 @@ impl Locks {
             let lock = self.turns.entry(turn.connection).or_default();
             missing += usize::from(!lock.hold_or_queue(holder, turn.mode));
         }
-        let mut work = Some(work);
         let granted = if missing == 0 { work.take() } else { None };
         self.arrived.insert(holder, Arrived { keys, turn, missing, whole_shard: false, work });
         granted
@@ -330,20 +346,30 @@ impl Locks {
 
     /// Lets go of everything that somebody held, and of what was only waiting for that.
     fn done(&mut self, holder: Holder, granted: &mut Vec<Grant>) {
-        let mut finished = vec![holder];
-        while let Some(holder) = finished.pop() {
-            let Some(done) = self.arrived.remove(&holder) else { continue };
+        let (mut finished, mut next) = (Vec::new(), Some(holder));
+        while let Some(holder) = next {
+            let Some(done) = self.arrived.remove(&holder) else {
+                next = finished.pop();
+                continue;
+            };
             debug_assert_eq!(done.missing, 0, "released before it was granted");
+            let mut wanted = false;
             for held in &done.keys {
-                if let Some(lock) = self.keys.get_mut(&held.hash) {
-                    lock.let_go(held.mode);
-                    if self.planted.is(Fault::GrantedOutOfOrder) {
-                        lock.queue.make_contiguous().reverse();
-                    }
+                let Entry::Occupied(mut entry) = self.keys.entry(held.hash) else { continue };
+                let lock = entry.get_mut();
+                lock.let_go(held.mode);
+                if self.planted.is(Fault::GrantedOutOfOrder) {
+                    lock.queue.make_contiguous().reverse();
+                }
+                if lock.is_unused() {
+                    entry.remove();
+                } else {
+                    wanted = true;
                 }
             }
             let unwoken = usize::from(self.planted.is(Fault::WakeUpLost));
-            for held in done.keys.iter().skip(unwoken) {
+            let keys = if wanted { &done.keys[..] } else { &[] };
+            for held in keys.iter().skip(unwoken) {
                 if let Some(lock) = self.keys.get_mut(&held.hash) {
                     lock.pump(&mut self.arrived, granted, &mut finished);
                     if lock.is_unused() {
@@ -364,6 +390,7 @@ impl Locks {
                 self.barrier = None;
                 self.let_in(granted);
             }
+            next = finished.pop();
         }
     }
 

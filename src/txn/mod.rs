@@ -11,6 +11,19 @@
 //! moment, so that moment is where the command takes effect. A command of one shard on a key that
 //! nobody locked never sees any of this.
 //!
+//! # The last shard
+//!
+//! With one of two shards the coordinator's own, only that one's locks are recorded. They are held
+//! before the other half leaves, and that one runs as a command of one shard does: when it is its
+//! turn, and without a lock. At that moment all of the command's keys are held, the others by
+//! nobody else being at work, so that is where it takes effect; the answer then finds the own keys
+//! as they were, and lets them go.
+//!
+//! The own locks must be taken as if the command had come through the inbox like any other. So the
+//! own shard is looked into under the mutex: if nothing is in its inbox, whatever was ordered
+//! before has come here before the locks were taken, and whatever is ordered later comes behind
+//! them. If something is, the locks are given back, and the command goes as two parts.
+//!
 //! # EXEC
 //!
 //! An EXEC is one such command. If all of its keys, watched ones included, are on one shard, it is a

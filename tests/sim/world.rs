@@ -272,11 +272,7 @@ impl World {
     fn pass(&mut self, core: usize, work: impl FnOnce(&mut Engine, Now, &mut Outbox)) {
         let mut outbox = Outbox::default();
         work(&mut self.cores[core].engine, self.now, &mut outbox);
-        self.cores[core].engine.end_pass(self.now, &mut outbox);
-        for (to, message) in outbox.messages.drain(..).chain(outbox.ordered.drain(..)) {
-            self.trace.line(|| format!("    sends to core {to}:{}", described(&message)));
-            self.cores[to].inbox.push_back((core, message));
-        }
+        self.end_pass(core, &mut outbox);
         let mut resend = Outbox::default();
         for conn in outbox.output.drain(..) {
             if !self.clients[conn.index as usize].reads {
@@ -292,7 +288,7 @@ impl World {
             }
             engine.handle(self.now, Event::Sent { conn, bytes: bytes.len() }, &mut resend);
         }
-        self.cores[core].engine.end_pass(self.now, &mut resend);
+        self.end_pass(core, &mut resend);
         for (conn, control) in outbox.control.drain(..) {
             self.trace.line(|| format!("    client {}: {control:?}", conn.index));
             let client = &mut self.clients[conn.index as usize];
@@ -308,6 +304,23 @@ impl World {
         }
     }
 
+    fn end_pass(&mut self, core: usize, outbox: &mut Outbox) {
+        self.cores[core].engine.end_pass(self.now, outbox);
+        for (to, message) in outbox.messages.drain(..) {
+            self.deliver(core, to, message);
+        }
+        let inbox_is_empty = self.cores[core].inbox.is_empty();
+        self.cores[core].engine.order(inbox_is_empty, outbox);
+        for (to, message) in outbox.ordered.drain(..) {
+            self.deliver(core, to, message);
+        }
+    }
+
+    fn deliver(&mut self, from: usize, to: usize, message: Message) {
+        self.trace.line(|| format!("    sends to core {to}:{}", described(&message)));
+        self.cores[to].inbox.push_back((from, message));
+    }
+
     /// All clients go, and the machine with them. Returns the shards with something left.
     pub fn end(&mut self) -> Vec<usize> {
         for client in 0..self.clients.len() {
@@ -321,10 +334,6 @@ impl World {
 
     /// What followed from output having been sent.
     fn absorb(&mut self, core: usize, more: Outbox) {
-        for (to, message) in more.messages.into_iter().chain(more.ordered) {
-            self.trace.line(|| format!("    sends to core {to}:{}", described(&message)));
-            self.cores[to].inbox.push_back((core, message));
-        }
         for (conn, control) in more.control {
             self.trace.line(|| format!("    client {}: {control:?}", conn.index));
             self.clients[conn.index as usize].paused = control == ConnControl::PauseReading;

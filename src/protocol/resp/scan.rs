@@ -6,7 +6,7 @@ pub fn integer(reply: &[u8]) -> Option<i64> {
     crate::text::number::parse_i64(line)
 }
 
-/// The encoded elements of an array whose elements are strings, integers or nulls.
+/// The encoded elements of an array.
 pub fn array_elements(reply: &[u8]) -> Option<Vec<&[u8]>> {
     let mut elements = Elements::of(reply)?;
     let found = elements.by_ref().collect();
@@ -50,20 +50,33 @@ pub fn is_null(element: &[u8]) -> bool {
 }
 
 fn element_len(bytes: &[u8]) -> Option<usize> {
-    match bytes.strip_prefix(b"$") {
-        Some(bulk) if !bulk.starts_with(b"-1\r\n") => {
-            let (len, content) = header(bulk)?;
-            (bytes.len() - content.len()).checked_add(len)?.checked_add(2)
+    let (mut rest, mut elements) = (bytes, 1usize);
+    while elements > 0 {
+        elements -= 1;
+        let (&kind, line) = rest.split_first()?;
+        let end = line.iter().position(|&byte| byte == b'\r')?;
+        let (line, behind) = line.split_at_checked(end)?;
+        rest = behind.strip_prefix(b"\r\n")?;
+        // A negative length stands for a null, in the version that has no other.
+        let len = || match line {
+            [b'-', ..] => Some(0),
+            _ => usize::try_from(crate::text::number::parse_u64(line)?).ok(),
+        };
+        match kind {
+            b'$' | b'=' if line != b"-1" => rest = rest.get(len()?..)?.strip_prefix(b"\r\n")?,
+            b'*' | b'~' | b'>' => elements = elements.checked_add(len()?)?,
+            b'%' => elements = elements.checked_add(len()?.checked_mul(2)?)?,
+            _ => {}
         }
-        _ => Some(bytes.windows(2).position(|pair| pair == b"\r\n")? + 2),
     }
+    Some(bytes.len() - rest.len())
 }
 
 /// A length and what is behind its line.
 fn header(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
-    let value = crate::text::number::parse_u64(&bytes[..end])?;
-    Some((usize::try_from(value).ok()?, &bytes[end + 2..]))
+    let (value, behind) = bytes.split_at_checked(bytes.iter().position(|&byte| byte == b'\r')?)?;
+    let value = crate::text::number::parse_u64(value)?;
+    Some((usize::try_from(value).ok()?, behind.strip_prefix(b"\r\n")?))
 }
 
 #[cfg(test)]
@@ -76,6 +89,12 @@ mod tests {
         let elements = array_elements(reply).unwrap();
         assert_eq!(elements, [&b"$3\r\na\r\n\r\n"[..], b"$-1\r\n", b"_\r\n", b":12\r\n"]);
         assert_eq!(array_elements(b"*1\r\n$5\r\nab\r\n"), None);
+        let nested = b"*3\r\n*2\r\n*1\r\n$1\r\na\r\n:1\r\n%1\r\n+k\r\n*-1\r\n-ERR x\r\n";
+        let elements = array_elements(nested).unwrap();
+        let expected =
+            [&b"*2\r\n*1\r\n$1\r\na\r\n:1\r\n"[..], b"%1\r\n+k\r\n*-1\r\n", b"-ERR x\r\n"];
+        assert_eq!(elements, expected);
+        assert_eq!(array_elements(b"*1\r\n*2\r\n:1\r\n"), None);
         assert_eq!(integer(b":-7\r\n"), Some(-7));
     }
 }

@@ -47,6 +47,8 @@ pub trait Core {
     fn handle(&mut self, now: Now, event: Event<'_>, outbox: &mut Outbox);
     /// See [`Engine::end_pass`].
     fn end_pass(&mut self, now: Now, outbox: &mut Outbox);
+    /// See [`Engine::order`].
+    fn order(&mut self, inbox_is_empty: bool, outbox: &mut Outbox);
     /// See [`Engine::take_output`].
     fn take_output(&mut self, conn: ConnId, buffer: &mut Vec<u8>);
     /// See [`Engine::awaits_replies`].
@@ -68,6 +70,11 @@ impl Core for Engine {
     #[inline]
     fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         Engine::end_pass(self, now, outbox);
+    }
+
+    #[inline]
+    fn order(&mut self, inbox_is_empty: bool, outbox: &mut Outbox) {
+        Engine::order(self, inbox_is_empty, outbox);
     }
 
     #[inline]

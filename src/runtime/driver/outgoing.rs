@@ -47,12 +47,15 @@ impl<C: Core> Driver<C> {
             self.outbox.messages = messages;
         }
         if !self.outbox.ordered.is_empty() {
-            let ordered = self.outbox.ordered.drain(..);
-            let to_wake = &mut self.to_wake;
-            self.process.post.put_ordered(ordered.map(|(to, message)| {
-                to_wake.push(to);
-                (to, Parcel::Message { from, message })
-            }));
+            let (core, outbox) = (&mut self.core, &mut self.outbox);
+            let (to_wake, inbox) = (&mut self.to_wake, &self.inbox);
+            self.process.post.put_ordered(|| {
+                core.order(inbox.is_empty(), outbox);
+                outbox.ordered.drain(..).map(|(to, message)| {
+                    to_wake.push(to);
+                    (to, Parcel::Message { from, message })
+                })
+            });
         }
         // One doorbell per core at most: the first one takes its flag down.
         for core in self.to_wake.drain(..) {

@@ -136,9 +136,10 @@ impl<M: Means, T> Post<M, T> {
         self.addresses[to].queue.push(parcel);
     }
 
-    /// Puts parcels that must meet any other such group in the same order everywhere.
-    pub fn put_ordered(&self, parcels: impl Iterator<Item = (ShardId, T)>) {
-        self.order.one_at_a_time(|| parcels.for_each(|(to, parcel)| self.put(to, parcel)));
+    /// Puts parcels that must meet any other such group in the same order everywhere. They are
+    /// asked for when no other group can be put any more.
+    pub fn put_ordered<I: Iterator<Item = (ShardId, T)>>(&self, parcels: impl FnOnce() -> I) {
+        self.order.one_at_a_time(|| parcels().for_each(|(to, parcel)| self.put(to, parcel)));
     }
 
     /// Wakes a core if it sleeps, with its doorbell.

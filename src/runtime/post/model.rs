@@ -319,7 +319,7 @@ fn groups<const FAULT: u8>() {
     let senders = [[0, 1], [1, 0]].into_iter().enumerate().map(|(sender, shards)| {
         let post = Arc::clone(&post);
         thread::spawn(move || {
-            post.put_ordered(shards.into_iter().map(|shard| (shard, (sender, 0))));
+            post.put_ordered(|| shards.into_iter().map(|shard| (shard, (sender, 0))));
             shards.into_iter().for_each(|shard| post.wake(shard));
         })
     });
@@ -332,4 +332,39 @@ fn groups<const FAULT: u8>() {
 fn groups_meet_in_one_order_at_every_shard() {
     loom::model(groups::<NO_FAULT>);
     finds("met in different orders", 2, groups::<NO_MUTEX>);
+}
+
+/// Each of two cores has a group for both shards, and meets its own without its inbox if nothing is
+/// there that was put before.
+fn own_group_first<const FAULT: u8>(looks: bool) {
+    let (post, inboxes) = post::<FAULT>(2);
+    let cores = inboxes.into_iter().enumerate().map(|(core, inbox)| {
+        let post = Arc::clone(&post);
+        thread::spawn(move || {
+            let mut met: Vec<Item> = std::iter::from_fn(|| inbox.take()).collect();
+            let (mut own, group) = (true, (core, 0));
+            post.put_ordered(|| {
+                own = !looks || inbox.is_empty();
+                let shards = if own { 1 - core..2 - core } else { 0..2 };
+                shards.map(move |shard| (shard, group))
+            });
+            met.extend(own.then_some(group));
+            (met, inbox)
+        })
+    });
+    let cores: Vec<_> = cores.collect();
+    let orders = cores.into_iter().map(|core| core.join().unwrap()).collect::<Vec<_>>();
+    let orders = orders.into_iter().map(|(mut met, inbox)| {
+        met.extend(take(&inbox, 2 - met.len()).0);
+        met
+    });
+    let orders: Vec<Vec<Item>> = orders.collect();
+    assert_eq!(orders[0], orders[1], "met in different orders");
+}
+
+#[test]
+fn an_own_group_may_be_met_when_the_inbox_is_empty() {
+    loom::model(|| own_group_first::<NO_FAULT>(true));
+    finds("met in different orders", 2, || own_group_first::<NO_FAULT>(false));
+    finds("met in different orders", 2, || own_group_first::<NO_MUTEX>(true));
 }

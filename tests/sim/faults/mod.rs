@@ -59,7 +59,10 @@ fn check_that_finds(fault: Fault) -> Check {
         | Fault::WatchesNotAgreed
         | Fault::ExecInterleaved => Check::Serializability,
         // Two shards that grant in different orders wait for each other.
-        Fault::NewcomerOvertakes | Fault::GrantedOutOfOrder | Fault::WakeUpLost => Check::Liveness,
+        Fault::NewcomerOvertakes
+        | Fault::GrantedOutOfOrder
+        | Fault::WakeUpLost
+        | Fault::OrderNotSettled => Check::Liveness,
         Fault::LocksOfVanishedKept | Fault::WatchesOfVanishedKept => Check::Leaks,
         Fault::ServedTwice
         | Fault::ServedOutOfOrder
