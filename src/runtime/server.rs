@@ -78,6 +78,7 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
     let plans = plans.map(|(shard, ((inbox, listeners), &cpu))| Plan {
         shard,
         cpu,
+        shares_cpu: cpus.iter().filter(|&&other| other == cpu).count() > 1,
         started,
         inbox,
         listeners,
@@ -94,6 +95,8 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
 struct Plan {
     shard: usize,
     cpu: usize,
+    /// With other shards.
+    shares_cpu: bool,
     started: Instant,
     inbox: Inbox,
     listeners: Vec<Listener>,
@@ -133,6 +136,9 @@ impl Plan {
     /// The only task of the core's executor; it never waits for anything else there.
     fn run(self, ready: &Sender<Result<(), String>>) {
         let Plan { shard, started, inbox, listeners, process, .. } = self;
+        if self.shares_cpu {
+            limits::take_turns();
+        }
         let built = random_u64().and_then(|seed| {
             let setup = EngineSetup {
                 shard,
