@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::coordinate::{Attempt, Kind, Share, Transaction};
+use super::coordinate::{Kind, Share, Transaction};
 use super::core::{ConnReply, Core};
 use super::dispatch::{reply_later, reply_now, run_here};
 use super::event::{ConnId, Outbox, ShardId};
+use super::gather::Attempt;
 use super::sessions::{list_output, settle};
 use crate::commands::{CommandError, Row, Wait, WaitsAt};
 use crate::protocol::Args;

@@ -59,7 +59,11 @@ pub(super) struct EngineStats {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CommandStats {
+    /// On this shard, be it only with the part of the keys that are here.
     pub calls: u64,
+    /// Calls of several shards that were one for the client, without the first of each: counted by
+    /// the core that put their replies together.
+    pub further_parts: u64,
     /// Spent in the handler: measured for slow commands, estimated from samples for fast ones.
     pub nanos: u64,
     /// Refused before the handler ran.

@@ -16,6 +16,7 @@
 //! | `blocked` | the same clients at the core of their connection |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `pair` | those with keys on this shard and one other |
+//! | `gather` | those that need all their keys in one place |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
 //! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
 //! | `operations` | commands that concern a connection or the process |
@@ -26,6 +27,7 @@ mod core;
 mod dispatch;
 mod event;
 mod exec;
+mod gather;
 mod memory;
 mod merge;
 mod operations;

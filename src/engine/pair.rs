@@ -391,6 +391,7 @@ impl Engine {
                 core.run_handler(pair.row, pair.own_args.as_args(), pair.run_as, &mut own_reply);
                 let parts = [&own_reply[..], other_reply];
                 core.merge_replies(
+                    pair.row,
                     pair.merge,
                     &parts,
                     &pair.owners,

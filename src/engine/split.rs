@@ -91,19 +91,22 @@ impl Core {
             replies.push(reply);
         }
         let replies: Vec<&[u8]> = replies.iter().map(Vec::as_slice).collect();
-        self.merge_replies(*how, &replies, owners, version, &mut out);
+        self.merge_replies(transaction.row, *how, &replies, owners, version, &mut out);
         out
     }
 
     /// Merges the replies of all shards that had keys of a command into `out`, which is empty.
     pub fn merge_replies(
         &mut self,
+        row: &'static Row,
         how: Merge,
         replies: &[&[u8]],
         owners: &[usize],
         version: Version,
         out: &mut Vec<u8>,
     ) {
+        let further_parts = replies.len().saturating_sub(1) as u64;
+        self.stats.by_command[row.id].further_parts += further_parts;
         // Only here are the values of several shards together.
         let bytes: usize = replies.iter().map(|reply| reply.len()).sum();
         if how == Merge::ByKey && bytes > reply_bytes_max(&self.settings.config) {

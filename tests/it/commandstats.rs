@@ -12,9 +12,18 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// The ways to end: done, refused before it ran, failed in the handler, failed in an operation of
-/// the engine; outside and inside of transactions. None of them has keys on several shards: a shard
-/// counts its own part of a command.
-const LINES: [&str; 33] = [
+/// the engine; outside and inside of transactions; on one shard and on several.
+const LINES: [&str; 43] = [
+    "MSET a 1 b 2 c 3 d 4",
+    "MGET a b c d e f g h",
+    "MGET a b",
+    "DEL a b",
+    "EXISTS a b c",
+    "DBSIZE",
+    "KEYS *",
+    "MSETNX a 1 x 2 y 3",
+    "RENAME a y",
+    "FLUSHALL",
     "SET k v",
     "GET k",
     "INCR k",

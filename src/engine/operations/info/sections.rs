@@ -280,11 +280,13 @@ pub(super) fn commandstats(facts: &Facts<'_>, fields: &mut Fields) {
         let mut total = CommandStats::default();
         for stats in facts.reports.iter().filter_map(|core| core.by_command.get(row.id)) {
             total.calls += stats.calls;
+            total.further_parts += stats.further_parts;
             total.nanos += stats.nanos;
             total.rejected += stats.rejected;
             total.failed += stats.failed;
         }
-        let CommandStats { calls, nanos, rejected, failed } = total;
+        let CommandStats { calls, further_parts, nanos, rejected, failed } = total;
+        let calls = calls.saturating_sub(further_parts);
         let usec = nanos / 1000;
         let usec_per_call = nanos as f64 / 1000.0 / calls.max(1) as f64;
         if calls + rejected + failed > 0 {
