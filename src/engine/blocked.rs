@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::coordinate::{Kind, Share, Transaction};
 use super::core::{ConnReply, Core};
-use super::dispatch::{reply_later, reply_now, run_here};
+use super::dispatch::{reply_later, reply_now};
 use super::event::{ConnId, Outbox, ShardId};
 use super::gather::Attempt;
 use super::sessions::{list_output, settle};
@@ -47,8 +47,10 @@ impl Core {
             Box::new(Blocked { waiter, sequence, deadline_us, registered: false })
         };
         if self.may_wait_here(row, args) {
-            if self.first_ready(&waiter).is_some() {
-                return run_here(self, session, row, args);
+            if let Some(position) = self.first_ready(&waiter) {
+                let served = self.serve_at(&waiter, position);
+                reply_now(session, |reply| reply.raw(&served));
+                return self.serve_waiters(None);
             }
             let to = reply_later(session, waiter.size());
             session.blocked = Some(blocked(to.sequence));
