@@ -25,7 +25,7 @@ pub(super) fn reply_row(reply: &mut Reply<'_>, row: &'static Row) {
     reply.array(10);
     reply.bulk(row.full_name.as_bytes());
     reply.integer(i64::from(row.arity));
-    let hidden = Flags::DEBUG.union(Flags::UNQUEUED);
+    let hidden = Flags::DEBUG.union(Flags::UNQUEUED).union(Flags::TOUCHES);
     reply_flags(reply, row.flags.difference(hidden).iter_names().map(|(name, _)| name), "");
     let range = KeyRange::of(row);
     reply.integer(range.first);

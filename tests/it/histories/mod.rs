@@ -27,23 +27,42 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
+/// On a machine that is busy with other things too many operations may be under way at once for a
+/// verdict. Then another history is recorded; one that is wrong is never given another chance.
+const ATTEMPTS: u64 = 4;
+
 fn of_a_server_under_load() {
-    let (seed, started) = (seed(), Instant::now());
+    let first = seed();
+    let undecided = (first..first + ATTEMPTS).find_map(|seed| match look_at_a_history(seed) {
+        Verdict::Right => Some(Ok(())),
+        Verdict::Wrong(problems) => {
+            Some(Err(format!("RINGWELL_TESTS_SEED={seed} may repeat this:\n{problems}")))
+        }
+        Verdict::Undecided(keys) => {
+            println!("seed {seed}: too many operations at once on {keys:?}");
+            None
+        }
+    });
+    undecided.expect("no verdict on any history").unwrap_or_else(|problems| panic!("{problems}"));
+}
+
+fn look_at_a_history(seed: u64) -> Verdict {
+    let started = Instant::now();
     let history = record(seed, ASKED_FOR);
     let recorded = started.elapsed();
     // The others are EXECs that found what they watched changed.
     let answered = history.transactions.iter().filter(|transaction| transaction.is_ok()).count();
     let refused = history.transactions.len() - answered;
     assert!(answered >= TRANSACTIONS && refused < answered / 10, "{answered} and {refused}");
-    let problems = problems(&history);
+    let verdict = check(&history);
     println!("seed {seed}: recorded in {recorded:?}, checked by {:?}", started.elapsed());
-    assert!(problems.is_empty(), "RINGWELL_TESTS_SEED={seed} may repeat this:\n{problems}");
+    verdict
 }
 
 /// The check itself: a single wrong value in a short history is not overlooked.
 fn a_stale_read_is_found() {
     let mut history = record(seed(), 2_000);
-    assert_eq!(problems(&history), "");
+    assert_eq!(check(&history), Verdict::Right);
     let reads = history.transactions.iter_mut().flat_map(|transaction| &mut transaction.ops);
     let last = reads.filter_map(|op| match op {
         Op::ReadList { elements, .. } if elements.len() > 1 => Some(elements),
@@ -51,22 +70,36 @@ fn a_stale_read_is_found() {
     });
     // Among the last reads of everything: all appends were answered long before.
     last.last().expect("a list with elements").pop();
-    assert!(problems(&history).starts_with("not strictly serializable: 1 found"));
+    match check(&history) {
+        Verdict::Wrong(text) => assert!(text.starts_with("not strictly serializable: 1 found")),
+        other => panic!("{other:?}"),
+    }
 }
 
-/// What is wrong with a history, in words; empty if nothing is.
-fn problems(history: &History) -> String {
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Right,
+    Wrong(String),
+    /// Nothing is wrong, but on these keys too much was under way at once to be sure.
+    Undecided(Vec<String>),
+}
+
+fn check(history: &History) -> Verdict {
     let mut problems = String::new();
     let report = transactions::check(history, ProcessOrder::AroundSeveralKeys)
         .expect("a history that can be checked");
     if !report.is_clean() || report.inference_cut_short {
         problems = format!("{report}, cut short: {}\n", report.inference_cut_short);
     }
-    let verdict = linearizability::check(&single_keys(history), Pipelines::InOrder);
-    if !verdict.is_linearizable() {
-        problems.push_str(&verdict.to_string());
+    let registers = linearizability::check(&single_keys(history), Pipelines::InOrder);
+    if !registers.violations.is_empty() {
+        problems.push_str(&registers.to_string());
     }
-    problems
+    match registers.undecided {
+        _ if !problems.is_empty() => Verdict::Wrong(problems),
+        keys if keys.is_empty() => Verdict::Right,
+        keys => Verdict::Undecided(keys),
+    }
 }
 
 /// The operations on registers, each by itself: that checker knows what the absence of a key after
