@@ -1,0 +1,154 @@
+//! Values: what OBJECT ENCODING reports of them, and the bytes that they are stored as.
+
+use std::ops::Deref;
+
+use crate::text::number::{self, parse_i64};
+
+/// The kind of a value, as TYPE names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    String,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+        }
+    }
+}
+
+/// How Redis would store a string; what OBJECT ENCODING reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// The decimal digits of an `i64`, kept as that number.
+    Int,
+    /// Up to 44 bytes.
+    EmbStr,
+    Raw,
+}
+
+/// Redis's OBJ_ENCODING_EMBSTR_SIZE_LIMIT.
+const EMBSTR_BYTES_MAX: usize = 44;
+
+impl Encoding {
+    /// What Redis chooses for a value given by a client (SET and its like).
+    #[inline]
+    pub fn of_value(value: &[u8]) -> Self {
+        match integer_of(value) {
+            Some(_) => Encoding::Int,
+            None => Self::of_text(value),
+        }
+    }
+
+    /// What Redis chooses for a string that it does not try to read as an integer.
+    pub fn of_text(value: &[u8]) -> Self {
+        if value.len() <= EMBSTR_BYTES_MAX { Encoding::EmbStr } else { Encoding::Raw }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::Int => "int",
+            Encoding::EmbStr => "embstr",
+            Encoding::Raw => "raw",
+        }
+    }
+}
+
+/// The integer whose decimal digits, as Redis writes them, a value is.
+#[inline]
+fn integer_of(value: &[u8]) -> Option<i64> {
+    let first = *value.first()?;
+    ((first.is_ascii_digit() || first == b'-') && value.len() <= 20)
+        .then(|| parse_i64(value))
+        .flatten()
+}
+
+/// The bytes that a value is stored as.
+pub struct StoredValue<'a> {
+    bytes: Stored<'a>,
+    encoding: Encoding,
+}
+
+enum Stored<'a> {
+    Text(&'a [u8]),
+    Integer { bytes: [u8; 8], len: usize },
+}
+
+impl<'a> StoredValue<'a> {
+    /// `value` in the form of the encoding; as text if it does not have that form.
+    #[inline]
+    pub fn new(value: &'a [u8], encoding: Encoding) -> Self {
+        let integer = if encoding == Encoding::Int { integer_of(value) } else { None };
+        match integer {
+            Some(integer) => StoredValue::integer(integer),
+            None if encoding == Encoding::Int => {
+                StoredValue { bytes: Stored::Text(value), encoding: Encoding::of_text(value) }
+            }
+            None => StoredValue { bytes: Stored::Text(value), encoding },
+        }
+    }
+
+    #[inline]
+    pub fn integer(integer: i64) -> Self {
+        // The sign bit must be among the bytes.
+        let magnitude = if integer < 0 { !integer } else { integer };
+        let len = (65 - magnitude.leading_zeros()).div_ceil(8) as usize;
+        let bytes = Stored::Integer { bytes: integer.to_le_bytes(), len };
+        StoredValue { bytes, encoding: Encoding::Int }
+    }
+
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Stored::Text(text) => text,
+            Stored::Integer { bytes, len } => &bytes[..*len],
+        }
+    }
+
+    #[inline]
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+}
+
+/// The integer that is stored as these bytes.
+pub(super) fn integer_from(bytes: &[u8]) -> i64 {
+    let sign = bytes.last().map_or(0, |last| if last & 0x80 == 0 { 0 } else { 0xFF });
+    let mut all = [sign; 8];
+    let len = bytes.len().min(8);
+    all[..len].copy_from_slice(&bytes[..len]);
+    i64::from_le_bytes(all)
+}
+
+/// A string value to read.
+pub enum Text<'a> {
+    Stored(&'a [u8]),
+    /// The digits of an integer.
+    Digits {
+        digits: number::Digits,
+        len: usize,
+    },
+}
+
+impl Text<'_> {
+    pub(super) fn of_integer(integer: i64) -> Self {
+        let mut digits = number::Digits::default();
+        let len = number::format_i64(integer, &mut digits).len();
+        let at = digits.len() - len;
+        digits.copy_within(at.., 0);
+        Text::Digits { digits, len }
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Text::Stored(bytes) => bytes,
+            Text::Digits { digits, len } => &digits[..*len],
+        }
+    }
+}
