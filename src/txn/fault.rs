@@ -26,6 +26,9 @@ pub enum Fault {
     OrderNotSettled,
     /// What a connection sends behind a command on several shards does not wait for it.
     OvertakesOwn,
+    /// A command on several keys of one shard does not wait for those of its connection that wait
+    /// there, nor they for it.
+    TurnNotKept,
     /// What RENAME or COPY leaves at a key is not stored.
     StoreLost,
     /// What RENAME or COPY leaves at a key is stored behind what waited for its lock.
@@ -57,7 +60,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 23] = [
+    pub const ALL: [Fault; 24] = [
         Fault::ReadSlipsIn,
         Fault::NewcomerOvertakes,
         Fault::GrantedOutOfOrder,
@@ -67,6 +70,7 @@ impl Fault {
         Fault::ReleasedEarly,
         Fault::OrderNotSettled,
         Fault::OvertakesOwn,
+        Fault::TurnNotKept,
         Fault::StoreLost,
         Fault::StoredAfterRelease,
         Fault::ChangeUnnoticed,

@@ -246,6 +246,7 @@ impl Locks {
     #[inline]
     pub fn is_out_of_turn(&self, turn: Turn) -> bool {
         !self.is_idle()
+            && !self.planted.is(Fault::TurnNotKept)
             && self.turns.get(&turn.connection).is_some_and(|lock| !lock.is_free_for(turn.mode))
     }
 

@@ -25,6 +25,7 @@ mod eviction;
 #[cfg(debug_assertions)]
 mod faults;
 mod history;
+#[cfg(debug_assertions)]
 mod order;
 mod serializability;
 mod trace;

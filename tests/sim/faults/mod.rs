@@ -13,7 +13,7 @@ mod workload;
 use histories::{ProcessOrder, transactions};
 use ringwell::txn::Fault;
 
-use crate::blocking;
+use crate::{blocking, order};
 use workload::Run;
 
 const SEEDS_MAX: u64 = 10_000;
@@ -31,6 +31,8 @@ enum Check {
     Leaks,
     /// What is waited for reaches one client, the first in the queue, when it is to be had.
     Waiting,
+    /// Nothing that a connection sends overtakes what it must not.
+    Order,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ fn check_that_finds(fault: Fault) -> Check {
         | Fault::WakeUpLost
         | Fault::OrderNotSettled => Check::Liveness,
         Fault::LocksOfVanishedKept | Fault::WatchesOfVanishedKept => Check::Leaks,
+        Fault::TurnNotKept => Check::Order,
         Fault::ServedTwice
         | Fault::ServedOutOfOrder
         | Fault::ServedBeforeTheEnd
@@ -74,15 +77,14 @@ fn check_that_finds(fault: Fault) -> Check {
 }
 
 fn run(seed: u64, fault: Fault, planted: bool) -> Result<(), Finding> {
-    let planted = planted.then_some(fault);
-    if check_that_finds(fault) != Check::Waiting {
-        return run_transactions(seed, planted);
-    }
-    let run = match fault {
-        Fault::ServedOutOfOrder => blocking::first_come_first_served,
-        _ => blocking::run,
+    let (planted, check) = (planted.then_some(fault), check_that_finds(fault));
+    let run = match (check, fault) {
+        (Check::Order, _) => order::several_keys_wait_for_who_waits,
+        (Check::Waiting, Fault::ServedOutOfOrder) => blocking::first_come_first_served,
+        (Check::Waiting, _) => blocking::run,
+        _ => return run_transactions(seed, planted),
     };
-    run(seed, planted).map_err(|text| Finding::new(Check::Waiting, text))
+    run(seed, planted).map_err(|text| Finding::new(check, text))
 }
 
 fn run_transactions(seed: u64, fault: Option<Fault>) -> Result<(), Finding> {
