@@ -12,7 +12,8 @@ use crate::txn::Message;
 
 pub use crate::txn::{ConnId, ShardId};
 
-/// The time of a pass, read once by the runtime; frozen for every command that runs in it.
+/// The time of an event: read by the runtime when a pass begins and again for every message, never
+/// before what it brings was sent; frozen for every command that runs because of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds since the Unix epoch: what expiry is measured against.

@@ -1,4 +1,4 @@
-//! Clocks, read once per pass.
+//! Clocks, read once per pass and for every message from another core.
 
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -16,6 +16,9 @@ impl<C: Core> Driver<C> {
         }
         for _ in 0..PARCELS_MAX {
             let Some(parcel) = self.inbox.take() else { break };
+            // It may be younger than this pass, if the thread had to wait in between. What its
+            // sender's client saw expire must have expired here.
+            self.now = self.clock.now();
             self.tally.parcels += 1;
             self.unpack(parcel);
         }

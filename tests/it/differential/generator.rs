@@ -171,6 +171,8 @@ impl Generator {
         if self.rng.one_in(2) {
             out.push(cmd(["CLIENT", "REPLY", "SKIP"]).unanswered());
             out.push(self.string().unanswered());
+            // Only an answer tells that it has run, before another connection goes on.
+            out.push(cmd(["ECHO", "done"]));
         } else {
             out.push(cmd(["CLIENT", "REPLY", "OFF"]).unanswered());
             for _ in 0..self.rng.below(4) {
