@@ -123,6 +123,9 @@ impl Core {
                 Queue::default()
             });
             queue.insert(arrival, waiter);
+            // When this client's command looked, the key may have been kept for another that was
+            // being tried for, and that may have ended since without taking everything.
+            self.waiters.ready.push_back((waiter.run_as.db, key.into()));
         }
         let registered = Registered { waiter: Arc::clone(waiter), arrival };
         let before = self.waiters.by_id.insert(waiter.id, registered);
