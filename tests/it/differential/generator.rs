@@ -641,9 +641,10 @@ impl Generator {
                     "9223372036854774",
                     "-9223372036854775808",
                     "9223372036854775808",
-                    "9223370000000000",
                 ])
                 .to_string(),
+            // Nearly as far as can be, and no two alike.
+            2 => (9_223_000_000_000_000 + self.relative_s()).to_string(),
             _ => self.relative_s().to_string(),
         }
     }
@@ -651,15 +652,8 @@ impl Generator {
     fn far_ms(&mut self) -> String {
         match self.rng.below(8) {
             0 => self.rng.pick(&["0", "-1", "-1000", "x", "", "1.5"]).to_string(),
-            1 => self
-                .rng
-                .pick(&[
-                    "9223372036854775807",
-                    "-9223372036854775808",
-                    "9223370000000000000",
-                    "1e9",
-                ])
-                .to_string(),
+            1 => self.rng.pick(&["9223372036854775807", "-9223372036854775808", "1e9"]).to_string(),
+            2 => (9_223_000_000_000_000_000 + self.relative_s() * 1000).to_string(),
             _ => (self.relative_s() * 1000).to_string(),
         }
     }
