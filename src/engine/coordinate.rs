@@ -421,6 +421,7 @@ impl Engine {
         self.run_granted(release.txn, outbox);
         if let Some(waiter) = release.waiter.filter(|_| late) {
             self.core.register_waiter(&waiter);
+            self.core.forget_ready();
         }
     }
 
