@@ -52,7 +52,7 @@ pub enum Event<'a> {
     /// A slow or blocking piece of work that the engine asked for has ended.
     EffectDone { ticket: Ticket, result: Result<(), String> },
     /// Periodic work: expiry, timeouts, pauses that end. About every 100 ms (and at least that
-    /// often while the engine is not idle, see [`super::Engine::next_tick_ms`]).
+    /// often while the engine is not idle, see [`super::Engine::tick_in_us`]).
     Tick,
 }
 

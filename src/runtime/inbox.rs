@@ -1,4 +1,4 @@
-//! What crosses threads in the server: the parcels, and what its [`post`](super::post) is made of.
+//! What crosses threads in the server: the parcels, and what its [`super::post`] is made of.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -81,7 +81,7 @@ impl Payload {
         }
     }
 
-    /// Gives the memory back at once; see [`Payload::free_slice`].
+    /// Gives the memory back at once; see [`Remains::free_slice`].
     pub fn free(self, len: usize) {
         if is_mapped(len) {
             mapping::unmap(self.0, mapping_bytes(len));

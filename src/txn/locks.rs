@@ -37,7 +37,7 @@ impl LockMode {
 /// A command's place among those of its connection, each of which runs on one shard.
 ///
 /// Commands on one key overtake each other freely where their keys allow it: `Shared`. A fence, see
-/// [`Row::is_fence`], neither overtakes nor is overtaken: `Exclusive`.
+/// [`Command::is_fence`](crate::commands::Command::is_fence), neither overtakes nor is overtaken: `Exclusive`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     connection: (ShardId, ConnId),

@@ -38,8 +38,8 @@ pub struct ConnectionArgs {
 /// Endpoints and how to introduce oneself to them.
 #[derive(Args, Clone, Debug)]
 pub struct TargetArgs {
-    /// Servers: host:port, [v6]:port, unix:/path or redis://user:password@host:port/db. Connections
-    /// are dealt out to several in turn
+    /// Servers: host:port (IPv6 in brackets), unix:/path or redis://user:password@host:port/db.
+    /// Connections are dealt out to several in turn
     #[arg(value_name = "ENDPOINT", default_value = "127.0.0.1:6379")]
     pub endpoints: Vec<EndpointArg>,
     #[command(flatten)]

@@ -27,8 +27,8 @@ use crate::stats::summary::median;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
-    /// The servers A and B: host:port, [v6]:port, unix:/path or redis://user:password@host:port/db.
-    /// One that is started here may be left out: its command line names the port
+    /// The servers A and B: host:port (IPv6 in brackets), unix:/path or
+    /// redis://user:password@host:port/db. One that is started here may be left out: its command line names the port
     #[arg(value_name = "ENDPOINT", num_args = 0..=2)]
     pub endpoints: Vec<EndpointArg>,
     /// Start A with this command line, and end it afterwards

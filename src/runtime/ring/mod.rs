@@ -27,7 +27,7 @@
 //!
 //! - A buffer that is being sent belongs to its slot here, unmoved, until the kernel is done with it.
 //! - A slot, and its descriptor, is reused only when no operation on it is left in the kernel
-//!   ([`connections`]); a late completion carries an older generation and finds nobody.
+//!   (`connections`); a late completion carries an older generation and finds nobody.
 //! - A receive buffer is given back exactly once ([`Chunk`] can be neither copied nor forgotten by
 //!   accident: it is `must_use`).
 

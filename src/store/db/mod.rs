@@ -188,7 +188,7 @@ impl Db {
         Some(self.arena.entry(handle))
     }
 
-    /// See [`Table::prefetch`].
+    /// Brings what a look-up of the key will read into the cache.
     #[inline]
     pub fn prefetch(&self, key: &[u8]) {
         self.table.prefetch(&self.arena, key);
@@ -257,7 +257,8 @@ impl Db {
         item
     }
 
-    /// See [`Table::scan`]; expired entries are not shown.
+    /// Visits entries from `cursor` on until about `count` have been seen, and says where to go on;
+    /// `None` at the end. Expired entries are not shown.
     pub fn scan(
         &self,
         cursor: ScanCursor,

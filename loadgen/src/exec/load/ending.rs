@@ -3,7 +3,7 @@
 use super::super::pending::Pending;
 use super::{Load, Source, WRONG_EXAMPLES_MAX};
 
-/// What a thread counted beside its recording; see [`super::Outcome`].
+/// What a thread counted beside its recording; see [`Outcome`](crate::exec::Outcome).
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     pub unmeasured: u64,

@@ -4,7 +4,7 @@
 //! A check compares what was recorded with what the responder did, or with what follows from it by
 //! arithmetic, never with what a run of this program once gave. Bounds that no noise can break
 //! (nothing is recorded shorter than it was kept, nothing is lost) fail at once; bounds from above
-//! depend on a machine that wakes threads up in time, so those get [`ATTEMPTS`].
+//! depend on a machine that wakes threads up in time, so those get `ATTEMPTS`.
 
 mod checks;
 mod responder;
