@@ -68,7 +68,7 @@ impl AccessPolicy {
             // One wildcard among the addresses is enough to be reachable from everywhere.
             explicit_bind: !bind.is_empty() && bind.iter().all(|address| !address.is_wildcard()),
             allow_from: config.allow_from.clone(),
-            password: Password::new(config.requirepass.expose().as_bytes()),
+            password: Password::new(config.requirepass.expose()),
         }
     }
 

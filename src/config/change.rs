@@ -32,11 +32,18 @@ impl fmt::Display for SetError {
 impl std::error::Error for SetError {}
 
 impl Config {
-    /// The directives that one of the patterns matches, each once, in the order of the table. The
-    /// older names of a directive are directives of their own here.
-    pub fn get<P: AsRef<[u8]>>(&self, patterns: &[P]) -> Vec<(String, String)> {
-        let wanted = |name: &str| {
-            patterns.iter().any(|pattern| glob::matches(pattern.as_ref(), name.as_bytes(), true))
+    /// The directives that names or patterns ask for, each once, in the order of the table. The
+    /// older names of a directive are directives of their own here. As in Redis, what is asked for
+    /// by its name is called as it was asked for, in whatever case, and the first who asks decides.
+    pub fn get<P: AsRef<[u8]>>(&self, asked: &[P]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let called = |name: &'static str| {
+            asked.iter().map(AsRef::as_ref).find_map(|asked| {
+                if is_pattern(asked) {
+                    glob::matches(asked, name.as_bytes(), true).then(|| name.as_bytes().to_vec())
+                } else {
+                    asked.eq_ignore_ascii_case(name.as_bytes()).then(|| asked.to_vec())
+                }
+            })
         };
         let named = |d: &'static Directive| {
             std::iter::once(d.name).chain(d.aliases.iter().copied()).map(move |name| (d, name))
@@ -44,8 +51,7 @@ impl Config {
         DIRECTIVES
             .iter()
             .flat_map(named)
-            .filter(|(_, name)| wanted(name))
-            .map(|(directive, name)| (name.to_string(), directive.show(self)))
+            .filter_map(|(directive, name)| Some((called(name)?, directive.show(self))))
             .collect()
     }
 
@@ -56,7 +62,7 @@ impl Config {
         let mut chosen: Vec<&Directive> = Vec::with_capacity(pairs.len());
         for (name, _) in pairs {
             let directive =
-                find_bytes(name).ok_or_else(|| SetError::Unknown { name: printable(name) })?;
+                find(name).ok_or_else(|| SetError::Unknown { name: printable(name) })?;
             let reason = match directive.change {
                 Change::AtStart => "can't set immutable config",
                 Change::Protected if !self.enable_protected_configs.allows(local) => {
@@ -82,14 +88,14 @@ impl Config {
 }
 
 fn set(directive: &Directive, config: &mut Config, value: &[u8]) -> Result<(), String> {
-    let value = str::from_utf8(value).map_err(|_| "the value must be valid UTF-8".to_string())?;
     let words = if directive.shape.many_words { split_words(value)? } else { vec![value.into()] };
-    let words = if words.is_empty() { vec![String::new()] } else { words };
+    let words = if words.is_empty() { vec![Vec::new()] } else { words };
     directive.read(config, &words, Replace::All)
 }
 
-fn find_bytes(name: &[u8]) -> Option<&'static Directive> {
-    str::from_utf8(name).ok().and_then(find)
+/// Whether CONFIG GET looks for more than this one name. A backslash alone makes no pattern.
+fn is_pattern(asked: &[u8]) -> bool {
+    asked.iter().any(|byte| b"[*?".contains(byte))
 }
 
 fn failed(name: &[u8], reason: &str) -> SetError {
@@ -115,23 +121,55 @@ mod tests {
     }
 
     fn shown(config: &Config, name: &str) -> String {
-        config.get(&[name]).into_iter().map(|(_, value)| value).collect()
+        let values = config.get(&[name]).into_iter().map(|(_, value)| value);
+        String::from_utf8(values.collect::<Vec<_>>().concat()).expect("the value is text")
     }
 
     #[test]
     fn get_takes_several_globs_and_answers_each_directive_once() {
         let config = Config::default();
         let names = |patterns: &[&str]| {
-            config.get(patterns).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+            let found = config.get(patterns).into_iter();
+            found.map(|(name, _)| String::from_utf8(name).expect("text")).collect::<Vec<_>>()
         };
         assert_eq!(names(&["port"]), ["port"]);
-        assert_eq!(names(&["PORT", "p?rt", "timeout"]), ["port", "timeout"]);
+        assert_eq!(names(&["p?rt", "PORT", "timeout"]), ["port", "timeout"]);
         assert_eq!(names(&["timeout", "port"]), ["port", "timeout"], "in the order of the table");
         assert_eq!(names(&["nosuch"]), [""; 0]);
         let zset = names(&["zset-max-*-entries"]);
         assert_eq!(zset, ["zset-max-listpack-entries", "zset-max-ziplist-entries"]);
         let rows: usize = DIRECTIVES.iter().map(|d| 1 + d.aliases.len()).sum();
         assert_eq!(names(&["*"]).len(), rows);
+    }
+
+    /// As redis-server 7.0 does.
+    #[test]
+    fn get_calls_a_directive_as_it_was_asked_for() {
+        let config = Config::default();
+        let names = |asked: &[&str]| {
+            let found = config.get(asked).into_iter();
+            found.map(|(name, _)| String::from_utf8(name).expect("text")).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["MaxMemory"]), ["MaxMemory"]);
+        assert_eq!(names(&["MaxMemory", "maxmemory", "maxmemor[xy]"]), ["MaxMemory"]);
+        assert_eq!(names(&["maxmemor?", "MAXMEMORY"]), ["maxmemory"]);
+        assert_eq!(names(&["MAXMEMOR[y]"]), ["maxmemory"]);
+        assert_eq!(names(&["po\\rt"]), [""; 0], "a backslash is none of a pattern's marks");
+        assert_eq!(
+            names(&["Slave-Priority", "replica-PRIORITY"]),
+            ["replica-PRIORITY", "Slave-Priority"]
+        );
+    }
+
+    #[test]
+    fn a_password_is_bytes_and_everything_else_text() {
+        let config = Config::default();
+        let password = b"\0p\xe4ss \xff\"'";
+        let changed = config.with_changes(&[(b"requirepass", password)], true).expect("bytes");
+        assert_eq!(changed.requirepass.expose(), password);
+        assert_eq!(changed.get(&["requirepass"])[0].1, password);
+        let refused = config.with_changes(&[(b"proc-title-template", b"\xff")], true);
+        assert!(refused.expect_err("not text").to_string().contains("valid UTF-8"));
     }
 
     #[test]

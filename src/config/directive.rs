@@ -19,13 +19,13 @@ pub struct Directive {
     pub documentation: &'static [&'static str],
     pub shape: Shape,
     pub(super) read: ReadFn,
-    pub(super) show: fn(&Config) -> String,
+    pub(super) show: fn(&Config) -> Vec<u8>,
     pub(super) lines: fn(&Config) -> Vec<String>,
 }
 
 /// Sets the field from words; the last argument tells that values of earlier lines are replaced.
 /// The error is the reason only, in Redis's words where Redis has some.
-pub(super) type ReadFn = fn(&mut Config, &[String], Replace) -> Result<(), String>;
+pub(super) type ReadFn = fn(&mut Config, &[Vec<u8>], Replace) -> Result<(), String>;
 
 /// Whether a directive that may be repeated begins anew or adds to what it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Directive {
     pub(super) fn read(
         &self,
         config: &mut Config,
-        words: &[String],
+        words: &[Vec<u8>],
         replace: Replace,
     ) -> Result<(), String> {
         if words.is_empty() || (!self.shape.many_words && words.len() > 1) {
@@ -110,13 +110,13 @@ impl Directive {
 
     /// Sets the directive to its default.
     pub(super) fn reset(&self, config: &mut Config) -> Result<(), String> {
-        let words = split_words(self.default)?;
-        let words = if words.is_empty() { vec![String::new()] } else { words };
+        let words = split_words(self.default.as_bytes())?;
+        let words = if words.is_empty() { vec![Vec::new()] } else { words };
         (self.read)(config, &words, Replace::All)
     }
 
     /// The value as CONFIG GET shows it.
-    pub fn show(&self, config: &Config) -> String {
+    pub fn show(&self, config: &Config) -> Vec<u8> {
         (self.show)(config)
     }
 
@@ -152,27 +152,22 @@ impl Directive {
     }
 }
 
-/// Splits a line, and insists on text: every value of the configuration is valid UTF-8.
-pub(super) fn split_words(line: &str) -> Result<Vec<String>, String> {
-    let words = quote::split_args(line.as_bytes())
-        .map_err(|_| "unbalanced quotes: close the quote, and put a space after it".to_string())?;
-    words
-        .into_iter()
-        .map(|word| {
-            String::from_utf8(word).map_err(|_| "the value must be valid UTF-8".to_string())
-        })
-        .collect()
+/// Splits a line into words, which may be of any bytes.
+pub(super) fn split_words(line: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    quote::split_args(line)
+        .map_err(|_| "unbalanced quotes: close the quote, and put a space after it".to_string())
 }
 
-/// Quotes a word for a file where it needs quotes.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'\\');
-    if !word.is_empty() && !word.starts_with('#') && word.bytes().all(plain) {
-        return word.into();
-    }
+/// Quotes a word for a file where it needs quotes; the result is ASCII.
+pub(super) fn quoted(word: &[u8]) -> String {
+    let plain = |b: &u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'\\');
     let mut out = Vec::new();
-    quote::push_repr(&mut out, word.as_bytes());
-    out.iter().map(|&b| char::from(b)).collect()
+    if !word.is_empty() && !word.starts_with(b"#") && word.iter().all(plain) {
+        out.extend(word);
+    } else {
+        quote::push_repr(&mut out, word);
+    }
+    out.into_iter().map(char::from).collect()
 }
 
 /// Defines [`Config`] and the table of its directives from one list. A row is: prose, name, older

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Reads configuration files; the tests have theirs in memory.
 pub trait Files {
-    /// The whole text of a file.
-    fn read(&self, path: &Path) -> io::Result<String>;
+    /// The whole of a file. It need not be text: a password, or a comment, may be of any bytes.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// Names of the entries of a directory, in any order; for patterns in `include`.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
@@ -23,7 +23,7 @@ pub struct Disk;
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<String> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let metadata = std::fs::metadata(path)?;
         if metadata.is_dir() {
             return Err(io::Error::other("it is a directory"));
@@ -31,7 +31,7 @@ impl Files for Disk {
         if metadata.len() > FILE_BYTES_MAX {
             return Err(io::Error::other("it is larger than 16 MB"));
         }
-        std::fs::read_to_string(path)
+        std::fs::read(path)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {

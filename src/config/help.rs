@@ -134,7 +134,7 @@ fn push_sample(out: &mut String, directive: &Directive) {
 
 /// The default as the file would have it.
 fn default_lines(directive: &Directive) -> Vec<String> {
-    let words = split_words(directive.default).unwrap_or_default();
+    let words = split_words(directive.default.as_bytes()).unwrap_or_default();
     let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
     let name = directive.name;
     match words.as_slice() {
@@ -186,7 +186,8 @@ mod tests {
     #[test]
     fn the_sample_is_the_defaults_commented_or_not() {
         let parse = |text: &str| {
-            Config::parse(Path::new("ringwell.conf"), text, &Disk).expect("the sample is valid")
+            Config::parse(Path::new("ringwell.conf"), text.as_bytes(), &Disk)
+                .expect("the sample is valid")
         };
         let sample = sample_config();
         assert_eq!(parse(&sample), Config::default());

@@ -5,8 +5,9 @@
 //! place and the remedy.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::directive::{Directive, Effect, Replace, split_words};
@@ -51,18 +52,20 @@ impl Config {
         arguments: &[OsString],
         files: &dyn Files,
     ) -> Result<(Config, Source), ConfigError> {
-        let arguments = texts(arguments)?;
+        let bytes = |argument: &OsString| argument.as_encoded_bytes().to_vec();
+        let arguments: Vec<Vec<u8>> = arguments.iter().map(bytes).collect();
         let mut loader = Loader::new(files);
         let mut source = Source::default();
         let mut options = arguments.as_slice();
         if let [file, rest @ ..] = options
-            && !file.starts_with("--")
+            && !file.starts_with(b"--")
         {
-            let path = Path::new(file);
+            let path = path(file);
             loader.file(path, 0).map_err(|error| match error {
                 FileError::Unreadable(reason) => ConfigError(format!(
-                    "cannot read the configuration file '{file}': {reason}: give the path of a \
-                     file, and directives as --name value"
+                    "cannot read the configuration file '{}': {reason}: give the path of a \
+                     file, and directives as --name value",
+                    path.display()
                 )),
                 FileError::Bad(error) => error,
             })?;
@@ -76,7 +79,7 @@ impl Config {
 
     /// Reads the text of one file and what it includes, as a server started with that file alone
     /// would; the path is for errors and for finding the included files.
-    pub fn parse(path: &Path, text: &str, files: &dyn Files) -> Result<Config, ConfigError> {
+    pub fn parse(path: &Path, text: &[u8], files: &dyn Files) -> Result<Config, ConfigError> {
         Loader::new(files).whole_text(path, text)?.finish()
     }
 
@@ -84,22 +87,25 @@ impl Config {
     /// configuration tells is not checked.
     pub(super) fn evaluate(
         path: &Path,
-        text: &str,
+        text: &[u8],
         files: &dyn Files,
     ) -> Result<Config, ConfigError> {
         Ok(Loader::new(files).whole_text(path, text)?.config)
     }
 }
 
-fn texts(arguments: &[OsString]) -> Result<Vec<String>, ConfigError> {
-    let text = |argument: &OsString| {
-        argument.to_str().map(str::to_string).ok_or_else(|| {
-            let shown = argument.to_string_lossy();
-            ConfigError(format!("argument '{shown}': it must be valid UTF-8"))
-        })
-    };
-    arguments.iter().map(text).collect()
+/// A path of any bytes but NUL, as the system has them.
+fn path(word: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(word))
 }
+
+/// A word as it is shown in an error, on one line.
+fn shown(word: &[u8]) -> String {
+    String::from_utf8_lossy(word).escape_debug().to_string()
+}
+
+/// The byte order mark of UTF-8, which some editors leave at the start of a file.
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// How deep files may include files.
 const INCLUDE_DEPTH_MAX: usize = 16;
@@ -160,7 +166,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn whole_text(mut self, path: &Path, text: &str) -> Result<Self, ConfigError> {
+    fn whole_text(mut self, path: &Path, text: &[u8]) -> Result<Self, ConfigError> {
         match self.text(path, text, 0) {
             Ok(()) => Ok(self),
             Err(FileError::Bad(error)) => Err(error),
@@ -177,19 +183,18 @@ impl<'a> Loader<'a> {
         self.text(path, &text, depth)
     }
 
-    fn text(&mut self, path: &Path, text: &str, depth: usize) -> Result<(), FileError> {
-        // A byte order mark, as some editors leave it.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        for (i, line) in text.lines().enumerate() {
-            let line = line.trim_matches([' ', '\t', '\r', '\n']);
-            if line.is_empty() || line.starts_with('#') {
+    fn text(&mut self, path: &Path, text: &[u8], depth: usize) -> Result<(), FileError> {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        for (i, line) in text.split(|&b| b == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
             let place = Place::Line { file: path.into(), number: i + 1 };
             let words =
                 split_words(line).map_err(|reason| ConfigError(format!("{place}: {reason}")))?;
             let [name, values @ ..] = words.as_slice() else { continue };
-            if name.eq_ignore_ascii_case("include") {
+            if name.eq_ignore_ascii_case(b"include") {
                 self.include(path, values, &place, depth)?;
             } else {
                 self.directive(name, values, place, Layer::File)?;
@@ -203,7 +208,7 @@ impl<'a> Loader<'a> {
     fn include(
         &mut self,
         from: &Path,
-        values: &[String],
+        values: &[Vec<u8>],
         place: &Place,
         depth: usize,
     ) -> Result<(), ConfigError> {
@@ -218,7 +223,7 @@ impl<'a> Loader<'a> {
         }
         let base = from.parent().unwrap_or(Path::new(""));
         for value in values {
-            for path in expand(&base.join(value), self.files) {
+            for path in expand(&base.join(path(value)), self.files) {
                 self.file(&path, depth + 1).map_err(|error| match error {
                     FileError::Unreadable(reason) => ConfigError(format!(
                         "{place}: cannot include '{}': {reason}",
@@ -232,27 +237,28 @@ impl<'a> Loader<'a> {
     }
 
     /// `--name value ...`, as redis-server takes them, and `--name=value`.
-    fn arguments(&mut self, arguments: &[String]) -> Result<(), ConfigError> {
+    fn arguments(&mut self, arguments: &[Vec<u8>]) -> Result<(), ConfigError> {
         let mut rest = arguments;
         while let [option, after @ ..] = rest {
-            let Some(text) = option.strip_prefix("--") else {
+            let Some(text) = option.strip_prefix(b"--") else {
                 return Err(ConfigError(format!(
-                    "argument '{option}': only one configuration file can be given, before the \
-                     directives: put -- before the name of a directive"
+                    "argument '{}': only one configuration file can be given, before the \
+                     directives: put -- before the name of a directive",
+                    shown(option)
                 )));
             };
             let (name, mut values) = self.split_option(text);
             let end = after.iter().position(|word| self.begins_option(word)).unwrap_or(after.len());
             values.extend_from_slice(&after[..end]);
             rest = &after[end..];
-            let place = Place::Argument(format!("--{name}"));
-            if name.eq_ignore_ascii_case("include") {
+            let place = Place::Argument(format!("--{}", shown(&name)));
+            if name.eq_ignore_ascii_case(b"include") {
                 self.include(Path::new(""), &values, &place, 0)?;
                 continue;
             }
             // `--save` alone has always meant no snapshots.
-            if values.is_empty() && name.eq_ignore_ascii_case("save") {
-                values.push(String::new());
+            if values.is_empty() && name.eq_ignore_ascii_case(b"save") {
+                values.push(Vec::new());
             }
             self.directive(&name, &values, place, Layer::Arguments)?;
         }
@@ -260,13 +266,14 @@ impl<'a> Loader<'a> {
     }
 
     /// A value may begin with dashes too: only what can be a name after them begins a directive.
-    fn begins_option(&self, word: &str) -> bool {
-        word.strip_prefix("--")
-            .is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
+    fn begins_option(&self, word: &[u8]) -> bool {
+        word.strip_prefix(b"--")
+            .is_some_and(|name| name.first().is_some_and(u8::is_ascii_alphabetic))
     }
 
-    fn split_option(&self, text: &str) -> (String, Vec<String>) {
-        if let Some((name, value)) = text.split_once('=')
+    fn split_option(&self, text: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let mut parts = text.splitn(2, |&b| b == b'=');
+        if let (Some(name), Some(value)) = (parts.next(), parts.next())
             && find(name).is_some()
         {
             return (name.into(), vec![value.into()]);
@@ -280,13 +287,16 @@ impl<'a> Loader<'a> {
 
     fn directive(
         &mut self,
-        name: &str,
-        values: &[String],
+        name: &[u8],
+        values: &[Vec<u8>],
         place: Place,
         layer: Layer,
     ) -> Result<(), ConfigError> {
         let Some(directive) = find(name) else {
-            return Err(ConfigError(format!("{place}: {}", unknown(name))));
+            return Err(ConfigError(format!(
+                "{place}: {}",
+                unknown(&String::from_utf8_lossy(name))
+            )));
         };
         let replace = match self.begun.insert(directive.name, layer) {
             Some(before) if before == layer && directive.shape.repeatable => Replace::Nothing,
@@ -347,18 +357,18 @@ impl<'a> Loader<'a> {
     }
 }
 
-fn bad_value(place: &Place, directive: &Directive, values: &[String], reason: &str) -> String {
+fn bad_value(place: &Place, directive: &Directive, values: &[Vec<u8>], reason: &str) -> String {
     let shown = match values {
         _ if directive.shape.secret => String::new(),
         [] => String::new(),
-        values => format!(" '{}'", values.join(" ").escape_debug()),
+        values => format!(" '{}'", shown(&values.join(&b' '))),
     };
     let mut remedy = format!("write {} <{}>", directive.name, directive.placeholder());
     let limits = directive.limits();
     if !limits.is_empty() {
         remedy.push_str(&format!(" ({limits})"));
     }
-    if values.iter().skip(1).any(|word| word.starts_with('#')) {
+    if values.iter().skip(1).any(|word| word.starts_with(b"#")) {
         remedy = "a comment needs a line of its own".into();
     }
     // Reasons of our own say what to do; Redis's short ones do not.

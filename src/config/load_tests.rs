@@ -16,8 +16,9 @@ impl Memory {
 }
 
 impl Files for Memory {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        self.0.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let text = self.0.get(path).map(|text| text.clone().into_bytes());
+        text.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
@@ -80,7 +81,7 @@ fn reads_the_syntax_of_redis_conf() {
     )
     .expect("a good file");
     assert_eq!(config.port, 7001, "the last one wins");
-    assert_eq!(config.requirepass.expose(), "a A\"b");
+    assert_eq!(config.requirepass.expose(), b"a A\"b");
     assert_eq!(config.maxmemory, MemoryLimit::Bytes(2 << 30));
     assert_eq!(config.maxmemory_policy, EvictionPolicy::AllkeysS3fifo);
     assert_eq!(config.bind.len(), 2);
@@ -120,12 +121,15 @@ fn arguments_override_the_file() {
     assert_eq!(config.port, 7001);
     assert_eq!(config.bind.len(), 2);
     assert_eq!(config.maxmemory.bytes(1000), 700);
-    assert_eq!(config.requirepass.expose(), "s3 cret");
+    assert_eq!(config.requirepass.expose(), b"s3 cret");
     let shown: Vec<_> = config.allow_from.iter().map(ToString::to_string).collect();
     assert_eq!(shown, ["fd00::/8", "fd00::1"], "the arguments' list takes the place of the file's");
     assert_eq!(config.tcp_backlog, 128);
     let dashes = with_arguments(&["--requirepass", "--1"]).expect("not a name");
-    assert_eq!(dashes.requirepass.expose(), "--1");
+    assert_eq!(dashes.requirepass.expose(), b"--1");
+    let bytes = [OsString::from("--requirepass"), OsStr::from_bytes(b"\xff\xfe").to_owned()];
+    let (config, _) = Config::load(&bytes, &Memory::new(&[])).expect("any bytes will do");
+    assert_eq!(config.requirepass.expose(), b"\xff\xfe");
 }
 
 #[test]
@@ -250,7 +254,11 @@ fn errors_are_one_line_with_place_and_remedy() {
             "ringwell.conf:1: bad value for 'requirepass': wrong number of arguments: write \
              requirepass <password>",
         ),
-        ("requirepass \"\\xff\"", "ringwell.conf:1: the value must be valid UTF-8"),
+        (
+            "bind \"\\xff\"",
+            "ringwell.conf:1: bad value '\u{fffd}' for 'bind': the value must be valid UTF-8: write \
+             bind <address ...>",
+        ),
         (
             "client-output-buffer-limit normal 1 2",
             "ringwell.conf:1: bad value 'normal 1 2' for 'client-output-buffer-limit': Wrong number \

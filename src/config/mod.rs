@@ -46,8 +46,8 @@ pub struct Source {
 }
 
 /// The directive of this name or older name, in any case.
-pub fn find(name: &str) -> Option<&'static Directive> {
-    let named = |candidate: &str| candidate.eq_ignore_ascii_case(name);
+pub fn find(name: impl AsRef<[u8]>) -> Option<&'static Directive> {
+    let named = |candidate: &str| candidate.as_bytes().eq_ignore_ascii_case(name.as_ref());
     DIRECTIVES.iter().find(|d| named(d.name) || d.aliases.iter().any(|alias| named(alias)))
 }
 
@@ -103,7 +103,8 @@ impl fmt::Debug for Config {
         let changed = DIRECTIVES.iter().filter(|d| d.show(self) != d.show(&default));
         let shown = changed.map(|directive| {
             let secret = directive.shape.secret;
-            (directive.name, if secret { "(set)".into() } else { directive.show(self) })
+            let value = if secret { b"(set)".to_vec() } else { directive.show(self) };
+            (directive.name, String::from_utf8_lossy(&value).into_owned())
         });
         f.debug_map().entries(shown).finish()
     }
@@ -136,7 +137,7 @@ mod tests {
         let shown = format!("{config:?} {:?}", config.requirepass);
         assert!(shown.contains("requirepass") && shown.contains("set"), "{shown}");
         assert!(!shown.contains("s3cret"), "{shown}");
-        assert_eq!(config.requirepass.expose(), "s3cret");
+        assert_eq!(config.requirepass.expose(), b"s3cret");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::cidr::Cidr;
 use super::directive::{Replace, Rule, Shape};
-use super::value::{Value, join_quoted, named_values};
+use super::value::{TextValue, join_quoted, named_values};
 use crate::text::{memory, number};
 
 named_values! {
@@ -116,7 +116,7 @@ impl std::fmt::Display for BindAddress {
     }
 }
 
-impl Value for Vec<BindAddress> {
+impl TextValue for Vec<BindAddress> {
     const SHAPE: Shape = Shape::words("address ...");
 
     fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
@@ -147,7 +147,7 @@ impl Value for Vec<BindAddress> {
 /// `CONFIG_BINDADDR_MAX` of Redis.
 const BIND_MAX: usize = 16;
 
-impl Value for Vec<Cidr> {
+impl TextValue for Vec<Cidr> {
     const SHAPE: Shape = Shape::repeatable("block ...");
 
     fn read(words: &[String], _: &Rule, current: &Self, replace: Replace) -> Result<Self, String> {
@@ -189,7 +189,7 @@ pub enum ShardCount {
 /// Most shards that one process runs.
 const SHARDS_MAX: i64 = 1024;
 
-impl Value for ShardCount {
+impl TextValue for ShardCount {
     const SHAPE: Shape = Shape::one("auto|N");
 
     fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
@@ -244,7 +244,7 @@ impl CpuList {
     }
 }
 
-impl Value for CpuList {
+impl TextValue for CpuList {
     const SHAPE: Shape = Shape::one("list");
 
     fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
@@ -292,7 +292,7 @@ impl Default for MemoryLimit {
     }
 }
 
-impl Value for MemoryLimit {
+impl TextValue for MemoryLimit {
     const SHAPE: Shape = Shape::one("bytes|N%");
 
     fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
@@ -340,7 +340,7 @@ pub struct OutputLimits {
     pub pubsub: OutputLimit,
 }
 
-impl Value for OutputLimits {
+impl TextValue for OutputLimits {
     const SHAPE: Shape = Shape::repeatable("class hard soft seconds");
 
     /// Classes that are not mentioned keep what they have, as in Redis.
@@ -400,7 +400,7 @@ const SECONDS_MAX: u64 = i32::MAX as u64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavePoints(pub Vec<(u64, u64)>);
 
-impl Value for SavePoints {
+impl TextValue for SavePoints {
     const SHAPE: Shape = Shape::repeatable("seconds changes ...");
 
     fn read(words: &[String], _: &Rule, current: &Self, replace: Replace) -> Result<Self, String> {
@@ -455,7 +455,7 @@ fn event_bit(class: char) -> Option<u32> {
     EVENTS_ALL.chars().chain(EVENTS_MORE.chars()).position(|c| c == class).map(|at| 1 << at)
 }
 
-impl Value for KeyspaceEvents {
+impl TextValue for KeyspaceEvents {
     const SHAPE: Shape = Shape::one("classes");
 
     fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {

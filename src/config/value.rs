@@ -5,12 +5,32 @@ use std::path::PathBuf;
 use super::directive::{Replace, Rule, Shape, quoted};
 use crate::text::{memory, number};
 
-/// A type that a directive can have.
+/// A type that a directive can have, in bytes: what a file, an argument or a client says need not be
+/// text. Nearly every type is one of text, see [`TextValue`].
 pub trait Value: Sized {
     const SHAPE: Shape;
 
     /// Reads the words of one line: exactly one unless the shape takes many. `current` is the value
     /// so far, for types whose lines add up.
+    fn read(
+        words: &[Vec<u8>],
+        rule: &Rule,
+        current: &Self,
+        replace: Replace,
+    ) -> Result<Self, String>;
+
+    /// As CONFIG GET shows it.
+    fn show(&self, rule: &Rule) -> Vec<u8>;
+
+    /// As a file has it: what follows the name, for each line that is needed.
+    fn lines(&self, rule: &Rule) -> Vec<String>;
+}
+
+/// A [`Value`] whose words are valid UTF-8.
+pub trait TextValue: Sized {
+    const SHAPE: Shape;
+
+    /// See [`Value::read`].
     fn read(
         words: &[String],
         rule: &Rule,
@@ -18,16 +38,40 @@ pub trait Value: Sized {
         replace: Replace,
     ) -> Result<Self, String>;
 
-    /// As CONFIG GET shows it.
+    /// See [`Value::show`].
     fn show(&self, rule: &Rule) -> String;
 
-    /// As a file has it: what follows the name, for each line that is needed.
+    /// See [`Value::lines`].
     fn lines(&self, rule: &Rule) -> Vec<String> {
-        vec![quoted(&self.show(rule))]
+        vec![quoted(self.show(rule).as_bytes())]
     }
 }
 
-impl Value for bool {
+impl<T: TextValue> Value for T {
+    const SHAPE: Shape = <T as TextValue>::SHAPE;
+
+    fn read(
+        words: &[Vec<u8>],
+        rule: &Rule,
+        current: &Self,
+        replace: Replace,
+    ) -> Result<Self, String> {
+        let text = |word: &Vec<u8>| String::from_utf8(word.clone());
+        let words: Result<Vec<String>, _> = words.iter().map(text).collect();
+        let words = words.map_err(|_| "the value must be valid UTF-8".to_string())?;
+        TextValue::read(&words, rule, current, replace)
+    }
+
+    fn show(&self, rule: &Rule) -> Vec<u8> {
+        TextValue::show(self, rule).into_bytes()
+    }
+
+    fn lines(&self, rule: &Rule) -> Vec<String> {
+        TextValue::lines(self, rule)
+    }
+}
+
+impl TextValue for bool {
     const SHAPE: Shape = Shape::one("yes|no");
 
     fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
@@ -43,7 +87,7 @@ impl Value for bool {
     }
 }
 
-impl Value for i64 {
+impl TextValue for i64 {
     const SHAPE: Shape = Shape::one("number");
 
     fn read(words: &[String], rule: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
@@ -73,17 +117,17 @@ impl Value for i64 {
 /// Narrower integers read as `i64`; their rules keep them in range.
 macro_rules! narrow {
     ($($type:ty),*) => { $(
-        impl Value for $type {
-            const SHAPE: Shape = i64::SHAPE;
+        impl TextValue for $type {
+            const SHAPE: Shape = <i64 as TextValue>::SHAPE;
 
             fn read(words: &[String], rule: &Rule, _: &Self, replace: Replace) -> Result<Self, String> {
-                let value = i64::read(words, rule, &0, replace)?;
+                let value = <i64 as TextValue>::read(words, rule, &0, replace)?;
                 <$type>::try_from(value)
                     .map_err(|_| "argument is out of range".into())
             }
 
             fn show(&self, rule: &Rule) -> String {
-                i64::from(*self).show(rule)
+                TextValue::show(&i64::from(*self), rule)
             }
         }
     )* };
@@ -91,12 +135,12 @@ macro_rules! narrow {
 narrow!(u16, u32);
 
 /// Amounts of memory in bytes where the rule says so; counts and times otherwise.
-impl Value for u64 {
+impl TextValue for u64 {
     const SHAPE: Shape = Shape::one("number");
 
     fn read(words: &[String], rule: &Rule, _: &Self, replace: Replace) -> Result<Self, String> {
         let Rule::Memory(min, max) = *rule else {
-            let value = i64::read(words, rule, &0, replace)?;
+            let value = <i64 as TextValue>::read(words, rule, &0, replace)?;
             return u64::try_from(value).map_err(|_| "argument is out of range".into());
         };
         let value = memory::parse(words[0].as_bytes())
@@ -116,7 +160,7 @@ impl Value for u64 {
     }
 }
 
-impl Value for String {
+impl TextValue for String {
     const SHAPE: Shape = Shape::one("text");
 
     fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
@@ -132,7 +176,7 @@ impl Value for String {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words(pub Vec<String>);
 
-impl Value for Words {
+impl TextValue for Words {
     const SHAPE: Shape = Shape::words("words");
 
     fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
@@ -150,12 +194,12 @@ impl Value for Words {
 
 /// A line's words; the empty list is written as `""`.
 pub(super) fn join_quoted<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    let line = words.map(quoted).collect::<Vec<_>>().join(" ");
-    if line.is_empty() { quoted("") } else { line }
+    let line = words.map(|word| quoted(word.as_bytes())).collect::<Vec<_>>().join(" ");
+    if line.is_empty() { quoted(b"") } else { line }
 }
 
 /// A file; the empty text is none.
-impl Value for Option<PathBuf> {
+impl TextValue for Option<PathBuf> {
     const SHAPE: Shape = Shape::one("path");
 
     fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
@@ -170,10 +214,10 @@ impl Value for Option<PathBuf> {
     }
 }
 
-/// A password in clear text, which Redis's CONFIG GET and CONFIG REWRITE need; everything else
+/// A password in clear text, of any bytes as in Redis, which Redis's CONFIG GET and CONFIG REWRITE need; everything else
 /// should hold an [`crate::access::Password`].
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Vec<u8>);
 
 impl Secret {
     pub fn is_empty(&self) -> bool {
@@ -181,7 +225,7 @@ impl Secret {
     }
 
     /// The clear text: to be hashed, or shown to a client who may see the configuration.
-    pub fn expose(&self) -> &str {
+    pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }
@@ -196,12 +240,16 @@ impl Value for Secret {
     const SHAPE: Shape =
         Shape { placeholder: "password", many_words: false, repeatable: false, secret: true };
 
-    fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
+    fn read(words: &[Vec<u8>], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
         Ok(Secret(words[0].clone()))
     }
 
-    fn show(&self, _: &Rule) -> String {
+    fn show(&self, _: &Rule) -> Vec<u8> {
         self.0.clone()
+    }
+
+    fn lines(&self, _: &Rule) -> Vec<String> {
+        vec![quoted(&self.0)]
     }
 }
 
@@ -225,7 +273,7 @@ macro_rules! named_values {
             }
         }
 
-        impl Value for $type {
+        impl TextValue for $type {
             const SHAPE: Shape = Shape::one($placeholder);
 
             fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {

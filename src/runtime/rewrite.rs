@@ -13,14 +13,13 @@ use crate::config::{self, Config, Disk};
 pub fn rewrite(path: &Path, config: &Config) -> Result<(), String> {
     // The target of a link is what was read; a rename must not replace the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let original = match fs::read_to_string(&path) {
+    let original = match fs::read(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
     };
     let text = config::rewrite(&path, &original, config, &Disk).map_err(|e| e.to_string())?;
-    replace(&path, text.as_bytes())
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))
+    replace(&path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// Readers see the old text or the new one, also after a crash.

@@ -1,6 +1,8 @@
 //! Configuration from files and arguments, and CONFIG GET, SET, REWRITE and RESETSTAT.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
@@ -8,7 +10,7 @@ use libtest_mimic::Trial;
 use crate::support::{Client, Need, Scratch, Server, Value, test, test_with};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn()); 11] = [
+    let tests: [(&str, fn()); 12] = [
         ("arguments_override_the_file", arguments_override_the_file),
         ("file_syntax", file_syntax),
         ("get_globs", get_globs),
@@ -16,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         ("set_is_all_or_nothing", set_is_all_or_nothing),
         ("set_refuses", set_refuses),
         ("rewrite_round_trips", rewrite_round_trips),
+        ("passwords_are_bytes", passwords_are_bytes),
         ("rewrite_without_a_file", rewrite_without_a_file),
         ("sample_file_is_accepted", sample_file_is_accepted),
         ("reset_stat", reset_stat),
@@ -23,8 +26,14 @@ pub fn trials() -> Vec<Trial> {
     ];
     let mut trials: Vec<Trial> =
         tests.map(|(name, run)| test(format!("config::{name}"), run)).into();
-    let name = "config::answers_what_redis_benchmark_asks";
-    trials.push(test_with(&[Need::RedisServer], name, answers_what_redis_benchmark_asks));
+    let beside_redis: [(&str, fn()); 2] = [
+        ("answers_what_redis_benchmark_asks", answers_what_redis_benchmark_asks),
+        ("names_and_passwords_are_as_in_redis", names_and_passwords_are_as_in_redis),
+    ];
+    trials.extend(
+        beside_redis
+            .map(|(name, run)| test_with(&[Need::RedisServer], format!("config::{name}"), run)),
+    );
     trials
 }
 
@@ -87,7 +96,7 @@ fn get_globs() {
         names(&mut client, &["maxclients", "time?ut", "nosuch*"]),
         ["maxclients", "timeout"]
     );
-    assert_eq!(names(&mut client, &["MaxClients", "maxclient*"]), ["maxclients"]);
+    assert_eq!(names(&mut client, &["MaxClients", "maxclient*"]), ["MaxClients"]);
     let with_max = names(&mut client, &["*max*"]);
     assert!(with_max.iter().all(|name| name.contains("max")) && with_max.len() >= 2);
     // In RESP3 it is a map.
@@ -205,6 +214,36 @@ fn rewrite_round_trips() {
     assert_eq!(get(&mut client, "requirepass").as_bytes(), password.as_bytes());
 }
 
+/// From the file, from arguments, from CONFIG SET, and back into the file.
+fn passwords_are_bytes() {
+    let scratch = Scratch::new("config");
+    let file = scratch.file("ringwell.conf");
+    fs::write(&file, b"# caf\xe9\nrequirepass p\xe4ss\n").expect("writing the file");
+    let start = |argument: Option<&[u8]>| {
+        let mut command = std::process::Command::new(crate::support::server::ringwell());
+        command.arg(&file);
+        if let Some(argument) = argument {
+            command.arg("--requirepass").arg(OsStr::from_bytes(argument));
+        }
+        Server::start("ringwell", command, &["--shards", "1"])
+    };
+    let by_argument = start(Some(b"\xff\xfe"));
+    assert_eq!(by_argument.connect().command(&[&b"AUTH"[..], b"\xff\xfe"]), Value::ok());
+    let by_file = start(None);
+    let mut client = by_file.connect();
+    assert_eq!(client.command(&[&b"AUTH"[..], b"p\xe4ss"]), Value::ok());
+    let password = b"a\0b\xff\n\"#'\\";
+    let set = [&b"CONFIG"[..], b"SET", b"requirepass", password];
+    assert_eq!(client.command(&set), Value::ok());
+    assert_eq!(client.run("CONFIG REWRITE"), Value::ok());
+    let written = fs::read(&file).expect("reading the file");
+    let expected = b"# caf\xe9\nrequirepass \"a\\x00b\\xff\\n\\\"#'\\\\\"\n";
+    assert!(written.starts_with(expected), "{}", written.escape_ascii());
+    let again = start(None);
+    assert_eq!(again.connect().command(&[&b"AUTH"[..], password]), Value::ok());
+    assert!(again.connect().command(&[&b"AUTH"[..], b"a"]).is_error());
+}
+
 fn rewrite_without_a_file() {
     let server = Server::ringwell(1, &[]);
     let answer = server.connect().run("CONFIG REWRITE");
@@ -253,6 +292,32 @@ fn set_reaches_every_core() {
         for client in &mut clients {
             assert_eq!(get(client, "timeout"), value);
         }
+    }
+}
+
+fn names_and_passwords_are_as_in_redis() {
+    let (server, redis) = (Server::ringwell(1, &[]), Server::redis(&[]));
+    let (mut ours, mut theirs) = (server.connect(), redis.connect());
+    for line in [
+        &[&b"CONFIG"[..], b"GET", b"TimeOut"][..],
+        &[b"CONFIG", b"GET", b"TimeOut", b"timeout", b"timeou[t]"],
+        &[b"CONFIG", b"GET", b"timeou?", b"TIMEOUT"],
+        &[b"CONFIG", b"GET", b"TIMEOU[T]"],
+        &[b"CONFIG", b"GET", b"time\\out"],
+        &[b"CONFIG", b"GET", b"\xff"],
+        &[b"CONFIG", b"SET", b"RequirePass", b"a\0b\xff"],
+        &[b"CONFIG", b"GET", b"RequirePass"],
+        &[b"AUTH", b"a"],
+        &[b"AUTH", b"a\0b\xfe"],
+        &[b"AUTH", b"a\0b\xff"],
+        &[b"AUTH", b"default", b"a\0b\xff"],
+        &[b"HELLO", b"2", b"AUTH", b"default", b"a\0b"],
+    ] {
+        assert_eq!(ours.command(line), theirs.command(line), "{line:?}");
+    }
+    for client in [&mut ours, &mut theirs] {
+        let hello = client.command(&[&b"HELLO"[..], b"3", b"AUTH", b"default", b"a\0b\xff"]);
+        assert!(!hello.is_error(), "{hello:?}");
     }
 }
 

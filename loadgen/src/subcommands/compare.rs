@@ -28,7 +28,8 @@ use crate::stats::summary::median;
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
     /// The servers A and B: host:port (IPv6 in brackets), unix:/path or
-    /// redis://user:password@host:port/db. One that is started here may be left out: its command line names the port
+    /// redis://user:password@host:port/db. One that is started here may be left out: its command
+    /// line names the port
     #[arg(value_name = "ENDPOINT", num_args = 0..=2)]
     pub endpoints: Vec<EndpointArg>,
     /// Start A with this command line, and end it afterwards

@@ -6,6 +6,7 @@ mod debug;
 mod info;
 mod lolwut;
 mod memory;
+mod module;
 mod shutdown;
 
 use super::{
@@ -19,6 +20,7 @@ pub const COMMANDS: &[Command] = &[
     info::INFO,
     lolwut::LOLWUT,
     memory::MEMORY,
+    module::MODULE,
     shutdown::SHUTDOWN,
     TIME,
 ];

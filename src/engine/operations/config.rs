@@ -14,14 +14,16 @@ pub(super) fn get(asked: &mut Asked<'_>, patterns: Args<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = patterns.iter().collect();
     let mut found = asked.core.settings.config.get(&patterns);
     // A percentage is how it was written; clients expect bytes.
-    if let Some((_, value)) = found.iter_mut().find(|(name, _)| *name == "maxmemory") {
-        *value = asked.core.maxmemory_bytes().to_string();
+    if let Some((_, value)) =
+        found.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(b"maxmemory"))
+    {
+        *value = asked.core.maxmemory_bytes().to_string().into_bytes();
     }
     reply_now(asked.session, |reply| {
         reply.map(found.len());
         for (name, value) in &found {
-            reply.bulk(name.as_bytes());
-            reply.bulk(value.as_bytes());
+            reply.bulk(name);
+            reply.bulk(value);
         }
     });
     Ok(())

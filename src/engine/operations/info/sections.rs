@@ -93,8 +93,7 @@ pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("used_memory_functions", 0);
     fields.bytes("used_memory_scripts", 0);
     fields.bytes("maxmemory", core.maxmemory_bytes());
-    let policy = crate::config::find("maxmemory-policy");
-    fields.add("maxmemory_policy", policy.map(|policy| policy.show(config)).unwrap_or_default());
+    fields.add("maxmemory_policy", config.maxmemory_policy.name());
     for (ratio, bytes, excess) in [
         ("allocator_frag_ratio", "allocator_frag_bytes", memory.allocator_fragmentation()),
         ("allocator_rss_ratio", "allocator_rss_bytes", memory.allocator_rss()),
