@@ -110,7 +110,7 @@ directives! {
         /// Most memory for data and clients: bytes with a unit (100mb, 4gb), or a part of what the
         /// machine has or the control groups allow, whichever is less (70%). 0: no limit.
         "maxmemory" maxmemory: MemoryLimit = "0", Rule::Any, Anytime, Here;
-        /// What gives way when `maxmemory` is reached: allkeys-s3fifo (not a policy of Redis: what is
+        /// What is evicted when `maxmemory` is reached: allkeys-s3fifo (not a policy of Redis: what is
         /// used once never pushes out what is used often), allkeys-lru, allkeys-lfu, allkeys-random;
         /// volatile-lru, -lfu, -random, -ttl for keys with an expiry only; or noeviction: commands
         /// that need memory get an error.

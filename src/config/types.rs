@@ -8,7 +8,7 @@ use super::value::{TextValue, join_quoted, named_values};
 use crate::text::{memory, number};
 
 named_values! {
-    /// What gives way when `maxmemory` is reached.
+    /// What is evicted when `maxmemory` is reached.
     EvictionPolicy("policy") {
         VolatileLru = "volatile-lru",
         VolatileLfu = "volatile-lfu",
