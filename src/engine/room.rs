@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::event::{Outbox, ShardId};
 use crate::config::{Config, EvictionPolicy};
-use crate::store::{LfuSettings, Order, Policy};
+use crate::store::{LfuSettings, Order, Policy, Shard};
 use crate::txn::Message;
 
 /// Entries that give way for one command, and at the end of one pass: about a millisecond. The rest
@@ -18,7 +18,7 @@ use crate::txn::Message;
 const EVICTIONS_PER_COMMAND: usize = 512;
 const EVICTIONS_PER_PASS: usize = 2048;
 /// What cores know of each other is behind by a pass, which takes about so much; and a part of the
-/// limit at the most.
+/// limit at the most, above what empty shards need.
 const UNKNOWN_BYTES_PER_CORE: u64 = 128 * 1024;
 const UNKNOWN_PART: u64 = 32;
 /// A shard with less is not asked for room only because it is colder.
@@ -112,7 +112,11 @@ impl Core {
         }
         let unknown = match self.shard_count {
             1 => 0,
-            cores => (UNKNOWN_BYTES_PER_CORE * cores as u64).min(max / UNKNOWN_PART),
+            cores => {
+                let empty = (Shard::empty_bytes() * cores) as u64;
+                let room = max.saturating_sub(empty);
+                (UNKNOWN_BYTES_PER_CORE * cores as u64).min(room / UNKNOWN_PART)
+            }
         };
         self.all_memory() > (max - unknown).saturating_sub(bytes)
     }
