@@ -34,6 +34,15 @@ const RESERVED_LOCAL_CLIENTS: usize = 8;
 /// three seconds after its end, and on average two seconds after they expired.
 const SWEEP_KEYS: usize = 1750;
 
+/// Codes of errors that are counted one by one, as in Redis. Codes are ours; the bound holds
+/// whatever a text might begin with.
+const ERROR_CODES_MAX: usize = 128;
+
+/// One in so many calls of a command is timed; a rare one's first calls are all.
+const SAMPLED_CALLS: u64 = 32;
+/// A command whose last call took so long is timed again: reading the clock costs 1 % of that.
+const SLOW_NANOS: u64 = 5_000;
+
 /// CLIENT PAUSE.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pause {
@@ -51,7 +60,8 @@ pub(super) struct EngineStats {
     /// Pieces of input received and of output sent.
     pub reads: u64,
     pub writes: u64,
-    /// Error replies, by code.
+    /// All error replies, and those of each code.
+    pub error_replies: u64,
     pub errors: HashMap<Box<str>, u64>,
     /// By the row's place in the table.
     pub by_command: Vec<CommandStats>,
@@ -64,12 +74,33 @@ pub(super) struct CommandStats {
     /// Calls of several shards that were one for the client, without the first of each: counted by
     /// the core that put their replies together.
     pub further_parts: u64,
-    /// Spent in the handler: measured for slow commands, estimated from samples for fast ones.
+    /// Spent in the handler: measured while the command is slow or rare, estimated from samples
+    /// otherwise.
     pub nanos: u64,
+    /// The calls that `nanos` stands for.
+    pub timed_calls: u64,
+    /// The last call that was timed took long, so that timing the next one costs nothing.
+    pub is_slow: bool,
     /// Refused before the handler ran.
     pub rejected: u64,
     /// The handler answered with an error.
     pub failed: u64,
+}
+
+impl CommandStats {
+    /// Whether to time the next call. Reading a clock would cost a fast command a third of its time.
+    #[inline]
+    pub fn is_next_timed(&self) -> bool {
+        self.is_slow || self.calls < SAMPLED_CALLS || self.calls.is_multiple_of(SAMPLED_CALLS)
+    }
+
+    /// The call has been timed, and stands for those before it that were not.
+    pub fn timed(&mut self, nanos: u64) {
+        let stands_for = (self.calls + 1).saturating_sub(self.timed_calls);
+        self.nanos += nanos.saturating_mul(stands_for);
+        self.timed_calls = self.calls + 1;
+        self.is_slow = nanos >= SLOW_NANOS;
+    }
 }
 
 pub(super) struct Core {
@@ -142,7 +173,7 @@ impl Core {
         let capacity = (limit / setup.shards.max(1) as u64 * 2).min(limit);
         let mut shard = Shard::with_capacity(setup.seed, capacity);
         shard.set_policy(room::policy(&settings.config));
-        Core {
+        let mut core = Core {
             shard_id: setup.shard,
             shard_count: setup.shards,
             table: table(),
@@ -181,7 +212,9 @@ impl Core {
             spans: Vec::new(),
             ahead: Vec::new(),
             held: VecDeque::new(),
-        }
+        };
+        core.publish_memory();
+        core
     }
 
     /// See [`super::Engine::admit`].
@@ -268,10 +301,12 @@ impl Core {
     pub fn count_error(&mut self, error: &CommandError) {
         let message = error.message();
         let code = message.split(|&byte| byte == b' ').next().unwrap_or(&[]);
-        // Codes are ours; the bound holds whatever a text might begin with.
-        if self.stats.errors.len() < 128 {
-            let code = String::from_utf8_lossy(code).into_owned().into_boxed_str();
-            *self.stats.errors.entry(code).or_default() += 1;
+        let code = String::from_utf8_lossy(code);
+        self.stats.error_replies += 1;
+        if let Some(count) = self.stats.errors.get_mut(&*code) {
+            *count += 1;
+        } else if self.stats.errors.len() < ERROR_CODES_MAX {
+            self.stats.errors.insert(code.into_owned().into_boxed_str(), 1);
         }
     }
 
@@ -349,5 +384,97 @@ impl Core {
         self.next_ticket += 1;
         self.effects.insert(ticket, reply);
         outbox.effects.push(effect(Ticket(ticket)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::Engine;
+    use super::super::event::{Event, Now};
+    use super::super::shared::{Host, HostFacts};
+    use super::*;
+    use crate::config::Config;
+
+    struct NoHost;
+
+    impl Host for NoHost {
+        fn facts(&self) -> HostFacts {
+            HostFacts::default()
+        }
+    }
+
+    thread_local! {
+        static LOOKS: Cell<u64> = const { Cell::new(0) };
+        static STEP_NANOS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Counts how often it is read; a command takes as long as the step between two looks.
+    fn stopwatch() -> u64 {
+        LOOKS.set(LOOKS.get() + 1);
+        LOOKS.get() * STEP_NANOS.get()
+    }
+
+    fn engine() -> Engine {
+        let config = Arc::new(Config::default());
+        let shared = Shared::new(1, config, Box::new(NoHost), 1, "0".repeat(40));
+        Engine::new(EngineSetup {
+            shard: 0,
+            shards: 1,
+            shared: Arc::new(shared),
+            seed: 1,
+            stopwatch,
+        })
+    }
+
+    /// Calls SET so often; returns how often the clock was read.
+    fn set(engine: &mut Engine, calls: usize) -> u64 {
+        let conn = ConnId { index: 0, generation: 1 };
+        let (now, mut outbox) = (Now { unix_ms: 1, monotonic_us: 1 }, Outbox::default());
+        let addr = "/sim:0".to_owned();
+        let origin = ClientOrigin { id: 1, peer: Peer::Unix, laddr: addr.clone(), addr, fd: 3 };
+        engine.handle(now, Event::Open { conn, origin }, &mut outbox);
+        let before = LOOKS.get();
+        for _ in 0..calls {
+            engine.handle(now, Event::Bytes { conn, data: b"SET k v\r\n" }, &mut outbox);
+        }
+        engine.end_pass(now, &mut outbox);
+        engine.handle(now, Event::Closed { conn }, &mut outbox);
+        LOOKS.get() - before
+    }
+
+    #[test]
+    fn a_fast_command_seldom_reads_the_clock() {
+        STEP_NANOS.set(300);
+        let mut engine = engine();
+        let looks = set(&mut engine, 3_200);
+        assert!(looks <= 2 * (32 + 100), "{looks} looks at the clock");
+        let row = engine.core.table.by_id().iter().find(|row| row.name == "set").expect("SET");
+        let stats = engine.core.stats.by_command[row.id];
+        assert_eq!(stats.calls, 3_200);
+        // The samples stand for the others.
+        assert!((stats.calls - 32..=stats.calls).contains(&(stats.nanos / 300)), "{stats:?}");
+    }
+
+    #[test]
+    fn a_slow_command_is_timed_each_time() {
+        STEP_NANOS.set(SLOW_NANOS);
+        assert_eq!(set(&mut engine(), 1_000), 2_000);
+    }
+
+    /// However many codes there have been, those that are known are counted, and all together.
+    #[test]
+    fn known_codes_of_errors_are_counted_beyond_the_bound() {
+        let mut engine = engine();
+        let core = &mut engine.core;
+        for _ in 0..2 {
+            for code in 0..ERROR_CODES_MAX + 10 {
+                core.count_error(&CommandError::text(format!("CODE{code} has happened")));
+            }
+        }
+        assert_eq!(core.stats.errors.len(), ERROR_CODES_MAX);
+        assert!(core.stats.errors.values().all(|count| *count == 2));
+        assert_eq!(core.stats.error_replies, 2 * (ERROR_CODES_MAX as u64 + 10));
     }
 }

@@ -13,6 +13,7 @@ use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
 use crate::session::{Destination, Reach, Session, Stall};
+use crate::store::Order;
 use crate::txn::{LockMode, Request, ShardId, Turn, Waiting, shard_of_key};
 
 /// How much of unknown commands and their arguments an error text repeats.
@@ -56,6 +57,10 @@ pub(super) fn execute(
         }
     };
     if let Err(error) = check(core, session, row, args, route.shard) {
+        if matches!(error, CommandError::OutOfMemory) && may_free_memory(core, session) {
+            session.stall.insert(Stall::ORDER);
+            return ControlFlow::Break(());
+        }
         core.count_rejected(row);
         reject(core, session, row, &error, outbox);
         return ControlFlow::Continue(());
@@ -118,7 +123,7 @@ pub(super) fn prefetch(core: &Core, session: &Session, route: Route, args: Args<
 #[inline]
 fn check(
     core: &mut Core,
-    session: &Session,
+    session: &mut Session,
     row: &'static Row,
     args: Args<'_>,
     shard: ShardId,
@@ -132,7 +137,7 @@ fn check(
     if session.multi.is_some() && row.flags.contains(Flags::NO_MULTI) {
         return Err(CommandError::text("ERR Command not allowed inside a transaction"));
     }
-    if transaction::takes_memory(session, row) && core.is_out_of_memory(shard) {
+    if transaction::takes_memory(session, row) && is_out_of_memory(core, session, shard) {
         return Err(CommandError::OutOfMemory);
     }
     if row.flags.contains(Flags::DEBUG) && !operations::debug_is_allowed(core, session) {
@@ -143,6 +148,22 @@ fn check(
         ));
     }
     Ok(())
+}
+
+#[inline]
+fn is_out_of_memory(core: &mut Core, session: &mut Session, shard: ShardId) -> bool {
+    core.is_out_of_memory(shard) && {
+        // What the session was last settled with may be gone by now.
+        core.memory.update(session);
+        core.is_out_of_memory(shard)
+    }
+}
+
+/// Whether the session's own commands, on their way to other shards, hold memory that will be free
+/// when they are answered. A cache that has evicted all it had to make room for them refuses
+/// nothing yet.
+fn may_free_memory(core: &Core, session: &Session) -> bool {
+    session.output.awaited() > 0 && core.shard.policy().order != Order::Never
 }
 
 /// Where a command leads that is to be kept in its connection's order; `shard` is that of its first

@@ -156,6 +156,8 @@ impl Core {
                 stores[key.part].push(Stored { db: key.db, key: key.key.clone(), entry });
             }
         }
+        // Nobody does the scratch shard's chores.
+        self.shard.adopt_remains(&mut self.scratch);
         let gathered = self.scratch.stats();
         self.scratch.reset_stats();
         self.shard.count_reads(gathered.keyspace_hits, gathered.keyspace_misses);

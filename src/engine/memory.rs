@@ -12,23 +12,25 @@ use super::task::CoreFacts;
 use crate::protocol::Span;
 use crate::session::Session;
 
-/// How much a core's memory may differ from what the other cores know of it.
-pub(super) const PUBLISHED_MEMORY_STEP: usize = 16 * 1024;
+/// After a change of so much a core says again how cold its next victim is.
+const COLDEST_STEP_BYTES: usize = 16 * 1024;
 
 /// The accounts of one core.
 #[derive(Debug, Default)]
 pub(super) struct MemoryAccount {
     /// Of the sessions, as of when each was settled last.
     sessions: usize,
-    /// Buffers of batches that are kept for the next ones.
-    batches: usize,
     /// Bytes sent to other cores less bytes that came from them.
     under_way: isize,
-    /// What the other cores hold, and when that was asked for.
+    /// What the other cores hold, and when that was asked for: in which pass, and under which limit.
     others: isize,
-    others_us: Option<u64>,
-    /// What the others know that this one holds: in the shard, and outside of it.
+    others_at: Option<(u64, u64)>,
+    /// What the others know that this one holds, in the shard and outside of it; and whether they
+    /// think that it could evict.
     published: [isize; 2],
+    published_evictable: Option<bool>,
+    /// What the shard held when the others were last told how cold it is.
+    coldest_bytes: isize,
     /// Since when commands have found `maxmemory` exceeded, and for how long before that.
     exceeded_since_us: Option<u64>,
     exceeded_us: u64,
@@ -53,11 +55,6 @@ impl MemoryAccount {
     /// The session is gone.
     pub fn forget(&mut self, session: &Session) {
         self.sessions = self.sessions.wrapping_sub(session.accounted_bytes);
-    }
-
-    /// The kept buffers of a peer have changed by so much.
-    pub fn batches_changed(&mut self, before: usize, now: usize) {
-        self.batches = self.batches.wrapping_add(now).wrapping_sub(before);
     }
 
     /// A message with so many bytes leaves this core.
@@ -90,21 +87,25 @@ impl MemoryAccount {
 }
 
 impl Core {
-    /// Bytes that this core holds for its clients: their sessions, and batches to and from other
-    /// cores. The runtime's pools of buffers are not among them: they have bounds of their own and
-    /// are never given back, so that against `maxmemory` they would use up a small limit for good.
+    /// Bytes that this core holds for its clients: their sessions, and what is on its way from
+    /// other cores. Buffers that wait to be used again are not among them, neither the runtime's nor
+    /// [`Core::kept_memory`]: they have bounds of their own, and no eviction makes them any smaller.
     pub fn client_memory(&self) -> isize {
-        let scratch = self.spans.capacity() * size_of::<Span>() + self.pairs.memory();
-        let account = &self.memory;
-        (account.sessions + account.batches + scratch) as isize + account.under_way
+        self.memory.sessions as isize + self.memory.under_way
+    }
+
+    /// Bytes of the buffers that this core keeps for the next commands.
+    pub fn kept_memory(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>() + self.pairs.memory() + self.peers.memory()
     }
 
     /// Bytes that all cores hold for data and clients. What the others hold is asked for once in a
     /// pass.
     #[inline]
     pub fn all_memory(&mut self) -> u64 {
-        if self.memory.others_us != Some(self.now.monotonic_us) {
-            self.memory.others_us = Some(self.now.monotonic_us);
+        let at = (self.now.monotonic_us, self.shared.memory_epoch.load(Ordering::Acquire));
+        if self.memory.others_at != Some(at) {
+            self.memory.others_at = Some(at);
             self.memory.others = self.others_memory();
         }
         (self.own_memory() + self.memory.others).max(0) as u64
@@ -132,18 +133,33 @@ impl Core {
         others.map(|(_, core)| core.memory()).sum()
     }
 
-    /// Tells the other cores what this one holds, if that has changed by much.
+    /// Tells the other cores what this one holds, if that has changed. Before a reply leaves that
+    /// tells of a key they know that there is something to evict.
     pub fn publish_memory(&mut self) {
         let now = [self.shard_memory() as isize, self.client_memory()];
-        let far =
-            |(now, published): (isize, isize)| now.abs_diff(published) >= PUBLISHED_MEMORY_STEP;
-        if now.into_iter().zip(self.memory.published).any(far) {
+        if now != self.memory.published {
             self.memory.published = now;
             let counters = &self.shared.cores[self.shard_id];
             counters.shard_memory.store(now[0] as usize, Ordering::Relaxed);
             counters.client_memory.store(now[1], Ordering::Relaxed);
+        }
+        let evictable = Some(self.shard.can_evict());
+        let step = now[0].abs_diff(self.memory.coldest_bytes);
+        if evictable != self.memory.published_evictable || step >= COLDEST_STEP_BYTES {
+            self.memory.published_evictable = evictable;
+            self.memory.coldest_bytes = now[0];
             self.publish_coldest();
         }
+    }
+
+    /// Another limit or policy is in force here. Its client is told when that is so on every core:
+    /// until then each has said exactly what it holds under it, and none goes by what it knew of the
+    /// others before.
+    pub fn limit_changed(&mut self) {
+        self.forget_debts();
+        self.publish_memory();
+        self.publish_coldest();
+        self.shared.memory_epoch.fetch_add(1, Ordering::Release);
     }
 
     pub fn maxmemory_bytes(&self) -> u64 {

@@ -197,7 +197,8 @@ impl Engine {
             || core.pause.is_some()
             || !self.sessions.is_empty() && core.settings.config.timeout > 0
             || core.soft_limits_watched
-            || core.is_memory_exceeded();
+            || core.is_memory_exceeded()
+            || core.peers.has_kept();
         let tick_at = if core.has_chores() {
             Some(core.last_tick_us + room::CHORE_TICK_US)
         } else {
@@ -225,7 +226,7 @@ impl Engine {
     fn receive_message(&mut self, from: ShardId, message: Message, outbox: &mut Outbox) {
         match message {
             Message::Requests(batch) => self.core.serve_batch(from, batch),
-            Message::Replies(replies) => self.take_replies(from, replies, outbox),
+            Message::Replies(replies) => self.take_replies(replies, outbox),
             Message::Part(part) => self.receive_part(part, outbox),
             Message::PartDone(done) => self.part_done(*done, outbox),
             Message::Release(release) => self.release(*release, outbox),
@@ -254,6 +255,7 @@ impl Engine {
         self.core.sample_memory();
         self.core.sweep_expired();
         self.core.tick_of_room();
+        self.core.give_idle_buffers_back();
         if self.core.pause.is_some_and(|pause| pause.until_us <= self.core.now.monotonic_us) {
             self.core.pause = None;
             self.end_pause(outbox);

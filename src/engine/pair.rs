@@ -115,6 +115,12 @@ impl Pairs {
         self.spare_bytes + self.own_reply.capacity() + self.reply.capacity()
     }
 
+    /// Gives back what is kept for the next ones.
+    pub fn trim(&mut self) {
+        (self.spare, self.spare_bytes) = (Vec::new(), 0);
+        (self.own_reply, self.reply) = (Vec::new(), Vec::new());
+    }
+
     fn keep(&mut self, mut pair: Box<Pair>) {
         let bytes = pair.memory();
         if self.spare.len() < SPARES_MAX && bytes <= SPARE_BYTES_MAX {

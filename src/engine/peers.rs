@@ -1,5 +1,8 @@
 //! Requests to other shards and answers to theirs, gathered over a pass and sent as one batch each.
 //! The buffers travel back and forth between two shards, so that a steady stream allocates nothing.
+//!
+//! Between two passes no peer has a buffer of its own: all lie in one pool, whose bound does not
+//! depend on how many peers there are, and which gives back what it has not lent for a second.
 
 use super::Engine;
 use super::core::Core;
@@ -14,70 +17,133 @@ use crate::txn::{
     Waiting,
 };
 
-/// One in so many calls of a fast command is timed.
-const SAMPLED_CALLS: u64 = 32;
-/// Buffers kept per peer for the next batches.
-const SPARES_MAX: usize = 4;
+/// Buffers that a core keeps for its next batches, of each kind.
+const POOL_BYTES_MAX: usize = 1024 * 1024;
+const POOL_BUFFERS_MAX: usize = 128;
+/// What was not used for so long is given back.
+const IDLE_US: u64 = 1_000_000;
 /// Requests or answers that have so many bytes are sent as they are; what follows goes into another
 /// buffer. Buffers of about one size can be used again, by whichever side; and positions in a batch
 /// have 32 bits, one request with all that came before it in a pass could have more.
 const BATCH_BYTES_FULL: usize = 128 * 1024;
-const SPARE_BYTES_MAX: usize = 2 * BATCH_BYTES_FULL;
+const KEPT_BYTES_MAX: usize = 3 * BATCH_BYTES_FULL;
 
+/// What is gathered for one peer; empty between two passes.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "batches travel in their boxes")]
 struct Link {
-    requests: Box<Batch>,
-    replies: Box<Replies>,
+    requests: Option<Box<Batch>>,
+    replies: Option<Box<Replies>>,
     /// The halves of pairs, see [`super::pair`].
-    halves: Box<Batch>,
+    halves: Option<Box<Batch>>,
     /// Requests and answers of this pass before those, in order.
     full_requests: Vec<Box<Batch>>,
     full_replies: Vec<Box<Replies>>,
-    /// Batches of ours that came back, and answers' buffers of the peer's to be sent home.
-    spare_requests: Vec<Box<Batch>>,
-    spare_replies: Vec<Box<Replies>>,
-    /// Bytes of the buffers above, as of the last pass that used them.
-    accounted_bytes: usize,
     used: bool,
-}
-
-impl Link {
-    /// Bytes of the buffers that are kept between two passes.
-    fn memory(&self) -> usize {
-        let requests = self.spare_requests.iter().map(|batch| batch.memory());
-        let replies = self.spare_replies.iter().map(|batch| batch.memory());
-        self.requests.memory()
-            + self.halves.memory()
-            + self.replies.memory()
-            + requests.sum::<usize>()
-            + replies.sum::<usize>()
-    }
-
-    fn take_halves(&mut self) -> Box<Batch> {
-        let next = self.spare_requests.pop().unwrap_or_default();
-        let mut halves = std::mem::replace(&mut self.halves, next);
-        halves.spent = self.spare_replies.pop();
-        halves
-    }
 }
 
 #[derive(Debug)]
 pub(super) struct Peers {
     links: Vec<Link>,
+    requests: Pool<Batch>,
+    replies: Pool<Replies>,
+    /// When the pools last gave back what was idle.
+    trimmed_us: u64,
     /// Passes since the start.
     pub passes: u64,
     /// Scratch.
     halves: Vec<(ShardId, Message)>,
 }
 
+/// Empty buffers to be filled again. The one that was put back last is taken first, so those that
+/// nobody needs gather at the bottom.
+#[derive(Debug)]
+#[expect(clippy::vec_box, reason = "batches travel in their boxes")]
+struct Pool<T> {
+    buffers: Vec<Box<T>>,
+    bytes: usize,
+    /// The fewest buffers there have been since the last [`Pool::trim`].
+    fewest: usize,
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Pool { buffers: Vec::new(), bytes: 0, fewest: 0 }
+    }
+}
+
+impl<T: Buffer> Pool<T> {
+    #[inline]
+    fn pop(&mut self) -> Option<Box<T>> {
+        let buffer = self.buffers.pop()?;
+        self.bytes -= buffer.held_bytes();
+        self.fewest = self.fewest.min(self.buffers.len());
+        Some(buffer)
+    }
+
+    #[inline]
+    fn take(&mut self) -> Box<T> {
+        self.pop().unwrap_or_default()
+    }
+
+    /// Keeps an empty buffer unless there are enough, or it has become too large to keep.
+    fn keep(&mut self, buffer: Box<T>) {
+        let bytes = buffer.held_bytes();
+        if self.buffers.len() < POOL_BUFFERS_MAX
+            && bytes <= KEPT_BYTES_MAX
+            && self.bytes + bytes <= POOL_BYTES_MAX
+        {
+            self.bytes += bytes;
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// Gives back what was not needed since the last call.
+    fn trim(&mut self) {
+        let idle = self.buffers.drain(..self.fewest);
+        self.bytes -= idle.map(|buffer| buffer.held_bytes()).sum::<usize>();
+        self.fewest = self.buffers.len();
+    }
+}
+
+/// What lies in a [`Pool`].
+trait Buffer: Default {
+    /// Bytes of its memory, used or not.
+    fn held_bytes(&self) -> usize;
+}
+
+impl Buffer for Batch {
+    fn held_bytes(&self) -> usize {
+        size_of::<Batch>() + self.memory()
+    }
+}
+
+impl Buffer for Replies {
+    fn held_bytes(&self) -> usize {
+        size_of::<Replies>() + self.memory()
+    }
+}
+
 impl Peers {
     pub fn new(shards: usize) -> Self {
         Peers {
             links: (0..shards).map(|_| Link::default()).collect(),
+            requests: Pool::default(),
+            replies: Pool::default(),
+            trimmed_us: 0,
             passes: 0,
             halves: Vec::new(),
         }
+    }
+
+    /// Bytes of the buffers that are kept between two passes.
+    pub fn memory(&self) -> usize {
+        self.requests.bytes + self.replies.bytes
+    }
+
+    /// Whether there is anything to be given back one day.
+    pub fn has_kept(&self) -> bool {
+        self.memory() > 0
     }
 
     /// Sends a request, of a unit or else of a command, that must come in order among the
@@ -91,22 +157,26 @@ impl Peers {
     ) {
         let link = &mut self.links[shard];
         link.used = true;
+        let halves = link.halves.get_or_insert_with(|| self.requests.take());
         match unit {
-            Some(unit) => link.halves.push_unit(unit, request),
-            None => link.halves.push(args, request),
+            Some(unit) => halves.push_unit(unit, request),
+            None => halves.push(args, request),
         }
-        if link.halves.bytes.len() >= BATCH_BYTES_FULL {
-            self.halves.push((shard, Message::Requests(link.take_halves())));
+        if halves.bytes.len() >= BATCH_BYTES_FULL {
+            self.end_halves(shard);
+        }
+    }
+
+    fn end_halves(&mut self, shard: ShardId) {
+        if let Some(mut halves) = self.links[shard].halves.take() {
+            halves.spent = self.replies.pop();
+            self.halves.push((shard, Message::Requests(halves)));
         }
     }
 
     /// Puts the requests of [`Peers::send_half`] in front of other messages; returns in how many.
     pub fn flush_halves(&mut self, ordered: &mut Vec<(ShardId, Message)>) -> usize {
-        for (shard, link) in self.links.iter_mut().enumerate() {
-            if !link.halves.requests.is_empty() {
-                self.halves.push((shard, Message::Requests(link.take_halves())));
-            }
-        }
+        (0..self.links.len()).for_each(|shard| self.end_halves(shard));
         let count = self.halves.len();
         ordered.splice(0..0, self.halves.drain(..));
         count
@@ -119,10 +189,10 @@ impl Core {
     pub fn send_request(&mut self, shard: ShardId, request: Request, args: Args<'_>) {
         let link = &mut self.peers.links[shard];
         link.used = true;
-        link.requests.push(args, request);
-        if link.requests.bytes.len() >= BATCH_BYTES_FULL {
-            let next = link.spare_requests.pop().unwrap_or_default();
-            link.full_requests.push(std::mem::replace(&mut link.requests, next));
+        let requests = link.requests.get_or_insert_with(|| self.peers.requests.take());
+        requests.push(args, request);
+        if requests.bytes.len() >= BATCH_BYTES_FULL {
+            link.full_requests.extend(link.requests.take());
         }
     }
 
@@ -130,7 +200,8 @@ impl Core {
     pub fn send_unit(&mut self, shard: ShardId, request: Request, unit: Box<Unit>) {
         let link = &mut self.peers.links[shard];
         link.used = true;
-        link.requests.push_unit(unit, request);
+        let requests = link.requests.get_or_insert_with(|| self.peers.requests.take());
+        requests.push_unit(unit, request);
     }
 
     /// Keeps a command of this core's own connection until the locks on its keys are gone.
@@ -141,14 +212,14 @@ impl Core {
     /// Runs the commands of another shard's batch and gathers the answers.
     pub fn serve_batch(&mut self, from: ShardId, mut batch: Box<Batch>) {
         if let Some(spare) = batch.spent.take() {
-            keep_spare(&mut self.peers.links[from].spare_replies, spare);
+            self.peers.replies.keep(spare);
         }
         for request in &batch.requests {
             if let Some(key) = batch.args(request).get(request.row.first_key.max(1)) {
                 self.shard.db(usize::from(request.run_as.db)).prefetch(key);
             }
         }
-        let mut replies = std::mem::take(&mut self.peers.links[from].replies);
+        let mut replies = self.take_answers(from);
         let mut units = std::mem::take(&mut batch.units);
         for request in &batch.requests {
             if request.is_unit() {
@@ -171,12 +242,24 @@ impl Core {
             self.answer_into(&mut replies, from, request, args);
         }
         batch.clear();
-        let link = &mut self.peers.links[from];
         match replies.spent {
             None => replies.spent = Some(batch),
-            Some(_) => keep_spare(&mut link.spare_requests, batch),
+            Some(_) => self.peers.requests.keep(batch),
         }
-        link.replies = replies;
+        self.put_answers(from, replies);
+    }
+
+    /// The answers that have been gathered for a shard.
+    #[inline]
+    fn take_answers(&mut self, from: ShardId) -> Box<Replies> {
+        let gathered = self.peers.links[from].replies.take();
+        gathered.unwrap_or_else(|| self.peers.replies.take())
+    }
+
+    #[inline]
+    fn put_answers(&mut self, from: ShardId, replies: Box<Replies>) {
+        let link = &mut self.peers.links[from];
+        link.replies = Some(replies);
         link.used = true;
     }
 
@@ -202,7 +285,7 @@ impl Core {
     /// Runs what waited for locks and adds its answer to the batch of the shard that sent it.
     pub fn answer(&mut self, waited: OwnedRequest) {
         let OwnedRequest { from, request, work } = waited;
-        let mut replies = std::mem::take(&mut self.peers.links[from].replies);
+        let mut replies = self.take_answers(from);
         match work {
             Waiting::Command(args) => {
                 self.answer_into(&mut replies, from, &request, args.as_args());
@@ -213,8 +296,7 @@ impl Core {
                 self.end_answer(&mut replies, from, &request, before);
             }
         }
-        self.peers.links[from].replies = replies;
-        self.peers.links[from].used = true;
+        self.put_answers(from, replies);
     }
 
     /// Runs one command for the shard `from`; the batch of answers is in hand, as taking it out is
@@ -245,9 +327,8 @@ impl Core {
         let len = replies.bytes.len() - before;
         replies.replies.push(RemoteReply { conn: request.conn, sequence: request.sequence, len });
         if replies.bytes.len() >= BATCH_BYTES_FULL {
-            let link = &mut self.peers.links[from];
-            let next = link.spare_replies.pop().unwrap_or_default();
-            link.full_replies.push(std::mem::replace(replies, next));
+            let full = std::mem::replace(replies, self.peers.replies.take());
+            self.peers.links[from].full_replies.push(full);
         }
     }
 
@@ -273,32 +354,21 @@ impl Core {
         if no_touch {
             self.shard.set_touching(false);
         }
-        let timed = self.begins_timed(row);
-        let started = timed.map(|_| (self.stopwatch)());
+        let timed = self.stats.by_command[row.id].is_next_timed();
+        let started = timed.then(|| (self.stopwatch)());
         let result = handler(&mut self.context(run_as, out), args);
         if no_touch {
             self.shard.set_touching(true);
         }
-        if let (Some(stands_for), Some(started)) = (timed, started) {
+        if let Some(started) = started {
             let nanos = (self.stopwatch)().saturating_sub(started);
-            self.stats.by_command[row.id].nanos += nanos.saturating_mul(stands_for);
+            self.stats.by_command[row.id].timed(nanos);
         }
         self.count_call(row, result.as_ref().err());
         if let Err(error) = result {
             out.truncate(before);
             Reply::new(out, run_as.version).error_bytes(&error.message());
         }
-    }
-
-    /// Whether to time this call of a command, and for how many calls the result stands. Reading a
-    /// clock would cost a fast command a third of its time.
-    #[inline]
-    fn begins_timed(&self, row: &Row) -> Option<u64> {
-        if !row.flags.contains(Flags::FAST) {
-            return Some(1);
-        }
-        let calls = self.stats.by_command[row.id].calls;
-        calls.is_multiple_of(SAMPLED_CALLS).then_some(calls.clamp(1, SAMPLED_CALLS))
     }
 
     /// Hands the batches of this pass to the runtime.
@@ -310,39 +380,55 @@ impl Core {
             }
             // Answers first: whoever waits for them has waited longest.
             for full in link.full_replies.drain(..) {
-                self.memory.sent(full.memory());
+                self.memory.sent(full.size());
                 outbox.messages.push((shard, Message::Replies(full)));
             }
-            if !link.replies.replies.is_empty() {
-                let next = link.spare_replies.pop().unwrap_or_default();
-                let replies = std::mem::replace(&mut link.replies, next);
-                self.memory.sent(replies.memory());
-                outbox.messages.push((shard, Message::Replies(replies)));
+            if let Some(mut replies) = link.replies.take() {
+                if replies.replies.is_empty() {
+                    // Nothing was answered, because all of it waits for locks.
+                    if let Some(spent) = replies.spent.take() {
+                        self.peers.requests.keep(spent);
+                    }
+                    self.peers.replies.keep(replies);
+                } else {
+                    self.memory.sent(replies.size());
+                    outbox.messages.push((shard, Message::Replies(replies)));
+                }
             }
             for full in link.full_requests.drain(..) {
                 outbox.messages.push((shard, Message::Requests(full)));
             }
-            if !link.requests.requests.is_empty() {
-                let next = link.spare_requests.pop().unwrap_or_default();
-                let mut requests = std::mem::replace(&mut link.requests, next);
-                requests.spent = link.spare_replies.pop();
+            if let Some(mut requests) = link.requests.take() {
+                requests.spent = self.peers.replies.pop();
                 outbox.messages.push((shard, Message::Requests(requests)));
             }
-            let bytes = link.memory();
-            self.memory.batches_changed(link.accounted_bytes, bytes);
-            link.accounted_bytes = bytes;
         }
+    }
+
+    /// In every tick: gives the buffers back that have not been used for a while.
+    pub fn give_idle_buffers_back(&mut self) {
+        let peers = &mut self.peers;
+        if self.now.monotonic_us < peers.trimmed_us.saturating_add(IDLE_US) {
+            return;
+        }
+        peers.trimmed_us = self.now.monotonic_us;
+        peers.requests.trim();
+        peers.replies.trim();
+        if !peers.has_kept() {
+            self.pairs.trim();
+        }
+    }
+
+    /// Gives all buffers back that nothing is in.
+    pub fn give_buffers_back(&mut self) {
+        (self.peers.requests, self.peers.replies) = Default::default();
+        self.pairs.trim();
     }
 }
 
 impl Engine {
     /// Answers from another shard: each fills its connection's slot.
-    pub(super) fn take_replies(
-        &mut self,
-        from: ShardId,
-        mut replies: Box<Replies>,
-        outbox: &mut Outbox,
-    ) {
+    pub(super) fn take_replies(&mut self, mut replies: Box<Replies>, outbox: &mut Outbox) {
         let mut start = 0;
         // The replies to a pipeline stand together: its session is settled once.
         for of_one in replies.replies.chunk_by(|a, b| a.conn == b.conn) {
@@ -365,36 +451,11 @@ impl Engine {
                 settle(&mut self.core, session, outbox);
             }
         }
-        self.core.memory.received(replies.memory());
-        let link = &mut self.core.peers.links[from];
-        link.used = true;
+        self.core.memory.received(replies.size());
         if let Some(spare) = replies.spent.take() {
-            keep_spare(&mut link.spare_requests, spare);
+            self.core.peers.requests.keep(spare);
         }
         replies.clear();
-        keep_spare(&mut link.spare_replies, replies);
-    }
-}
-
-/// Keeps a buffer for later unless there are enough, or it has become too large to keep.
-fn keep_spare<T: Spare>(spares: &mut Vec<Box<T>>, spare: Box<T>) {
-    if spares.len() < SPARES_MAX && spare.kept_bytes() <= SPARE_BYTES_MAX {
-        spares.push(spare);
-    }
-}
-
-trait Spare {
-    fn kept_bytes(&self) -> usize;
-}
-
-impl Spare for Batch {
-    fn kept_bytes(&self) -> usize {
-        self.bytes.capacity()
-    }
-}
-
-impl Spare for Replies {
-    fn kept_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.core.peers.replies.keep(replies);
     }
 }

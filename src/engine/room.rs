@@ -10,20 +10,23 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::event::{Outbox, ShardId};
 use crate::config::{Config, EvictionPolicy};
-use crate::store::{LfuSettings, Order, Policy};
+use crate::store::{LfuSettings, Order, Policy, Shard};
 use crate::txn::Message;
 
 /// Entries that give way for one command, and at the end of one pass: about a millisecond. The rest
 /// follows.
 const EVICTIONS_PER_COMMAND: usize = 512;
 const EVICTIONS_PER_PASS: usize = 2048;
-/// What cores know of each other is behind by as much; and a part of the limit at the most.
-const UNKNOWN_BYTES_PER_CORE: u64 = 8 * super::memory::PUBLISHED_MEMORY_STEP as u64;
+/// What cores know of each other is behind by a pass, which takes about so much; and a part of the
+/// limit at the most, above what empty shards need.
+const UNKNOWN_BYTES_PER_CORE: u64 = 128 * 1024;
 const UNKNOWN_PART: u64 = 32;
-/// A shard with less is not asked for room.
+/// A shard with less is not asked for room only because it is colder.
 const DONOR_BYTES_MIN: isize = 64 * 1024;
-/// At least so much is asked for at a time.
+/// At least so much is asked for at a time; and a part of the limit at the most, so that a small
+/// cache is not emptied at once.
 const ASKED_BYTES_MIN: usize = 256 * 1024;
+const ASKED_PART: u64 = 16;
 /// Entries that one step moves out of a sparse page, and the steps at the end of one pass.
 const MOVES: usize = 128;
 const COMPACTIONS_PER_PASS: usize = 8;
@@ -91,21 +94,31 @@ impl Core {
 
     /// Whether something of this or of another shard may give way, or is being given back.
     fn can_make_room(&self) -> bool {
-        self.shard.can_evict() || self.shard.dead_objects() > 0 || self.coldest_other().is_some()
+        self.shard.can_evict() || self.shard.dead_objects() > 0 || self.coldest_other(0).is_some()
     }
 
     /// Whether more is held than may be. What the others hold is asked for once in a pass.
     #[inline]
     fn is_over_limit(&mut self) -> bool {
+        self.is_within_of_limit(0)
+    }
+
+    /// Whether less than `bytes` are left below what may be held.
+    #[inline]
+    fn is_within_of_limit(&mut self, bytes: u64) -> bool {
         let max = self.maxmemory_bytes();
         if max == 0 {
             return false;
         }
         let unknown = match self.shard_count {
             1 => 0,
-            cores => (UNKNOWN_BYTES_PER_CORE * cores as u64).min(max / UNKNOWN_PART),
+            cores => {
+                let empty = (Shard::empty_bytes() * cores) as u64;
+                let room = max.saturating_sub(empty);
+                (UNKNOWN_BYTES_PER_CORE * cores as u64).min(room / UNKNOWN_PART)
+            }
         };
-        self.all_memory() > max - unknown
+        self.all_memory() > (max - unknown).saturating_sub(bytes)
     }
 
     /// Lets entries of this shard give way until there is room; false if none may.
@@ -146,15 +159,7 @@ impl Core {
             self.note_exceeded(!room);
             self.room.behind = room && self.is_over_limit();
         }
-        for _ in 0..EVICTIONS_PER_PASS {
-            if self.room.owed == 0 {
-                break;
-            }
-            if !self.let_one_go() {
-                self.room.owed = 0;
-                self.publish_coldest();
-            }
-        }
+        self.pay_debts();
         if self.shard.has_chores() {
             self.shard.bury();
             // As fast as a busy pass makes holes: about 150 us at the most.
@@ -163,6 +168,27 @@ impl Core {
         for (shard, bytes) in self.room.asks.drain(..) {
             outbox.messages.push((shard, Message::MakeRoom { bytes }));
         }
+    }
+
+    /// Lets go what others have asked for, as long as memory is short: room that they have found
+    /// elsewhere, or that a higher limit has made, need not be made once more.
+    fn pay_debts(&mut self) {
+        for _ in 0..EVICTIONS_PER_PASS {
+            if self.room.owed == 0 {
+                return;
+            }
+            let asked = self.maxmemory_bytes() / ASKED_PART;
+            if !self.is_within_of_limit(asked) || !self.let_one_go() {
+                self.room.owed = 0;
+            }
+        }
+    }
+
+    /// The limit or the policy has changed: what was asked for under the former is forgotten.
+    pub fn forget_debts(&mut self) {
+        (self.room.owed, self.room.given) = (0, 0);
+        self.room.asks.clear();
+        self.room.asked_us = None;
     }
 
     /// In every tick: has other shards share in what this one had to give since the last.
@@ -174,7 +200,7 @@ impl Core {
         }
         self.release_memory();
         let own = u64::from(self.shard.oldest_idle_seconds(self.now.unix_ms));
-        if let Some((_, idle)) = self.coldest_other()
+        if let Some((_, idle)) = self.coldest_other(DONOR_BYTES_MIN)
             && idle > own + own / 4 + 1
         {
             self.ask_for_room(given);
@@ -201,14 +227,15 @@ impl Core {
         self.shared.cores[self.shard_id].coldest_second.store(second, Ordering::Relaxed);
     }
 
-    /// The other core whose next victim has not been used for longest, and for how many seconds.
-    fn coldest_other(&self) -> Option<(ShardId, u64)> {
+    /// The other core, of those with at least so many bytes, whose next victim has not been used for
+    /// longest, and for how many seconds.
+    fn coldest_other(&self, bytes_min: isize) -> Option<(ShardId, u64)> {
         let now = self.now.unix_ms / 1000;
         let others = self.shared.cores.iter().enumerate();
         let others = others.filter(|(core, counters)| {
             let bytes = counters.shard_memory.load(Ordering::Relaxed) as isize;
             let gives = counters.coldest_second.load(Ordering::Relaxed) != NOTHING_TO_GIVE;
-            *core != self.shard_id && bytes >= DONOR_BYTES_MIN && gives
+            *core != self.shard_id && bytes >= bytes_min && gives
         });
         let idle = |second: u64| now.saturating_sub(second);
         others
@@ -221,9 +248,10 @@ impl Core {
         if self.room.asked_us == Some(self.now.monotonic_us) {
             return true;
         }
-        let Some((core, _)) = self.coldest_other() else { return false };
+        let Some((core, _)) = self.coldest_other(0) else { return false };
         self.room.asked_us = Some(self.now.monotonic_us);
-        self.room.asks.push((core, bytes.max(ASKED_BYTES_MIN)));
+        let part = (self.maxmemory_bytes() / ASKED_PART) as usize;
+        self.room.asks.push((core, bytes.max(ASKED_BYTES_MIN).min(part)));
         true
     }
 

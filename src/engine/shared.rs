@@ -33,7 +33,7 @@ pub struct CoreCounters {
     pub connections_received: AtomicU64,
     /// Accepted here and handed to a core with fewer.
     pub connections_handed_over: AtomicU64,
-    /// Bytes that the shard holds, to within a small step.
+    /// Bytes that the shard held at the end of its last pass.
     pub shard_memory: AtomicUsize,
     /// Bytes held for clients, likewise. Negative while more has come from other cores than was
     /// sent to them; the sum over all cores is right.
@@ -112,6 +112,9 @@ pub struct Shared {
     pub memory_limit_bytes: u64,
     /// The most that all shards and clients held at any tick.
     pub peak_memory: AtomicUsize,
+    /// Rises when a core has said anew what it holds because `maxmemory` has changed: what others
+    /// knew before does not count any more.
+    pub memory_epoch: AtomicU64,
     /// What the server needs without a key or a client: what was resident when it was ready, and
     /// the buffers that will be as soon as they are used.
     startup_bytes: AtomicU64,
@@ -130,6 +133,7 @@ impl Shared {
         Shared {
             memory_limit_bytes,
             peak_memory: AtomicUsize::new(0),
+            memory_epoch: AtomicU64::new(0),
             cores: (0..shards).map(|_| CoreCounters::default()).collect(),
             access: Default::default(),
             host,

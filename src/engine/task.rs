@@ -66,6 +66,8 @@ pub(super) struct CoreReport {
     pub client_memory: isize,
     /// The sessions' part of it.
     pub session_memory: usize,
+    /// Buffers kept for the next commands that concern other shards; not counted above.
+    pub kept_memory: usize,
     pub facts: CoreFacts,
     pub commands: u64,
     pub ops_per_sec: u64,
@@ -73,6 +75,7 @@ pub(super) struct CoreReport {
     pub output_bytes_per_sec: u64,
     pub reads: u64,
     pub writes: u64,
+    pub error_replies: u64,
     pub errors: Vec<(Box<str>, u64)>,
     pub by_command: Vec<CommandStats>,
     pub stats: ShardStats,
@@ -163,6 +166,7 @@ impl Engine {
                 if settings.version > self.core.settings.version {
                     self.core.settings = settings;
                     self.core.shard.set_policy(policy(&self.core.settings.config));
+                    self.core.limit_changed();
                 }
                 // Without a password there is nothing left that a client could authenticate with.
                 if !self.core.requires_password() {
@@ -189,6 +193,8 @@ impl Engine {
             Task::SetActiveExpire(active) => self.core.active_expire = active,
             Task::ReleaseMemory => {
                 self.core.shard.trim();
+                self.core.scratch.trim();
+                self.core.give_buffers_back();
                 self.core.shared.host.release_memory();
             }
             Task::Report => return TaskResult::Report(Box::new(self.report())),
@@ -216,6 +222,7 @@ impl Engine {
             entry_memory: core.shard.dbs().map(Db::entry_bytes).sum(),
             client_memory: core.client_memory(),
             session_memory: core.memory.sessions(),
+            kept_memory: core.kept_memory(),
             facts: core.facts(),
             commands: stats.commands,
             ops_per_sec: stats.ops_per_sec,
@@ -223,6 +230,7 @@ impl Engine {
             output_bytes_per_sec: stats.output_bytes_per_sec,
             reads: stats.reads,
             writes: stats.writes,
+            error_replies: stats.error_replies,
             errors: stats.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
             by_command: stats.by_command.clone(),
             stats: core.shard.stats(),

@@ -247,7 +247,7 @@ impl Shard {
 
     /// Whether there may be no room for what a command brings.
     pub fn is_nearly_full(&self) -> bool {
-        self.dbs.iter().any(Db::is_nearly_full)
+        self.used_dbs().any(Db::is_nearly_full)
     }
 
     pub fn has_expiring(&self) -> bool {
@@ -297,7 +297,7 @@ impl Shard {
     pub fn can_evict(&self) -> bool {
         let Policy { order, only_expiring, .. } = self.policy;
         let candidates = |db: &Db| if only_expiring { db.expiring() > 0 } else { !db.is_empty() };
-        order != Order::Never && self.dbs.iter().any(candidates)
+        order != Order::Never && self.used_dbs().any(candidates)
     }
 
     /// Seconds since the entry that would give way next was last used.
@@ -322,6 +322,14 @@ impl Shard {
     #[inline]
     pub fn has_chores(&self) -> bool {
         self.dead_objects() > 0 || self.used_dbs().any(Db::is_sparse)
+    }
+
+    /// Takes over what another shard is still to give back, so that it need not be looked after.
+    pub fn adopt_remains(&mut self, other: &mut Shard) {
+        self.remains.append(&mut other.remains);
+        for db in &mut other.dbs {
+            self.remains.extend(db.remains.drain(..));
+        }
     }
 
     /// One slice of giving memory back that nothing uses any more; true while there is more.

@@ -183,11 +183,14 @@ impl Replies {
         self.spent = None;
     }
 
-    /// Bytes of the buffers, filled or not, and of those that go home with them.
+    /// Bytes of the buffers, filled or not.
     pub fn memory(&self) -> usize {
-        self.bytes.capacity()
-            + self.replies.capacity() * size_of::<RemoteReply>()
-            + self.spent.as_ref().map_or(0, |batch| batch.memory())
+        self.bytes.capacity() + self.replies.capacity() * size_of::<RemoteReply>()
+    }
+
+    /// Bytes of the answers.
+    pub fn size(&self) -> usize {
+        self.bytes.len() + size_of_val(&self.replies[..])
     }
 }
 

@@ -3,7 +3,9 @@
 use libtest_mimic::Trial;
 
 use crate::support::need::PerShards;
-use crate::support::{Client, Rng, Server, Value, encode, on_one_and_four_shards, seed, wait_for};
+use crate::support::{
+    Client, Rng, Server, Value, encode, on_one_and_four_shards, seed, test, wait_for,
+};
 
 const MB: u64 = 1 << 20;
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
@@ -15,7 +17,12 @@ pub fn trials() -> Vec<Trial> {
         ("policies_change_while_it_runs", policies_change_while_it_runs),
         ("huge_values_and_flushes_give_memory_back", huge_values_and_flushes_give_memory_back),
     ];
-    on_one_and_four_shards("eviction", &[], &tests)
+    let mut trials = on_one_and_four_shards("eviction", &[], &tests);
+    for shards in [1, 4, 8] {
+        let name = format!("eviction::a_small_cache_refuses_nothing_{shards}");
+        trials.push(test(name, move || a_small_cache_refuses_nothing(shards)));
+    }
+    trials
 }
 
 fn resident_bytes(server: &Server) -> u64 {
@@ -84,6 +91,37 @@ fn full_without_eviction(shards: usize) {
     }
     assert_eq!(client.command(&["SET", "again", &value]), Value::ok());
     assert_eq!(server.info_number("stats", "evicted_keys"), 0);
+}
+
+/// A hundred kibibytes for all shards together, written to in pipelines that hold twice as much.
+fn a_small_cache_refuses_nothing(shards: usize) {
+    const ROOM: u64 = 100 * 1024;
+    const COMMANDS: usize = 100;
+    let server = Server::ringwell(shards, &[]);
+    let (mut client, mut rng) = (server.connect(), Rng::new(seed()));
+    let limit = (server.info_number("memory", "used_memory") + ROOM).to_string();
+    assert_eq!(client.command(&["CONFIG", "SET", "maxmemory", &limit]), Value::ok());
+    for policy in ["allkeys-lfu", "allkeys-s3fifo"] {
+        assert_eq!(client.command(&["CONFIG", "SET", "maxmemory-policy", policy]), Value::ok());
+        for value_bytes in [10, 100, 2_000, 30] {
+            let value = "v".repeat(value_bytes);
+            for _ in 0..23 {
+                let mut pipeline = Vec::new();
+                for _ in 0..COMMANDS {
+                    let key = format!("key:{}", rng.below(100_000));
+                    pipeline.extend(encode(&["SETRANGE", &key, "0", &value]));
+                }
+                client.send(&pipeline);
+                for _ in 0..COMMANDS {
+                    let reply = client.read_value();
+                    assert!(matches!(reply, Value::Int(_)), "{policy}: {reply:?}");
+                }
+            }
+        }
+        // Buffers that were larger than the room are gone, and the cache is one again.
+        let keys = client.run("DBSIZE");
+        assert!(matches!(keys, Value::Int(100..)), "{policy}: {keys:?} keys");
+    }
 }
 
 fn policies_change_while_it_runs(shards: usize) {

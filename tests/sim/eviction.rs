@@ -1,7 +1,7 @@
 //! Several cores and one budget of memory.
 
-use crate::history::command;
-use crate::world::World;
+use crate::history::{Value, command};
+use crate::world::{Rng, World};
 
 const VALUE_BYTES: usize = 1_000;
 const BUDGET_BYTES: usize = 4 << 20;
@@ -111,4 +111,193 @@ fn volatile_policies_take_only_keys_that_expire() {
         assert_eq!(budget.count(OTHER), 0);
         budget.check();
     }
+}
+
+const POLICIES: [&str; 8] = [
+    "allkeys-s3fifo",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+];
+
+/// A small budget: what is used by itself, and so much room above.
+fn with_room(shards: usize, seed: u64, policy: &str, room: usize) -> Budget {
+    let mut world = World::new(shards, seed);
+    let client = world.connect(seed as usize % shards);
+    let mut budget = Budget { world, client, value: String::new() };
+    let used: usize = budget.info("memory", "used_memory").parse().expect("a number");
+    let limit = (used + room).to_string();
+    let line = ["CONFIG", "SET", "maxmemory", &limit, "maxmemory-policy", policy];
+    assert_eq!(budget.run(&line), "+OK\r\n");
+    budget
+}
+
+/// Sends pipelines of writes to keys chosen at random; returns how many were refused.
+fn write_pipelines(
+    budget: &mut Budget,
+    slot: Option<&str>,
+    value_bytes: usize,
+    rng: &mut Rng,
+) -> usize {
+    const PIPELINES: usize = 8;
+    const COMMANDS: usize = 50;
+    let value = "v".repeat(value_bytes);
+    let mut refused = 0;
+    for _ in 0..PIPELINES {
+        for _ in 0..COMMANDS {
+            let number = rng.below(10_000);
+            let key = slot.map_or(format!("key:{number}"), |slot| format!("{{{slot}}}{number}"));
+            let line = command(&["SET", &key, &value, "EX", "1000"]);
+            budget.world.send(budget.client, &line);
+        }
+        budget.world.run_until_idle();
+        let replies = String::from_utf8(budget.world.received(budget.client)).expect("text");
+        assert_eq!(replies.lines().count(), COMMANDS);
+        refused += replies.matches("-OOM").count();
+        budget.world.wait_ms(10);
+    }
+    refused
+}
+
+/// While some shard holds what may be evicted no write is refused, however small the budget and
+/// however many share it; and a working cache is never left empty.
+#[test]
+fn nothing_is_refused_while_something_may_be_evicted() {
+    for (index, policy) in POLICIES.into_iter().enumerate() {
+        for shards in [1, 2, 4, 8, 16, 64] {
+            for room in [64 << 10, 100 << 10, 1 << 20] {
+                let seed = (index * 1000 + shards) as u64;
+                let mut budget = with_room(shards, seed, policy, room);
+                let mut rng = Rng::new(seed);
+                let case = format!("{policy}, {shards} shards, {room} bytes of room");
+                // What a pipeline brings must fit beside the data.
+                let largest = if room < 1 << 20 { 300 } else { 2_000 };
+                for value_bytes in [10, 100, largest, 30] {
+                    // In one of these rounds all goes to one shard.
+                    let slot = (value_bytes == 100).then_some(ONE);
+                    let refused = write_pipelines(&mut budget, slot, value_bytes, &mut rng);
+                    assert_eq!(refused, 0, "{case}: values of {value_bytes} bytes");
+                    let keys = budget.run(&["DBSIZE"]);
+                    assert_ne!(keys, ":0\r\n", "{case}: values of {value_bytes} bytes");
+                }
+                budget.world.wait_ms(100);
+                budget.world.run_until_idle();
+                let used: usize = budget.info("memory", "used_memory").parse().expect("a number");
+                let limit: usize = budget.info("memory", "maxmemory").parse().expect("a number");
+                assert!(used <= limit, "{case}: {used} bytes are used, {limit} may be");
+            }
+        }
+    }
+}
+
+/// CONFIG SET is answered when every core keeps to it: the next command meets the new limit and the
+/// new policy, whatever the cores have last said of themselves.
+#[test]
+fn a_limit_is_in_force_when_it_is_answered() {
+    const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
+    let ok = [Value::ok()];
+    for seed in 0..100 {
+        let shards = [1, 2, 4, 8][seed as usize % 4];
+        let mut world = World::new(shards, seed);
+        let (admin, other) = (world.connect(0), world.connect(shards - 1));
+        let client = [admin, other][seed as usize / 4 % 2];
+        let set = |policy: &str, limit: &str| {
+            command(&["CONFIG", "SET", "maxmemory-policy", policy, "maxmemory", limit])
+        };
+        assert_eq!(world.ask(admin, &set("allkeys-lru", "0"), 1), ok);
+        // Each shard holds a little, which is less than it tells the others of at once.
+        for key in 0..shards * 10 {
+            let write = command(&["SET", &format!("key:{key}"), &"v".repeat(1_000)]);
+            assert_eq!(world.ask(client, &write, 1), ok);
+        }
+        let info = world.ask(admin, &command(&["INFO", "memory"]), 1);
+        let [Value::Bulk(text)] = &info[..] else { panic!("{info:?}") };
+        let used = text.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        let used: usize = used.expect("a field").parse().expect("a number");
+        let limit = (used - 3_000).to_string();
+        // Anything is more than a hundred bytes, and nothing may be evicted.
+        assert_eq!(world.ask(admin, &set("noeviction", "100"), 1), ok);
+        for key in 0..20 {
+            let reply = world.ask(client, &command(&["SET", &format!("new:{key}"), "v"]), 1);
+            assert_eq!(reply, [Value::Line(OOM.into())], "seed {seed}, {shards} shards");
+        }
+        // Under another policy there is something that may go.
+        assert_eq!(world.ask(admin, &set("allkeys-lru", &limit), 1), ok);
+        let reply = world.ask(client, &command(&["SET", "new", "v"]), 1);
+        assert_eq!(reply, ok, "seed {seed}, {shards} shards");
+        // Without a limit nothing is evicted, whatever was asked for before.
+        assert_eq!(world.ask(admin, &set("allkeys-lru", "0"), 1), ok);
+        let size = world.ask(admin, &command(&["DBSIZE"]), 1);
+        world.run_until_idle();
+        world.wait_ms(100);
+        world.run_until_idle();
+        assert_eq!(world.ask(admin, &command(&["DBSIZE"]), 1), size, "seed {seed}");
+    }
+}
+
+/// What cores keep to send each other is the server's own, bounded for all peers together, and is
+/// given back when it has not been used for a second.
+#[test]
+fn buffers_between_shards_are_the_servers_own_and_are_given_back() {
+    for shards in [2, 8, 32] {
+        let mut world = World::new(shards, 1);
+        let clients: Vec<usize> = (0..shards).map(|core| world.connect(core)).collect();
+        let client = clients[0];
+        let mut budget = Budget { world, client, value: String::new() };
+        let number = |budget: &mut Budget, field: &str| -> usize {
+            budget.info("memory", field).parse().expect("a number")
+        };
+        let clients_before = number(&mut budget, "mem_clients_normal");
+        let server_before = number(&mut budget, "used_memory_server");
+        let value = "v".repeat(20_000);
+        for (round, &writer) in clients.iter().cycle().take(4 * shards).enumerate() {
+            for key in 0..2 * shards {
+                let line = command(&["SET", &format!("{round}:{key}"), &value, "GET"]);
+                budget.world.send(writer, &line);
+            }
+            budget.world.run_until_idle();
+        }
+        let clients_now = number(&mut budget, "mem_clients_normal");
+        assert!(clients_now <= clients_before + shards * 150_000, "{clients_now} bytes");
+        let server = number(&mut budget, "used_memory_server") - server_before;
+        assert!((10_000..=shards * (3 << 20)).contains(&server), "{server} bytes, {shards} shards");
+        for _ in 0..25 {
+            budget.world.wait_ms(100);
+            budget.world.run_until_idle();
+        }
+        let server = number(&mut budget, "used_memory_server") - server_before;
+        assert!(server <= shards * 2_000, "{server} bytes are kept by {shards} idle shards");
+    }
+}
+
+/// A command that gathers its keys in one place leaves nothing of them there.
+#[test]
+fn moving_a_huge_value_between_shards_leaves_nothing_behind() {
+    let mut budget = with_room(2, 1, "allkeys-lru", 64 << 20);
+    let moves: [&[&str]; 4] = [
+        &["RENAME", "a", "b"],
+        &["RENAMENX", "b", "a"],
+        &["COPY", "a", "b", "REPLACE"],
+        &["MSETNX", "a", "1", "b", "2"],
+    ];
+    let huge = "v".repeat(4 << 20);
+    assert_eq!(budget.run(&["SET", "a", &huge]), "+OK\r\n");
+    for round in moves.iter().cycle().take(12) {
+        budget.run(round);
+        if round[0] == "COPY" {
+            assert_eq!(budget.run(&["DEL", "b"]), ":1\r\n");
+        }
+    }
+    assert_eq!(budget.run(&["FLUSHALL"]), "+OK\r\n");
+    for _ in 0..200 {
+        budget.world.wait_ms(100);
+    }
+    let freed: usize = budget.info("memory", "lazyfreed_objects").parse().expect("a number");
+    // Each of the nine moves left its source, and a copy on the way.
+    assert!(freed >= 18, "{freed} huge values were given back");
+    assert_eq!(budget.info("memory", "lazyfree_pending_objects"), "0");
 }

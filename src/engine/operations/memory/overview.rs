@@ -13,7 +13,7 @@ pub(in super::super) struct Overview {
     pub startup: u64,
     /// What the process takes by itself: what was resident when it was ready.
     pub server: u64,
-    /// What the pools of buffers have grown by since.
+    /// What the pools of buffers have grown by since, and those between shards.
     pub pools: u64,
     /// The shards: entries and their tables.
     pub entries: u64,
@@ -39,7 +39,7 @@ impl Overview {
         let mut overview = Overview {
             startup: (Shard::empty_bytes() * facts.reports.len()) as u64,
             server: shared.startup_bytes(),
-            pools: shared.runtime_bytes(),
+            pools: shared.runtime_bytes() + facts.sum(|core| core.kept_memory as u64),
             entries,
             tables: stored.saturating_sub(entries),
             clients: clients.max(0) as u64,
