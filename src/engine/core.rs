@@ -115,6 +115,8 @@ pub(super) struct Core {
     /// Scratch for the decoder.
     pub spans: Vec<Span>,
     pub ahead: Vec<Ahead>,
+    /// Connections with input that is executed when it is their turn.
+    pub turns: VecDeque<ConnId>,
     /// Connections whose output is held back, in the order in which that began.
     pub held: VecDeque<Held>,
 }
@@ -180,6 +182,7 @@ impl Core {
             sampled_us: 0,
             spans: Vec::new(),
             ahead: Vec::new(),
+            turns: VecDeque::new(),
             held: VecDeque::new(),
         }
     }
