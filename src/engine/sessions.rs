@@ -281,6 +281,10 @@ fn run(
     let mut at = 0;
     while session.stall.is_empty() && at < bytes_max {
         let next = decode_ahead(core, session, &input[at..], &mut ahead, &mut spans);
+        #[cfg(test)]
+        {
+            core.decoded += ahead.len();
+        }
         if ahead.is_empty() {
             match run_other(core, session, next, outbox) {
                 Some(consumed) => at += consumed,
@@ -452,5 +456,148 @@ fn check_limits(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
             "closing a client that reached its output buffer limit"
         );
         close_now(session, outbox);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use super::super::event::{ClientOrigin, Event, Now};
+    use super::super::shared::{Host, HostFacts, Shared};
+    use super::super::{Engine, EngineSetup};
+    use super::*;
+    use crate::access::Peer;
+    use crate::config::Config;
+    use crate::txn::{Message, shard_of_key};
+
+    const NOW: Now = Now { unix_ms: 1, monotonic_us: 1 };
+    const CONN: ConnId = ConnId { index: 0, generation: 0 };
+
+    struct NoHost;
+
+    impl Host for NoHost {
+        fn facts(&self) -> HostFacts {
+            HostFacts::default()
+        }
+    }
+
+    /// Two shards, and a client at the first.
+    struct Pair {
+        engines: Vec<Engine>,
+        messages: VecDeque<(usize, usize, Message)>,
+        received: Vec<u8>,
+    }
+
+    impl Pair {
+        fn new() -> Pair {
+            let config = Arc::new(Config::default());
+            let shared = Arc::new(Shared::new(2, config, Box::new(NoHost), 1, "0".repeat(40)));
+            let engine = |shard| {
+                let shared = Arc::clone(&shared);
+                Engine::new(EngineSetup { shard, shards: 2, shared, seed: 1, stopwatch: || 0 })
+            };
+            let engines = vec![engine(0), engine(1)];
+            let mut pair = Pair { engines, messages: VecDeque::new(), received: Vec::new() };
+            let (addr, laddr) = ("/test:0".to_owned(), "/test:0".to_owned());
+            let origin = ClientOrigin { id: 1, peer: Peer::Unix, addr, laddr, fd: 3 };
+            pair.handle(0, Event::Open { conn: CONN, origin });
+            pair
+        }
+
+        fn handle(&mut self, core: usize, event: Event<'_>) {
+            let mut outbox = Outbox::default();
+            let engine = &mut self.engines[core];
+            engine.handle(NOW, event, &mut outbox);
+            engine.end_pass(NOW, &mut outbox);
+            engine.order(true, &mut outbox);
+            let all = outbox.messages.into_iter().chain(outbox.ordered);
+            self.messages.extend(all.map(|(to, message)| (core, to, message)));
+            if !outbox.output.is_empty() {
+                let mut bytes = Vec::new();
+                engine.take_output(CONN, &mut bytes);
+                self.received.extend_from_slice(&bytes);
+                self.handle(core, Event::Sent { conn: CONN, bytes: bytes.len() });
+            }
+        }
+
+        /// Sends a request; returns the replies and how many commands were decoded.
+        fn run(&mut self, request: &str) -> (String, usize) {
+            let before = self.engines[0].core.decoded;
+            self.handle(0, Event::Bytes { conn: CONN, data: request.as_bytes() });
+            loop {
+                if let Some((from, to, message)) = self.messages.pop_front() {
+                    self.handle(to, Event::Message { from, message });
+                } else if self.engines[0].has_turns() {
+                    self.handle(0, Event::Tick);
+                } else {
+                    break;
+                }
+            }
+            let replies = String::from_utf8(std::mem::take(&mut self.received)).expect("text");
+            (replies, self.engines[0].core.decoded - before)
+        }
+    }
+
+    fn command(words: &[&str]) -> String {
+        let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        format!("*{}\r\n{}", words.len(), words.collect::<String>())
+    }
+
+    fn key_on(shard: usize) -> String {
+        let mut keys = (0..100).map(|n| format!("key:{n}"));
+        keys.find(|key| shard_of_key(key.as_bytes(), 2) == shard).expect("a key of this shard")
+    }
+
+    /// Commands that must be waited for end what is decoded ahead.
+    #[test]
+    fn commands_over_several_shards_are_not_decoded_again_and_again() {
+        const TIMES: usize = 500;
+        let mut pair = Pair::new();
+        let (here, there) = (key_on(0), key_on(1));
+        let mget = command(&["MGET", &here, &there]);
+        let (replies, decoded) = pair.run(&mget.repeat(TIMES));
+        assert_eq!(replies, "*2\r\n$-1\r\n$-1\r\n".repeat(TIMES));
+        assert!(decoded <= TIMES + usize::from(AHEAD_MAX), "{decoded} of {TIMES} commands");
+        let block = [
+            command(&["MULTI"]),
+            command(&["GET", &here]),
+            command(&["GET", &there]),
+            command(&["EXEC"]),
+        ];
+        let (replies, decoded) = pair.run(&block.concat().repeat(TIMES));
+        let reply = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$-1\r\n$-1\r\n";
+        assert_eq!(replies, reply.repeat(TIMES));
+        assert!(decoded <= 4 * TIMES + usize::from(AHEAD_MAX), "{decoded} of {}", 4 * TIMES);
+        let gets = command(&["GET", &here]).repeat(3) + &mget + &command(&["GET", &there]);
+        let (_, decoded) = pair.run(&gets.repeat(TIMES));
+        assert!(decoded <= 10 * TIMES, "{decoded} of {}", 5 * TIMES);
+    }
+
+    /// Much that could be executed at once is executed in turns, which the driver is told of.
+    #[test]
+    fn kept_input_is_executed_in_turns() {
+        const TIMES: usize = 20_000;
+        let mut pair = Pair::new();
+        let key = key_on(0);
+        pair.run(&command(&["CLIENT", "PAUSE", "1000", "ALL"]));
+        let set = command(&["SET", &key, "value"]);
+        pair.handle(0, Event::Bytes { conn: CONN, data: set.repeat(TIMES).as_bytes() });
+        assert_eq!(pair.received, b"");
+        let later = Now { unix_ms: 2_000, monotonic_us: 2_000_000 };
+        let mut outbox = Outbox::default();
+        pair.engines[0].handle(later, Event::Tick, &mut outbox);
+        let mut most = 0;
+        while pair.engines[0].has_turns() {
+            assert_eq!(pair.engines[0].tick_in_us(later), Some(0));
+            let before = pair.engines[0].core.stats.commands;
+            pair.engines[0].handle(later, Event::Tick, &mut outbox);
+            most = most.max(pair.engines[0].core.stats.commands - before);
+        }
+        assert!(most as usize * set.len() <= TURN_BYTES + set.len() * usize::from(AHEAD_MAX));
+        let mut replies = Vec::new();
+        pair.engines[0].take_output(CONN, &mut replies);
+        assert_eq!(replies.len(), TIMES * "+OK\r\n".len());
     }
 }
