@@ -189,7 +189,8 @@ impl Engine {
     pub fn awaits_replies(&mut self, conn: ConnId) -> bool {
         let session = self.sessions.get_mut(conn);
         session.is_some_and(|session| {
-            session.output.awaited() > 0 && !session.is_blocked() || sessions::has_more_to_run(session)
+            session.output.awaited() > 0 && !session.is_blocked()
+                || sessions::has_more_to_run(session)
         })
     }
 

@@ -23,7 +23,7 @@ const UNAUTHENTICATED_STALLED_BYTES_MAX: usize = 64 * 1024;
 const TURN_BYTES: usize = 64 * 1024;
 const TURN_REFILLS_MAX: usize = 16;
 /// Commands that are decoded before the first of them runs, at most.
-const AHEAD_MAX: u8 = 16;
+const AHEAD_MAX: usize = 16;
 /// More output than this is sent without waiting for what comes behind it.
 const HELD_BYTES_MAX: usize = 16 * 1024;
 /// The decoder's scratch may keep this much memory.
@@ -265,9 +265,8 @@ pub(super) struct Ahead {
 ///
 /// Commands are decoded a few at a time, and what their keys' look-ups will read is fetched into
 /// the cache for all of them before the first runs: a pipeline then waits for memory once, not
-/// once per command. With 100,000 keys that halves the time of a GET. After a command that had to be
-/// waited for, as many are decoded as ran before it: what is decoded and does not run is decoded
-/// again.
+/// once per command. With 100,000 keys that halves the time of a GET. No more are decoded than
+/// will probably run before one must be waited for: the others would be decoded again.
 fn run(
     core: &mut Core,
     session: &mut Session,
@@ -300,10 +299,7 @@ fn run(
             // What was decoded in vain will be decoded again, from another place.
             session.decoder = Decoder::default();
         }
-        session.ahead_max = match session.stall.is_empty() {
-            true => AHEAD_MAX.min(session.ahead_max.saturating_mul(2)),
-            false => ran.clamp(1, usize::from(AHEAD_MAX)) as u8,
-        };
+        session.note_ran(ran as u32);
     }
     core.ahead = ahead;
     if spans.capacity() * size_of::<Span>() <= KEPT_CAPACITY_MAX {
@@ -327,7 +323,10 @@ fn decode_ahead(
         authenticated: session.client.authenticated,
     };
     // AUTH lifts limits for what comes behind it.
-    let ahead_max = if limits.authenticated { usize::from(session.ahead_max) } else { 1 };
+    let ahead_max = match limits.authenticated {
+        true => AHEAD_MAX.min(session.expected_to_run() as usize),
+        false => 1,
+    };
     let mut start = 0;
     loop {
         let first_span = spans.len();
@@ -559,7 +558,7 @@ mod tests {
         let mget = command(&["MGET", &here, &there]);
         let (replies, decoded) = pair.run(&mget.repeat(TIMES));
         assert_eq!(replies, "*2\r\n$-1\r\n$-1\r\n".repeat(TIMES));
-        assert!(decoded <= TIMES + usize::from(AHEAD_MAX), "{decoded} of {TIMES} commands");
+        assert!(decoded <= TIMES + AHEAD_MAX, "{decoded} of {TIMES} commands");
         let block = [
             command(&["MULTI"]),
             command(&["GET", &here]),
@@ -569,10 +568,11 @@ mod tests {
         let (replies, decoded) = pair.run(&block.concat().repeat(TIMES));
         let reply = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$-1\r\n$-1\r\n";
         assert_eq!(replies, reply.repeat(TIMES));
-        assert!(decoded <= 4 * TIMES + usize::from(AHEAD_MAX), "{decoded} of {}", 4 * TIMES);
+        assert!(decoded <= 4 * TIMES + AHEAD_MAX, "{decoded} of {}", 4 * TIMES);
         let gets = command(&["GET", &here]).repeat(3) + &mget + &command(&["GET", &there]);
         let (_, decoded) = pair.run(&gets.repeat(TIMES));
-        assert!(decoded <= 10 * TIMES, "{decoded} of {}", 5 * TIMES);
+        // Every second run is one command long: that is not foreseen. Sixteen at a time are 30.
+        assert!(decoded <= 15 * TIMES, "{decoded} of {}", 5 * TIMES);
     }
 
     /// Much that could be executed at once is executed in turns, which the driver is told of.
@@ -595,7 +595,7 @@ mod tests {
             pair.engines[0].handle(later, Event::Tick, &mut outbox);
             most = most.max(pair.engines[0].core.stats.commands - before);
         }
-        assert!(most as usize * set.len() <= TURN_BYTES + set.len() * usize::from(AHEAD_MAX));
+        assert!(most as usize * set.len() <= TURN_BYTES + set.len() * AHEAD_MAX);
         let mut replies = Vec::new();
         pair.engines[0].take_output(CONN, &mut replies);
         assert_eq!(replies.len(), TIMES * "+OK\r\n".len());

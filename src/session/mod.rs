@@ -73,8 +73,9 @@ pub struct Session {
     pub decoder: Decoder,
     /// The beginning of a command, or what arrived while stalled.
     pub input: Input,
-    /// How many commands are decoded before the first of them runs.
-    pub ahead_max: u8,
+    /// Commands that have run since the session was stalled last, and between the two stalls before.
+    pub ran: u32,
+    pub ran_before: u32,
     pub output: Output,
     /// Which commands the awaited replies are for.
     pub under_way: UnderWay,
@@ -110,7 +111,8 @@ impl Session {
             client,
             decoder: Decoder::default(),
             input: Input::default(),
-            ahead_max: 1,
+            ran: 0,
+            ran_before: 0,
             output: Output::default(),
             under_way: UnderWay::Scattered,
             multi: None,
@@ -193,6 +195,22 @@ impl Session {
     /// Whether this is the wait that is under way.
     pub fn is_blocked_with(&self, id: TxnId) -> bool {
         self.blocked.as_ref().is_some_and(|blocked| blocked.waiter.id == id)
+    }
+
+    /// How many commands will probably run before the session is stalled again: as many as before
+    /// the last time, or after those about as many as have run.
+    #[inline]
+    pub fn expected_to_run(&self) -> u32 {
+        if self.ran < self.ran_before { self.ran_before - self.ran } else { self.ran.max(1) }
+    }
+
+    /// Takes note of commands that have run.
+    #[inline]
+    pub fn note_ran(&mut self, commands: u32) {
+        self.ran = self.ran.saturating_add(commands);
+        if !self.stall.is_empty() {
+            self.ran_before = std::mem::take(&mut self.ran);
+        }
     }
 
     /// Whether its input is executed as soon as it is received.

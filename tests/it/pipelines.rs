@@ -25,8 +25,13 @@ const KEY_BYTES: usize = 200;
 const COMMANDS: usize = 100_000;
 
 pub fn trials() -> Vec<Trial> {
-    let pipelines: [(&str, fn() -> Pipeline); 5] =
-        [("gets", gets), ("large_gets", large_gets), ("sets", sets), ("mgets", mgets), ("execs", execs)];
+    let pipelines: [(&str, fn() -> Pipeline); 5] = [
+        ("gets", gets),
+        ("large_gets", large_gets),
+        ("sets", sets),
+        ("mgets", mgets),
+        ("execs", execs),
+    ];
     let mut trials = Vec::new();
     for shards in [1, 2, 4] {
         for (name, pipeline) in pipelines {
