@@ -92,7 +92,7 @@ directives! {
         Rule::Memory(MB, LONG_MAX), Anytime, Here;
         /// Most bytes of unsent replies, by class of client (normal, replica, pubsub): closed at
         /// once above the first amount, and after so many seconds above the second. 0: no limit.
-        /// This server also stops reading from a client that does not read its replies.
+        /// This server also executes no more commands of a client that does not read its replies.
         "client-output-buffer-limit" client_output_buffer_limit: OutputLimits =
             "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60", Rule::Any, Anytime, Here;
         /// Most memory of all clients together.

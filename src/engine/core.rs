@@ -146,6 +146,11 @@ pub(super) struct Core {
     /// Scratch for the decoder.
     pub spans: Vec<Span>,
     pub ahead: Vec<Ahead>,
+    /// Commands decoded, to see how often.
+    #[cfg(test)]
+    pub decoded: usize,
+    /// Connections with input that is executed when it is their turn.
+    pub turns: VecDeque<ConnId>,
     /// Connections whose output is held back, in the order in which that began.
     pub held: VecDeque<Held>,
 }
@@ -211,6 +216,9 @@ impl Core {
             sampled_us: 0,
             spans: Vec::new(),
             ahead: Vec::new(),
+            #[cfg(test)]
+            decoded: 0,
+            turns: VecDeque::new(),
             held: VecDeque::new(),
         };
         core.publish_memory();

@@ -63,8 +63,8 @@ pub struct Ticket(pub u64);
 /// What the runtime shall do with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnControl {
-    /// Stop receiving: the client does not read its replies, or is paused. Bytes that the kernel
-    /// had already delivered may still arrive as [`Event::Bytes`].
+    /// Stop receiving: the client has not authenticated, and does not read its replies or is paused.
+    /// Bytes that the kernel had already delivered may still arrive as [`Event::Bytes`].
     PauseReading,
     ResumeReading,
     /// Send what is in the output, then close (with the lingering close, so that the peer can read it).

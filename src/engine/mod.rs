@@ -72,6 +72,9 @@ pub struct Engine {
 /// How often an engine with periodic work wants a tick.
 const TICK_US: u64 = 100_000;
 
+/// Turns taken in one tick: about a mebibyte of input.
+const TURNS_PER_TICK: usize = 16;
+
 /// How long output may wait for the replies of other shards behind it.
 const HELD_PASSES_MAX: u64 = 8;
 const HELD_US_MAX: u64 = 2_000;
@@ -185,13 +188,41 @@ impl Engine {
     /// may wait for ever: that does not count.
     pub fn awaits_replies(&mut self, conn: ConnId) -> bool {
         let session = self.sessions.get_mut(conn);
-        session.is_some_and(|session| session.output.awaited() > 0 && !session.is_blocked())
+        session.is_some_and(|session| {
+            session.output.awaited() > 0 && !session.is_blocked()
+                || sessions::has_more_to_run(session)
+        })
+    }
+
+    /// Whether commands that this connection has sent will begin although it sends no more. To wait
+    /// for data or for the end of a pause does not count.
+    pub fn has_more_to_run(&mut self, conn: ConnId) -> bool {
+        self.sessions.get_mut(conn).is_some_and(|session| sessions::has_more_to_run(session))
+    }
+
+    /// Whether input waits for nothing but its turn: a tick is wanted at once.
+    pub fn has_turns(&self) -> bool {
+        !self.core.turns.is_empty()
+    }
+
+    /// Executes more of what has been received from clients that sent much at once.
+    fn take_turns(&mut self, outbox: &mut Outbox) {
+        // Who needs yet another turn is behind those that wait for theirs.
+        for _ in 0..self.core.turns.len().min(TURNS_PER_TICK) {
+            let Some(conn) = self.core.turns.pop_front() else { return };
+            if let Some(session) = self.sessions.get_mut(conn) {
+                sessions::go_on(&mut self.core, session, outbox);
+            }
+        }
     }
 
     /// Microseconds until a tick is wanted; `None` if nothing is to be done until something
     /// happens.
     pub fn tick_in_us(&self, now: Now) -> Option<u64> {
         let core = &self.core;
+        if self.has_turns() {
+            return Some(0);
+        }
         let periodic = core.sampler_wants_tick()
             || core.active_expire && core.shard.has_expiring()
             || core.pause.is_some()
@@ -244,6 +275,7 @@ impl Engine {
     }
 
     fn tick(&mut self, outbox: &mut Outbox) {
+        self.take_turns(outbox);
         self.end_overdue_waits(outbox);
         // What the end of the pass lets go of may have been all that was due.
         let since_us = self.core.now.monotonic_us.saturating_sub(self.core.last_tick_us);

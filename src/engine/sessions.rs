@@ -6,25 +6,27 @@ use super::event::{ConnControl, ConnId, Outbox};
 use super::{close_after_output, close_now, dispatch, exec};
 use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError, Reply};
 use crate::protocol::{Args, Span};
-use crate::session::{Session, Stall};
+use crate::session::{Input, Session, Stall};
 
-/// A client that leaves so many bytes unread is not read from until it takes some.
+/// While a client leaves so many bytes unread, its commands are not executed. They are received: many
+/// libraries send a pipeline, however long, before they read the first reply.
 const UNSENT_BYTES_MAX: usize = 1024 * 1024;
 /// What a client may have sent ahead before it has authenticated.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1024 * 1024;
 /// However high `client-query-buffer-limit` is: arguments are found by 32-bit positions. What one
 /// receive adds has room above.
 const INPUT_BYTES_MAX: usize = u32::MAX as usize - (1 << 20);
-/// A session that may not go on is read from until so many bytes wait: to stop reading and to begin
-/// again costs more than most commands do.
-const STALLED_INPUT_BYTES_MAX: usize = 64 * 1024;
-/// As much of a client that waits for data, perhaps for long: only who is read from is seen to go.
-const BLOCKED_INPUT_BYTES_MAX: usize = 1024 * 1024;
-/// Commands that are decoded before the first of them runs.
+/// A session that may not go on and has not authenticated is read from until so many bytes wait.
+const UNAUTHENTICATED_STALLED_BYTES_MAX: usize = 64 * 1024;
+/// So much kept input is executed at a time; then it is others' turn. Chunks of kept input that are
+/// put together for one command count likewise.
+const TURN_BYTES: usize = 64 * 1024;
+const TURN_REFILLS_MAX: usize = 16;
+/// Commands that are decoded before the first of them runs, at most.
 const AHEAD_MAX: usize = 16;
 /// More output than this is sent without waiting for what comes behind it.
 const HELD_BYTES_MAX: usize = 16 * 1024;
-/// An empty input buffer may keep this much memory.
+/// The decoder's scratch may keep this much memory.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
 #[derive(Debug, Default)]
@@ -123,12 +125,14 @@ pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbo
     if session.is_closing() {
         return;
     }
-    if session.input.is_empty() {
-        let used = run(core, session, data, outbox);
-        session.input.extend_from_slice(&data[used..]);
+    if !session.may_run() {
+        session.input.queue(data);
+    } else if session.input.is_empty() {
+        let used = run(core, session, data, usize::MAX, outbox);
+        let left = &data[used..];
+        if session.may_run() { session.input.extend(left) } else { session.input.queue(left) }
     } else {
-        session.input.extend_from_slice(data);
-        run_kept_input(core, session, outbox);
+        session.input.extend(data);
     }
     settle(core, session, outbox);
 }
@@ -148,22 +152,22 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
     if session.output.awaited() == 0 {
         session.stall.remove(Stall::ORDER);
     }
-    if session.stall.is_empty() && !session.input.is_empty() {
+    if session.may_run() && !session.input.is_empty() {
         run_kept_input(core, session, outbox);
     }
     if session.is_closing() {
-        session.input = Vec::new();
+        session.input = Input::default();
         if session.close_when_answered && session.output.awaited() == 0 {
             session.close_when_answered = false;
             outbox.control.push((session.conn, ConnControl::CloseAfterOutput));
         }
     } else {
         check_limits(core, session, outbox);
-        let input_max = match session.is_blocked() {
-            true => BLOCKED_INPUT_BYTES_MAX,
-            false => STALLED_INPUT_BYTES_MAX,
-        };
-        let pause = !session.stall.is_empty() && session.input.len() > input_max;
+        // Receiving goes on: a client that sends before it reads would wait for ever, and only
+        // who is read from is seen to go.
+        let pause = !session.client.authenticated
+            && !session.stall.is_empty()
+            && session.input.len() > UNAUTHENTICATED_STALLED_BYTES_MAX;
         if pause != session.reading_paused {
             session.reading_paused = pause;
             let control =
@@ -205,18 +209,46 @@ pub(super) fn list_output(session: &mut Session, outbox: &mut Outbox) {
     outbox.output.push(session.conn);
 }
 
+/// Executes one turn's worth of the input that is kept; if there is more, another turn follows.
 fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
     let mut input = std::mem::take(&mut session.input);
-    let used = run(core, session, &input, outbox);
-    if used == input.len() && input.capacity() > KEPT_CAPACITY_MAX {
-        return;
-    }
-    input.drain(..used);
-    if used > 0 && input.capacity() > KEPT_CAPACITY_MAX {
-        // What made the buffer so large has just run.
-        input.shrink_to(KEPT_CAPACITY_MAX);
+    let (mut bytes_left, mut refills_left) = (TURN_BYTES, TURN_REFILLS_MAX);
+    loop {
+        let used = run(core, session, input.front(), bytes_left, outbox);
+        input.consume(used);
+        bytes_left = bytes_left.saturating_sub(used);
+        if !session.stall.is_empty() {
+            break;
+        }
+        if bytes_left == 0 || refills_left == 0 {
+            session.awaits_turn = true;
+            core.turns.push_back(session.conn);
+            break;
+        }
+        // What is left has not all of its bytes yet.
+        if !input.refill() {
+            break;
+        }
+        refills_left -= 1;
     }
     session.input = input;
+}
+
+/// It is this session's turn again.
+pub(super) fn go_on(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
+    if session.awaits_turn {
+        session.awaits_turn = false;
+        settle(core, session, outbox);
+    }
+}
+
+/// See [`super::Engine::has_more_to_run`].
+pub(super) fn has_more_to_run(session: &Session) -> bool {
+    let waits = Stall::BLOCKED | Stall::PAUSED | Stall::CLOSING;
+    // Without a stall, what is left has not all of its bytes.
+    !session.input.is_empty()
+        && (session.awaits_turn || !session.stall.is_empty())
+        && !session.stall.intersects(waits)
 }
 
 /// A command that has been decoded and not run yet.
@@ -228,17 +260,30 @@ pub(super) struct Ahead {
     route: Route,
 }
 
-/// Runs the commands at the start of `input`; returns how many bytes they took.
+/// Runs the commands at the start of `input`, none behind its first `bytes_max`; returns how many
+/// bytes they took.
 ///
 /// Commands are decoded a few at a time, and what their keys' look-ups will read is fetched into
 /// the cache for all of them before the first runs: a pipeline then waits for memory once, not
-/// once per command. With 100,000 keys that halves the time of a GET.
-fn run(core: &mut Core, session: &mut Session, input: &[u8], outbox: &mut Outbox) -> usize {
+/// once per command. With 100,000 keys that halves the time of a GET. No more are decoded than
+/// will probably run before one must be waited for: the others would be decoded again.
+fn run(
+    core: &mut Core,
+    session: &mut Session,
+    input: &[u8],
+    bytes_max: usize,
+    outbox: &mut Outbox,
+) -> usize {
+    let bytes_max = bytes_max.min(input.len());
     let mut ahead = std::mem::take(&mut core.ahead);
     let mut spans = std::mem::take(&mut core.spans);
     let mut at = 0;
-    while session.stall.is_empty() && at < input.len() {
+    while session.stall.is_empty() && at < bytes_max {
         let next = decode_ahead(core, session, &input[at..], &mut ahead, &mut spans);
+        #[cfg(test)]
+        {
+            core.decoded += ahead.len();
+        }
         if ahead.is_empty() {
             match run_other(core, session, next, outbox) {
                 Some(consumed) => at += consumed,
@@ -247,11 +292,14 @@ fn run(core: &mut Core, session: &mut Session, input: &[u8], outbox: &mut Outbox
             continue;
         }
         let ran = run_ahead(core, session, &input[at..], &ahead, &spans, outbox);
-        at += ran.map_or(0, |last| ahead[last].end);
-        if ran.is_none_or(|last| last + 1 < ahead.len()) {
+        if let Some(last) = ran.checked_sub(1) {
+            at += ahead[last].end;
+        }
+        if ran < ahead.len() {
             // What was decoded in vain will be decoded again, from another place.
             session.decoder = Decoder::default();
         }
+        session.note_ran(ran as u32);
     }
     core.ahead = ahead;
     if spans.capacity() * size_of::<Span>() <= KEPT_CAPACITY_MAX {
@@ -275,7 +323,10 @@ fn decode_ahead(
         authenticated: session.client.authenticated,
     };
     // AUTH lifts limits for what comes behind it.
-    let ahead_max = if limits.authenticated { AHEAD_MAX } else { 1 };
+    let ahead_max = match limits.authenticated {
+        true => AHEAD_MAX.min(session.expected_to_run() as usize),
+        false => 1,
+    };
     let mut start = 0;
     loop {
         let first_span = spans.len();
@@ -295,7 +346,7 @@ fn decode_ahead(
     }
 }
 
-/// Runs what was decoded ahead; returns the index of the last command that ran.
+/// Runs what was decoded ahead; returns how many commands ran.
 fn run_ahead(
     core: &mut Core,
     session: &mut Session,
@@ -303,7 +354,7 @@ fn run_ahead(
     ahead: &[Ahead],
     spans: &[Span],
     outbox: &mut Outbox,
-) -> Option<usize> {
+) -> usize {
     let args = |index: usize| {
         let Ahead { start, end, first_span, .. } = ahead[index];
         let end_span = ahead.get(index + 1).map_or(spans.len(), |next| next.first_span);
@@ -314,18 +365,18 @@ fn run_ahead(
             dispatch::prefetch(core, session, command.route, args(index));
         }
     }
-    let mut last = None;
+    let mut ran = 0;
     for (index, command) in ahead.iter().enumerate() {
         if dispatch::execute(core, session, command.route, args(index), outbox).is_break() {
             break;
         }
-        last = Some(index);
+        ran += 1;
         stall_if_output_is_full(session);
         if !session.stall.is_empty() {
             break;
         }
     }
-    last
+    ran
 }
 
 /// Handles what is not a plain command; returns how many bytes it took, or `None` to stop here.
@@ -404,5 +455,149 @@ fn check_limits(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
             "closing a client that reached its output buffer limit"
         );
         close_now(session, outbox);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use super::super::event::{ClientOrigin, Event, Now};
+    use super::super::shared::{Host, HostFacts, Shared};
+    use super::super::{Engine, EngineSetup};
+    use super::*;
+    use crate::access::Peer;
+    use crate::config::Config;
+    use crate::txn::{Message, shard_of_key};
+
+    const NOW: Now = Now { unix_ms: 1, monotonic_us: 1 };
+    const CONN: ConnId = ConnId { index: 0, generation: 0 };
+
+    struct NoHost;
+
+    impl Host for NoHost {
+        fn facts(&self) -> HostFacts {
+            HostFacts::default()
+        }
+    }
+
+    /// Two shards, and a client at the first.
+    struct Pair {
+        engines: Vec<Engine>,
+        messages: VecDeque<(usize, usize, Message)>,
+        received: Vec<u8>,
+    }
+
+    impl Pair {
+        fn new() -> Pair {
+            let config = Arc::new(Config::default());
+            let shared = Arc::new(Shared::new(2, config, Box::new(NoHost), 1, "0".repeat(40)));
+            let engine = |shard| {
+                let shared = Arc::clone(&shared);
+                Engine::new(EngineSetup { shard, shards: 2, shared, seed: 1, stopwatch: || 0 })
+            };
+            let engines = vec![engine(0), engine(1)];
+            let mut pair = Pair { engines, messages: VecDeque::new(), received: Vec::new() };
+            let (addr, laddr) = ("/test:0".to_owned(), "/test:0".to_owned());
+            let origin = ClientOrigin { id: 1, peer: Peer::Unix, addr, laddr, fd: 3 };
+            pair.handle(0, Event::Open { conn: CONN, origin });
+            pair
+        }
+
+        fn handle(&mut self, core: usize, event: Event<'_>) {
+            let mut outbox = Outbox::default();
+            let engine = &mut self.engines[core];
+            engine.handle(NOW, event, &mut outbox);
+            engine.end_pass(NOW, &mut outbox);
+            engine.order(true, &mut outbox);
+            let all = outbox.messages.into_iter().chain(outbox.ordered);
+            self.messages.extend(all.map(|(to, message)| (core, to, message)));
+            if !outbox.output.is_empty() {
+                let mut bytes = Vec::new();
+                engine.take_output(CONN, &mut bytes);
+                self.received.extend_from_slice(&bytes);
+                self.handle(core, Event::Sent { conn: CONN, bytes: bytes.len() });
+            }
+        }
+
+        /// Sends a request; returns the replies and how many commands were decoded.
+        fn run(&mut self, request: &str) -> (String, usize) {
+            let before = self.engines[0].core.decoded;
+            self.handle(0, Event::Bytes { conn: CONN, data: request.as_bytes() });
+            loop {
+                if let Some((from, to, message)) = self.messages.pop_front() {
+                    self.handle(to, Event::Message { from, message });
+                } else if self.engines[0].has_turns() {
+                    self.handle(0, Event::Tick);
+                } else {
+                    break;
+                }
+            }
+            let replies = String::from_utf8(std::mem::take(&mut self.received)).expect("text");
+            (replies, self.engines[0].core.decoded - before)
+        }
+    }
+
+    fn command(words: &[&str]) -> String {
+        let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        format!("*{}\r\n{}", words.len(), words.collect::<String>())
+    }
+
+    fn key_on(shard: usize) -> String {
+        let mut keys = (0..100).map(|n| format!("key:{n}"));
+        keys.find(|key| shard_of_key(key.as_bytes(), 2) == shard).expect("a key of this shard")
+    }
+
+    /// Commands that must be waited for end what is decoded ahead.
+    #[test]
+    fn commands_over_several_shards_are_not_decoded_again_and_again() {
+        const TIMES: usize = 500;
+        let mut pair = Pair::new();
+        let (here, there) = (key_on(0), key_on(1));
+        let mget = command(&["MGET", &here, &there]);
+        let (replies, decoded) = pair.run(&mget.repeat(TIMES));
+        assert_eq!(replies, "*2\r\n$-1\r\n$-1\r\n".repeat(TIMES));
+        assert!(decoded <= TIMES + AHEAD_MAX, "{decoded} of {TIMES} commands");
+        let block = [
+            command(&["MULTI"]),
+            command(&["GET", &here]),
+            command(&["GET", &there]),
+            command(&["EXEC"]),
+        ];
+        let (replies, decoded) = pair.run(&block.concat().repeat(TIMES));
+        let reply = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$-1\r\n$-1\r\n";
+        assert_eq!(replies, reply.repeat(TIMES));
+        assert!(decoded <= 4 * TIMES + AHEAD_MAX, "{decoded} of {}", 4 * TIMES);
+        let gets = command(&["GET", &here]).repeat(3) + &mget + &command(&["GET", &there]);
+        let (_, decoded) = pair.run(&gets.repeat(TIMES));
+        // Every second run is one command long: that is not foreseen. Sixteen at a time are 30.
+        assert!(decoded <= 15 * TIMES, "{decoded} of {}", 5 * TIMES);
+    }
+
+    /// Much that could be executed at once is executed in turns, which the driver is told of.
+    #[test]
+    fn kept_input_is_executed_in_turns() {
+        const TIMES: usize = 20_000;
+        let mut pair = Pair::new();
+        let key = key_on(0);
+        pair.run(&command(&["CLIENT", "PAUSE", "1000", "ALL"]));
+        let set = command(&["SET", &key, "value"]);
+        pair.handle(0, Event::Bytes { conn: CONN, data: set.repeat(TIMES).as_bytes() });
+        assert_eq!(pair.received, b"");
+        let later = Now { unix_ms: 2_000, monotonic_us: 2_000_000 };
+        let mut outbox = Outbox::default();
+        pair.engines[0].handle(later, Event::Tick, &mut outbox);
+        let mut most = 0;
+        while pair.engines[0].has_turns() {
+            assert_eq!(pair.engines[0].tick_in_us(later), Some(0));
+            let before = pair.engines[0].core.stats.commands;
+            pair.engines[0].handle(later, Event::Tick, &mut outbox);
+            most = most.max(pair.engines[0].core.stats.commands - before);
+        }
+        assert!(most as usize * set.len() <= TURN_BYTES + set.len() * AHEAD_MAX);
+        let mut replies = Vec::new();
+        pair.engines[0].take_output(CONN, &mut replies);
+        assert_eq!(replies.len(), TIMES * "+OK\r\n".len());
     }
 }

@@ -1,11 +1,13 @@
 //! One connection: its decoder, what its client has chosen, and its replies in order.
 
 mod client;
+mod input;
 mod multi;
 mod order;
 mod output;
 
 pub use client::{ClientState, OutputClass};
+pub use input::Input;
 pub use multi::{Multi, Reach, Watching};
 pub use order::{Destination, UnderWay};
 pub use output::Output;
@@ -69,8 +71,11 @@ pub struct Session {
     pub conn: ConnId,
     pub client: ClientState,
     pub decoder: Decoder,
-    /// Input not yet decoded: the tail of a command, or what arrived while stalled.
-    pub input: Vec<u8>,
+    /// The beginning of a command, or what arrived while stalled.
+    pub input: Input,
+    /// Commands that have run since the session was stalled last, and between the two stalls before.
+    pub ran: u32,
+    pub ran_before: u32,
     pub output: Output,
     /// Which commands the awaited replies are for.
     pub under_way: UnderWay,
@@ -81,6 +86,8 @@ pub struct Session {
     pub exec: Option<Box<Exec>>,
     pub blocked: Option<Box<Blocked>>,
     pub stall: Stall,
+    /// Some of its input could be executed, when others have had their turn.
+    pub awaits_turn: bool,
     /// Receiving has been stopped.
     pub reading_paused: bool,
     /// The connection is to be closed as soon as no reply is awaited and all output is sent.
@@ -103,7 +110,9 @@ impl Session {
             conn,
             client,
             decoder: Decoder::default(),
-            input: Vec::new(),
+            input: Input::default(),
+            ran: 0,
+            ran_before: 0,
             output: Output::default(),
             under_way: UnderWay::Scattered,
             multi: None,
@@ -111,6 +120,7 @@ impl Session {
             exec: None,
             blocked: None,
             stall: Stall::empty(),
+            awaits_turn: false,
             reading_paused: false,
             close_when_answered: false,
             dropped: false,
@@ -126,7 +136,7 @@ impl Session {
     pub fn memory(&self) -> usize {
         size_of::<Session>()
             + self.client.text_bytes()
-            + self.input.capacity()
+            + self.input.memory()
             + self.argument_bytes()
             + self.output.memory()
             + self.transaction_memory()
@@ -185,6 +195,27 @@ impl Session {
     /// Whether this is the wait that is under way.
     pub fn is_blocked_with(&self, id: TxnId) -> bool {
         self.blocked.as_ref().is_some_and(|blocked| blocked.waiter.id == id)
+    }
+
+    /// How many commands will probably run before the session is stalled again: as many as before
+    /// the last time, or after those about as many as have run.
+    #[inline]
+    pub fn expected_to_run(&self) -> u32 {
+        if self.ran < self.ran_before { self.ran_before - self.ran } else { self.ran.max(1) }
+    }
+
+    /// Takes note of commands that have run.
+    #[inline]
+    pub fn note_ran(&mut self, commands: u32) {
+        self.ran = self.ran.saturating_add(commands);
+        if !self.stall.is_empty() {
+            self.ran_before = std::mem::take(&mut self.ran);
+        }
+    }
+
+    /// Whether its input is executed as soon as it is received.
+    pub fn may_run(&self) -> bool {
+        self.stall.is_empty() && !self.awaits_turn
     }
 
     pub fn is_closing(&self) -> bool {

@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Resident memory of the server, bytes.
-fn resident(server: &Server) -> usize {
+pub fn resident(server: &Server) -> usize {
     const PAGE: usize = 4096;
     let path = format!("/proc/{}/statm", server.pid());
     let text = std::fs::read_to_string(path).expect("statm");

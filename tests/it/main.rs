@@ -18,6 +18,7 @@ mod eviction;
 mod histories;
 mod lifecycle;
 mod memory;
+mod pipelines;
 mod runtime;
 mod support;
 mod wire;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             histories::trials,
             lifecycle::trials,
             memory::trials,
+            pipelines::trials,
             runtime::trials,
             wire::trials,
         ],

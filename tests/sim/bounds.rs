@@ -4,7 +4,7 @@ use crate::history::command;
 use crate::world::World;
 
 const VALUE_BYTES: usize = 100_000;
-/// What a client may leave unread before it is not read from, and one reply more.
+/// What a client may leave unread while its commands are executed, and one reply more.
 const UNSENT_BYTES_MAX: usize = (1 << 20) + VALUE_BYTES + 100;
 
 /// A world with a large value at each of these keys.
@@ -17,6 +17,11 @@ fn world_with_values(shards: usize, keys: &[&str]) -> World {
 /// A field of the last client in CLIENT LIST, as a client of another core sees it.
 fn field_of(world: &mut World, client: usize, field: &str) -> usize {
     let observer = world.connect(0);
+    field_seen_by(world, observer, client, field)
+}
+
+fn field_seen_by(world: &mut World, observer: usize, client: usize, field: &str) -> usize {
+    world.received(observer);
     let id = (client + 1).to_string();
     world.send(observer, &command(&["CLIENT", "LIST", "ID", &id]));
     world.run_until_idle();
@@ -32,7 +37,7 @@ fn unsent(world: &mut World, client: usize) -> usize {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_not_read_from() {
+fn commands_of_a_client_that_does_not_read_are_received_and_not_executed() {
     let inline = b"GET a\r\n".to_vec();
     for (shards, request) in
         [(1, command(&["GET", "a"])), (1, inline.clone()), (4, command(&["GET", "a"])), (4, inline)]
@@ -47,7 +52,59 @@ fn a_client_that_does_not_read_is_not_read_from() {
             let unsent = unsent(&mut world, client);
             let at_once = if shards == 1 { 0 } else { 40 * VALUE_BYTES };
             assert!(unsent <= UNSENT_BYTES_MAX + at_once, "{unsent} bytes for {shards} shards");
+            assert!(!world.has_unsent(client), "it is not received from");
+            let waiting = field_of(&mut world, client, "qbuf");
+            assert!(waiting > pipeline.len() * 9 / 10, "{waiting} bytes wait");
+            assert!(field_of(&mut world, client, "tot-mem") >= waiting + unsent);
         }
+    }
+}
+
+/// Input beyond `client-query-buffer-limit` closes its client, whatever it waits for.
+#[test]
+fn input_is_bounded_whatever_its_client_waits_for() {
+    let waits = [
+        command(&["DEBUG", "POP-BYTE", "queue", "0"]),
+        command(&["CLIENT", "PAUSE", "60000", "WRITE"]),
+        command(&["GET", "a"]).repeat(200),
+    ];
+    for shards in [1, 4] {
+        for wait in &waits {
+            let mut world = world_with_values(shards, &["a"]);
+            let observer = world.connect(0);
+            let limit = ["CONFIG", "SET", "client-query-buffer-limit", "1mb"];
+            world.send(observer, &command(&limit));
+            world.run_until_idle();
+            let client = world.connect(shards - 1);
+            world.stop_reading(client);
+            world.send(client, wait);
+            world.send(client, &command(&["SET", "b", &"v".repeat(1000)]).repeat(900));
+            world.run_until_idle();
+            assert!(world.is_open(client) && !world.has_unsent(client));
+            world.send(client, &command(&["SET", "b", &"v".repeat(1000)]).repeat(200));
+            world.run_until_idle();
+            assert!(world.was_dropped(client), "more than 1 MiB waits");
+        }
+    }
+}
+
+/// Who has not authenticated keeps small bounds: it is not received from.
+#[test]
+fn strangers_that_do_not_read_are_not_received_from() {
+    for shards in [1, 4] {
+        let mut world = World::new(shards, 3);
+        let observer = world.connect(0);
+        world.send(observer, &command(&["CONFIG", "SET", "requirepass", "secret"]));
+        world.run_until_idle();
+        let client = world.connect(0);
+        world.stop_reading(client);
+        for _ in 0..40 {
+            world.send(client, &command(&["GET", "a"]).repeat(5_000));
+            world.run_until_idle();
+        }
+        assert!(world.has_unsent(client));
+        let waiting = field_seen_by(&mut world, observer, client, "qbuf");
+        assert!(waiting <= 64 * 1024 + 5_000 * 22, "{waiting} bytes wait");
     }
 }
 

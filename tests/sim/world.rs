@@ -213,7 +213,7 @@ impl World {
     }
 
     fn is_busy(&self) -> bool {
-        self.cores.iter().any(|core| !core.inbox.is_empty())
+        self.cores.iter().any(|core| !core.inbox.is_empty() || core.engine.has_turns())
             || self.clients.iter().any(|c| c.open && !c.paused && !c.outgoing.is_empty())
     }
 
@@ -260,6 +260,9 @@ impl World {
             self.trace.line(|| format!("    takes from client {}: {}", conn.index, shown(data)));
         }
         self.pass(core, |engine, now, outbox| {
+            if engine.has_turns() {
+                engine.handle(now, Event::Tick, outbox);
+            }
             for (from, message) in messages {
                 engine.handle(now, Event::Message { from, message }, outbox);
             }

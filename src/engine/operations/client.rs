@@ -107,7 +107,7 @@ fn line(core: &Core, session: &Session) -> String {
     let seconds = |since_us: u64| core.now.monotonic_us.saturating_sub(since_us) / 1_000_000;
     let output = &session.output;
     let unsent = output.unsent_bytes();
-    let input = session.input.capacity();
+    let input = session.input.memory();
     let mut line = String::new();
     // Writing to a string does not fail.
     let _ = writeln!(

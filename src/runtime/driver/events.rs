@@ -105,6 +105,17 @@ impl<C: Core> Driver<C> {
         }
     }
 
+    /// A connection has had its moment to end. Not before all that it sent has been executed: some
+    /// programs end the stream behind the last of many commands, and then read.
+    fn time_is_up(&mut self, key: Key) {
+        let is_served = matches!(self.roles[key.index as usize], Role::Served { .. });
+        let has_more =
+            is_served && self.ring.is_open(key) && self.core.has_more_to_run(conn_of(key));
+        if !has_more || !self.deadlines.push(key, self.now.monotonic_us) {
+            self.drop_now(key);
+        }
+    }
+
     fn unpack(&mut self, parcel: Parcel) {
         let now = self.now;
         match parcel {
@@ -127,7 +138,7 @@ impl<C: Core> Driver<C> {
             self.core.handle(self.now, Event::Tick, &mut self.outbox);
         }
         while let Some(key) = self.deadlines.pop_due(now_us) {
-            self.drop_now(key);
+            self.time_is_up(key);
         }
         if !self.accept_again.is_empty() {
             self.accept_again_if_due();

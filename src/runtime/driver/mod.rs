@@ -53,6 +53,8 @@ pub trait Core {
     fn take_output(&mut self, conn: ConnId, buffer: &mut Vec<u8>);
     /// See [`Engine::awaits_replies`].
     fn awaits_replies(&mut self, conn: ConnId) -> bool;
+    /// See [`Engine::has_more_to_run`].
+    fn has_more_to_run(&mut self, conn: ConnId) -> bool;
     /// See [`Engine::tick_in_us`].
     fn tick_in_us(&self, now: Now) -> Option<u64>;
 }
@@ -84,6 +86,10 @@ impl Core for Engine {
 
     fn awaits_replies(&mut self, conn: ConnId) -> bool {
         Engine::awaits_replies(self, conn)
+    }
+
+    fn has_more_to_run(&mut self, conn: ConnId) -> bool {
+        Engine::has_more_to_run(self, conn)
     }
 
     #[inline]
@@ -246,20 +252,21 @@ impl<C: Core> Driver<C> {
                 break;
             }
             self.ring.end_pass();
-            self.set_timer();
+            let tick_in_us = self.core.tick_in_us(self.now);
+            self.set_timer(tick_in_us);
             self.publish();
             // Whatever is still to be told to the engine must not wait for something to happen.
-            idle = self.gone.is_empty() && self.outbox.is_empty();
+            idle = self.gone.is_empty() && self.outbox.is_empty() && tick_in_us != Some(0);
         }
         self.process.post.set_ring(self.shard, None);
         self.say_goodbye();
         Ok(())
     }
 
-    /// Sets the ring's timer to what is wanted first.
-    fn set_timer(&mut self) {
+    /// Sets the ring's timer to what is wanted first. A tick that is due comes in the next pass.
+    fn set_timer(&mut self, tick_in_us: Option<u64>) {
         let now_us = self.now.monotonic_us;
-        let tick = self.core.tick_in_us(self.now).map(|delay| now_us + delay);
+        let tick = tick_in_us.filter(|delay| *delay > 0).map(|delay| now_us + delay);
         let stop = self.stop.as_ref().map(|drain| drain.next_us(now_us));
         let accept = self.accept_again.iter().map(|(_, at)| *at).min();
         let wanted = [tick, stop, accept, self.deadlines.next_us()].into_iter().flatten().min();

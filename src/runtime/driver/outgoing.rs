@@ -9,7 +9,7 @@ use crate::runtime::inbox::Parcel;
 use crate::runtime::linger::LINGER_BYTES_MAX;
 use crate::runtime::ring::{Key, Report};
 
-/// Output from so many bytes on may be what an engine waits for before it reads on.
+/// Output from so many bytes on may be what an engine waits for before it executes more.
 const LARGE_OUTPUT_BYTES: usize = 64 * 1024;
 
 impl<C: Core> Driver<C> {

@@ -91,6 +91,20 @@ impl Client {
         }
     }
 
+    /// Reads exactly these bytes.
+    pub fn expect(&mut self, bytes: &[u8]) {
+        while self.rest().len() < bytes.len() {
+            match self.fill() {
+                Ok(0) => panic!("closed after {:?}", shown(self.rest())),
+                Ok(_) => {}
+                Err(error) => panic!("{error} after {:?}", shown(self.rest())),
+            }
+        }
+        let (received, _) = self.rest().split_at(bytes.len());
+        assert!(received == bytes, "{:?} instead of {:?}", shown(received), shown(bytes));
+        self.taken += bytes.len();
+    }
+
     /// Everything up to the server's end of stream. An error is a reset or a silence.
     pub fn read_to_end(&mut self) -> std::io::Result<Vec<u8>> {
         while self.fill()? > 0 {}
@@ -182,8 +196,8 @@ impl Client {
     }
 
     fn fill(&mut self) -> std::io::Result<usize> {
-        if self.taken > 0 && self.taken == self.buffer.len() {
-            self.buffer.clear();
+        if self.taken > self.buffer.len() / 2 {
+            self.buffer.drain(..self.taken);
             self.taken = 0;
         }
         let mut chunk = [0; 65536];

@@ -1,0 +1,211 @@
+//! What a client has sent and the server has not executed yet.
+//!
+//! The decoder needs a command in one piece, so what it works on is one buffer, the front. What
+//! arrives while the session may not go on can be a gigabyte; in one buffer that would be copied
+//! whenever the buffer grows, and again to give its memory back. So it waits in chunks of one size
+//! behind the front, is moved there chunk by chunk, and each chunk is freed as soon as that is done:
+//! no byte is copied more than three times, however much waits and however little runs at a time.
+
+use std::collections::VecDeque;
+
+/// The size of a chunk. As much may wait in the front alone, which most stalled sessions never
+/// exceed.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// An empty front may keep this much memory.
+const KEPT_CAPACITY_MAX: usize = 64 * 1024;
+
+#[derive(Debug, Default)]
+pub struct Input {
+    front: Vec<u8>,
+    /// How much of the front has been executed.
+    start: usize,
+    /// What comes behind the front; none of them is empty.
+    chunks: VecDeque<Vec<u8>>,
+    /// Bytes in `chunks`.
+    chunk_bytes: usize,
+}
+
+impl Input {
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.front.len() && self.chunks.is_empty()
+    }
+
+    /// Bytes that are not executed.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.front.len() - self.start + self.chunk_bytes
+    }
+
+    /// Bytes of all buffers.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        self.front.capacity()
+            + self.chunks.len() * CHUNK_BYTES
+            + self.chunks.capacity() * size_of::<Vec<u8>>()
+    }
+
+    /// The first of the bytes: everything, unless [`Input::refill`] finds more.
+    #[inline]
+    pub fn front(&self) -> &[u8] {
+        &self.front[self.start..]
+    }
+
+    /// Adds bytes to the command whose beginning the front is.
+    pub fn extend(&mut self, data: &[u8]) {
+        if !self.chunks.is_empty() {
+            return self.queue(data);
+        }
+        self.drop_executed();
+        self.front.extend_from_slice(data);
+    }
+
+    /// Adds bytes that will not be looked at soon.
+    pub fn queue(&mut self, mut data: &[u8]) {
+        if self.chunks.is_empty() {
+            // To move the rest must pay off.
+            if self.start >= self.front.len() - self.start {
+                self.drop_executed();
+            }
+            if self.front.len() + data.len() <= CHUNK_BYTES {
+                return self.front.extend_from_slice(data);
+            }
+        }
+        self.chunk_bytes += data.len();
+        while !data.is_empty() {
+            if self.chunks.back().is_none_or(|chunk| chunk.len() == CHUNK_BYTES) {
+                self.chunks.push_back(Vec::with_capacity(CHUNK_BYTES));
+            }
+            let Some(chunk) = self.chunks.back_mut() else { return };
+            let (now, later) = data.split_at(data.len().min(CHUNK_BYTES - chunk.len()));
+            chunk.extend_from_slice(now);
+            data = later;
+        }
+    }
+
+    /// Forgets the first bytes of the front.
+    pub fn consume(&mut self, bytes: usize) {
+        self.start += bytes;
+        debug_assert!(self.start <= self.front.len());
+        let left = self.front.len() - self.start;
+        if left == 0 && self.chunks.is_empty() && self.front.capacity() > KEPT_CAPACITY_MAX {
+            self.front = Vec::new();
+            self.start = 0;
+        } else if left == 0 {
+            self.front.clear();
+            self.start = 0;
+        }
+        if self.front.capacity() > 4 * CHUNK_BYTES.max(left) {
+            // What made the buffer so large has been executed.
+            self.drop_executed();
+            self.front.shrink_to(CHUNK_BYTES);
+        }
+        if self.chunks.is_empty() && self.chunks.capacity() > 0 {
+            self.chunks = VecDeque::new();
+        }
+    }
+
+    /// Moves the next chunk to the front; false if there is none.
+    pub fn refill(&mut self) -> bool {
+        let Some(chunk) = self.chunks.pop_front() else { return false };
+        self.chunk_bytes -= chunk.len();
+        if self.start == self.front.len() {
+            self.front = chunk;
+            self.start = 0;
+        } else {
+            self.drop_executed();
+            self.front.extend_from_slice(&chunk);
+        }
+        true
+    }
+
+    fn drop_executed(&mut self) {
+        self.front.drain(..self.start);
+        self.start = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A generator of small numbers; which ones makes little difference.
+    fn next(state: &mut u64) -> usize {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (*state >> 33) as usize
+    }
+
+    #[test]
+    fn bytes_leave_in_the_order_in_which_they_came() {
+        for seed in 0..4 {
+            let mut state = seed;
+            let (mut input, mut model) = (Input::default(), VecDeque::new());
+            let mut byte = 0u8;
+            for _ in 0..1_000 {
+                let data: Vec<u8> = (0..next(&mut state) % 20_000)
+                    .map(|_| {
+                        byte = byte.wrapping_mul(5).wrapping_add(3);
+                        byte
+                    })
+                    .collect();
+                match next(&mut state) % 8 {
+                    0 => {
+                        input.extend(&data);
+                        model.extend(data);
+                    }
+                    1..=3 => {
+                        input.queue(&data);
+                        model.extend(data);
+                    }
+                    4 => {
+                        input.refill();
+                    }
+                    _ => {
+                        let used = next(&mut state) % (input.front().len() + 1);
+                        let expected: Vec<u8> = model.drain(..used).collect();
+                        assert!(input.front()[..used] == expected, "seed {seed}");
+                        input.consume(used);
+                    }
+                }
+                assert_eq!((input.len(), input.is_empty()), (model.len(), model.is_empty()));
+                assert!(input.memory() >= input.len());
+            }
+            while !input.is_empty() {
+                let front = input.front().len();
+                let expected: Vec<u8> = model.drain(..front).collect();
+                assert!(input.front() == expected, "seed {seed}");
+                input.consume(front);
+                input.refill();
+            }
+            assert!(model.is_empty());
+        }
+    }
+
+    #[test]
+    fn memory_is_given_back_as_input_is_executed() {
+        const BYTES: usize = 16 << 20;
+        let mut input = Input::default();
+        while input.len() < BYTES {
+            input.queue(&[b'x'; 16 * 1024]);
+        }
+        assert!(input.memory() < BYTES + BYTES / 16, "{}", input.memory());
+        while !input.is_empty() {
+            assert!(input.memory() < input.len() + input.len() / 16 + 4 * CHUNK_BYTES);
+            if input.front().len() < 100 && input.refill() {
+                continue;
+            }
+            let bytes = input.front().len().min(1000);
+            input.consume(bytes);
+        }
+        assert!(input.memory() <= KEPT_CAPACITY_MAX);
+    }
+
+    #[test]
+    fn what_a_large_command_took_is_given_back() {
+        let mut input = Input::default();
+        input.extend(&vec![b'x'; 10 << 20]);
+        input.extend(b"next");
+        input.consume(10 << 20);
+        assert_eq!((input.front(), input.memory()), (&b"next"[..], CHUNK_BYTES));
+    }
+}
