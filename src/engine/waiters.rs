@@ -342,6 +342,32 @@ impl Core {
         first_ready(&context, args, wait, positions.into_iter())
     }
 
+    /// What must hold between two events: nobody waits at a key that has something for it and that
+    /// nobody holds or is being tried for; and every key that was set aside has a holder, whose end
+    /// looks at it again.
+    #[cfg(debug_assertions)]
+    pub fn check_waiters(&mut self) -> Result<(), String> {
+        let mut places: Vec<Place> = self.waiters.queues.keys().cloned().collect();
+        places.sort_unstable();
+        for (db, key) in &places {
+            let queue = &self.waiters.queues[&(*db, key.clone())];
+            if queue.trying.is_some() || self.locks.is_held_by_others(key, None) {
+                continue;
+            }
+            for waiter in queue.first_of_each(Planted::default()) {
+                if self.is_ready(&waiter, key) {
+                    let key = key.escape_ascii();
+                    return Err(format!("{waiter:?} waits at {key}, which is ready and free"));
+                }
+            }
+        }
+        let held = self.waiters.held.values().flatten();
+        match held.into_iter().find(|(_, key)| !self.locks.is_held_by_others(key, None)) {
+            Some((_, key)) => Err(format!("{} is set aside, and free", key.escape_ascii())),
+            None => Ok(()),
+        }
+    }
+
     fn context_of<'a>(&'a mut self, waiter: &Waiter, out: &'a mut Vec<u8>) -> Context<'a> {
         self.context(waiter.run_as, out)
     }
