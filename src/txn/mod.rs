@@ -66,7 +66,7 @@ mod waiter;
 
 pub use crate::store::Watcher;
 pub use fault::{Fault, Planted};
-pub use locks::{Grant, LockMode, Locks, Turn};
+pub use locks::{Grant, Holder, LockMode, Locks, Turn};
 pub use message::{
     Batch, ConnId, LockKey, Message, OwnedRequest, Part, PartDone, PartResult, Release,
     RemoteReply, Replies, Request, RunAs, ShardId, Stored, TxnId, Work,
