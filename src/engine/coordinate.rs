@@ -435,6 +435,9 @@ impl Engine {
             match grant {
                 Grant::Part(part) => self.run_part(*part, outbox),
                 Grant::Request(waited) => {
+                    if self.core.planted.is(Fault::LetGoBeforeRun) {
+                        self.core.locks.release(holder);
+                    }
                     self.core.answer(*waited, holder);
                     self.core.locks.release(holder);
                 }

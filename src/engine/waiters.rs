@@ -195,7 +195,10 @@ impl Core {
     }
 
     #[cold]
-    fn serve_ready(&mut self, holder: Option<Holder>) {
+    fn serve_ready(&mut self, mut holder: Option<Holder>) {
+        if self.planted.is(Fault::EndNotLookedAt) {
+            holder = holder.filter(|holder| matches!(holder, Holder::Part(_)));
+        }
         if let Some(holder) = holder {
             self.take_held(holder);
         }

@@ -228,8 +228,8 @@ impl Locks {
             let at = own.keys.binary_search_by_key(&hash, |lock| lock.hash).ok()?;
             Some(own.keys[at].mode)
         });
-        let (own_shared, own_exclusive) =
-            (own_mode == Some(LockMode::Shared), own_mode == Some(LockMode::Exclusive));
+        let own_shared = own_mode == Some(LockMode::Shared);
+        let own_exclusive = own_mode == Some(LockMode::Exclusive);
         lock.shared > usize::from(own_shared) || lock.exclusive && !own_exclusive
     }
 
