@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Rare interleavings want a deeper search, of all tests (hours) or of one alone (the one for
-//! clients that wait takes 20 minutes on two cores):
+//! clients that wait takes half an hour on two cores):
 //!
 //! ```sh
 //! RINGWELL_SIM_SEEDS=100000 cargo test --test sim
