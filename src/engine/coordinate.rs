@@ -24,8 +24,8 @@ use crate::protocol::resp::Reply;
 use crate::session::{Session, Stall};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, Grant, LockKey, Message, Part, PartDone, PartResult, Release, RunAs, TxnId,
-    Waiter, Work,
+    CommandList, Fault, Grant, Holder, LockKey, Message, Part, PartDone, PartResult, Release,
+    RunAs, TxnId, Waiter, Work,
 };
 
 /// A command under way on several shards, kept by the core whose connection sent it.
@@ -404,8 +404,9 @@ impl Engine {
     /// A multi-shard command is over: stores what it left here, and runs what waited for it.
     pub(super) fn release(&mut self, release: Release, outbox: &mut Outbox) {
         self.core.memory.received(release.bytes());
+        let holder = Holder::Part(release.txn);
         if self.core.planted.is(Fault::StoredAfterRelease) {
-            self.run_granted(release.txn, outbox);
+            self.run_granted(holder, outbox);
         }
         if !self.core.planted.is(Fault::StoreLost) {
             self.core.store(release.store);
@@ -416,22 +417,30 @@ impl Engine {
         }
         match self.core.planted.is(Fault::ReleaseServesNobody) {
             true => self.core.forget_ready(),
-            false => self.core.serve_waiters(Some(release.txn)),
+            false => self.core.serve_waiters(Some(holder)),
         }
-        self.run_granted(release.txn, outbox);
+        self.run_granted(holder, outbox);
         if let Some(waiter) = release.waiter.filter(|_| late) {
             self.core.register_waiter(&waiter);
             self.core.forget_ready();
         }
     }
 
-    pub(super) fn run_granted(&mut self, released: TxnId, outbox: &mut Outbox) {
-        let mut granted = Vec::new();
-        self.core.locks.release(released, &mut granted);
-        for grant in granted {
+    /// Somebody is over, and who waits for what it left has been served: its locks go, and what
+    /// waited for them runs. One after the other: a command of one shard is over, and has served,
+    /// before what waits behind it is granted.
+    pub(super) fn run_granted(&mut self, released: Holder, outbox: &mut Outbox) {
+        self.core.locks.release(released);
+        while let Some((holder, grant)) = self.core.locks.next_granted() {
             match grant {
                 Grant::Part(part) => self.run_part(*part, outbox),
-                Grant::Request(waited) => self.core.answer(*waited),
+                Grant::Request(waited) => {
+                    if self.core.planted.is(Fault::LetGoBeforeRun) {
+                        self.core.locks.release(holder);
+                    }
+                    self.core.answer(*waited, holder);
+                    self.core.locks.release(holder);
+                }
             }
         }
     }

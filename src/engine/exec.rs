@@ -24,8 +24,8 @@ use crate::protocol::resp::Reply;
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, LockKey, LockMode, Message, Part, PartResult, Release, Request, RunAs,
-    Turn, TxnId, Unit, Waiting, Watched, Work, shard_of_key,
+    CommandList, Fault, Holder, LockKey, LockMode, Message, Part, PartResult, Release, Request,
+    RunAs, Turn, TxnId, Unit, Waiting, Watched, Work, shard_of_key,
 };
 
 /// Where a command leads that is about to be queued; `shard` is that of its first key.
@@ -98,7 +98,7 @@ fn start_unit(
     {
         let out = session.output.buffer();
         let before = out.len();
-        core.run_unit(&unit, out);
+        core.run_unit(&unit, out, None);
         if suppressed {
             out.truncate(before);
         }
@@ -115,16 +115,17 @@ fn start_unit(
 }
 
 impl Core {
-    /// Runs the commands of a unit, if what it watches is whole, and appends EXEC's reply.
-    pub fn run_unit(&mut self, unit: &Unit, out: &mut Vec<u8>) {
-        if let Some(watched) = &unit.watched
-            && !self.end_watch(watched.watcher)
-        {
-            return Reply::new(out, unit.run_as.version).null_array();
+    /// Runs the commands of a unit, if what it watches is whole, and appends EXEC's reply. `holder`:
+    /// whose locks it runs under, if it has any.
+    pub fn run_unit(&mut self, unit: &Unit, out: &mut Vec<u8>, holder: Option<Holder>) {
+        let watched = unit.watched.as_ref();
+        if watched.is_none_or(|watched| self.end_watch(watched.watcher)) {
+            Reply::new(out, unit.run_as.version).array(unit.commands.len());
+            self.run_list(&unit.commands, unit.run_as, out, |_| {});
+        } else {
+            Reply::new(out, unit.run_as.version).null_array();
         }
-        Reply::new(out, unit.run_as.version).array(unit.commands.len());
-        self.run_list(&unit.commands, unit.run_as, out, |_| {});
-        self.serve_waiters(None);
+        self.serve_waiters(holder);
     }
 
     /// Runs commands and appends their replies; `replied` is called behind each with the length of

@@ -92,6 +92,19 @@ impl Engine {
         self.core.locks.plant(planted);
     }
 
+    /// Whether, between two passes, everybody who waits for data here waits with good reason. The
+    /// error says who does not.
+    #[cfg(debug_assertions)]
+    pub fn check_waiters(&mut self) -> Result<(), String> {
+        self.core.check_waiters()
+    }
+
+    /// What this core's shard holds, without the traces that a command leaves.
+    #[cfg(debug_assertions)]
+    pub fn store(&self) -> &crate::store::Shard {
+        &self.core.shard
+    }
+
     /// Decides about a connection before a byte of it is read: the access policy, then
     /// `maxclients`. The error is what the peer is to be told before it is closed.
     pub fn admit(&mut self, now: Now, peer: &Peer) -> Result<(), Vec<u8>> {

@@ -26,8 +26,8 @@ use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
 use crate::session::{Session, Stall};
 use crate::txn::{
-    CommandList, Fault, LockKey, LockMode, Message, RemoteReply, Request, RunAs, TxnId, Unit, Work,
-    shard_of_key,
+    CommandList, Fault, Holder, LockKey, LockMode, Message, RemoteReply, Request, RunAs, TxnId,
+    Unit, Work, shard_of_key,
 };
 
 /// Pairs that have ended, kept with their buffers for the next ones.
@@ -289,8 +289,12 @@ impl Core {
         self.pairs.begun = begun;
         self.pairs.messages = self.peers.flush_halves(&mut outbox.ordered);
         if self.planted.is(Fault::ReleasedEarly) {
-            for pair in self.pairs.under_way.values() {
-                self.locks.release(pair.txn, &mut Vec::new());
+            let mut all: Vec<TxnId> = self.pairs.under_way.values().map(|pair| pair.txn).collect();
+            all.sort_unstable();
+            all.into_iter().for_each(|txn| self.locks.release(Holder::Part(txn)));
+            // Whoever that lets go on is not to be found here by mistake.
+            while let Some((holder, _)) = self.locks.next_granted() {
+                self.locks.release(holder);
             }
         }
     }
@@ -311,9 +315,9 @@ impl Core {
         }
         for reply in std::mem::take(&mut self.pairs.granted) {
             let Some(pair) = self.pairs.under_way.remove(&reply) else { continue };
-            let mut granted = Vec::new();
-            self.locks.release(pair.txn, &mut granted);
-            debug_assert!(granted.is_empty(), "somebody has waited for what was only just locked");
+            self.locks.release(Holder::Part(pair.txn));
+            let granted = self.locks.next_granted();
+            debug_assert!(granted.is_none(), "somebody has waited for what was only just locked");
             self.send_as_parts(pair, outbox);
         }
     }
@@ -389,7 +393,7 @@ impl Engine {
         let mut reply = std::mem::take(&mut core.pairs.reply);
         match &pair.units {
             Some(units) => {
-                core.run_unit(&units.own, &mut own_reply);
+                core.run_unit(&units.own, &mut own_reply, Some(Holder::Part(pair.txn)));
                 let reply = &mut Reply::new(&mut reply, pair.run_as.version);
                 merge(pair.merge, &[&own_reply, other_reply], &pair.owners, 0, reply);
             }
@@ -410,8 +414,8 @@ impl Engine {
         core.pairs.keep(pair);
         if !core.planted.is(Fault::LocksOfVanishedKept) || self.sessions.get_mut(to.conn).is_some()
         {
-            self.core.serve_waiters(Some(txn));
-            self.run_granted(txn, outbox);
+            self.core.serve_waiters(Some(Holder::Part(txn)));
+            self.run_granted(Holder::Part(txn), outbox);
         }
         self.complete(to, &reply, outbox);
         for (kept, mut used) in

@@ -13,8 +13,8 @@ use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
 use crate::txn::{
-    Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, RunAs, Turn, Unit,
-    Waiting,
+    Batch, Holder, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, RunAs, Turn,
+    Unit, Waiting,
 };
 
 /// Buffers that a core keeps for its next batches, of each kind.
@@ -239,7 +239,7 @@ impl Core {
                 self.locks.wait(Box::new(OwnedRequest { from, request: *request, work }));
                 continue;
             }
-            self.answer_into(&mut replies, from, request, args);
+            self.answer_into(&mut replies, from, request, args, None);
         }
         batch.clear();
         match replies.spent {
@@ -278,21 +278,22 @@ impl Core {
             return;
         }
         let before = replies.bytes.len();
-        self.run_unit(&unit, &mut replies.bytes);
+        self.run_unit(&unit, &mut replies.bytes, None);
         self.end_answer(replies, from, request, before);
     }
 
-    /// Runs what waited for locks and adds its answer to the batch of the shard that sent it.
-    pub fn answer(&mut self, waited: OwnedRequest) {
+    /// Runs what waited for locks and now holds them, and adds its answer to the batch of the shard
+    /// that sent it.
+    pub fn answer(&mut self, waited: OwnedRequest, holder: Holder) {
         let OwnedRequest { from, request, work } = waited;
         let mut replies = self.take_answers(from);
         match work {
             Waiting::Command(args) => {
-                self.answer_into(&mut replies, from, &request, args.as_args());
+                self.answer_into(&mut replies, from, &request, args.as_args(), Some(holder));
             }
             Waiting::Unit(unit) => {
                 let before = replies.bytes.len();
-                self.run_unit(&unit, &mut replies.bytes);
+                self.run_unit(&unit, &mut replies.bytes, Some(holder));
                 self.end_answer(&mut replies, from, &request, before);
             }
         }
@@ -308,10 +309,11 @@ impl Core {
         from: ShardId,
         request: &Request,
         args: Args<'_>,
+        holder: Option<Holder>,
     ) {
         let before = replies.bytes.len();
         self.run_handler(request.row, args, request.run_as, &mut replies.bytes);
-        self.serve_waiters(None);
+        self.serve_waiters(holder);
         self.end_answer(replies, from, request, before);
     }
 

@@ -13,7 +13,7 @@ use crate::commands::{Context, Row, WaitsAt};
 use crate::protocol::resp::Reply;
 use crate::store::DATABASES;
 use crate::txn::{
-    Fault, LockKey, Message, PartResult, Planted, RunAs, TxnId, Waiter, shard_of_key,
+    Fault, Holder, LockKey, Message, PartResult, Planted, RunAs, TxnId, Waiter, shard_of_key,
 };
 
 /// A key with its database.
@@ -30,7 +30,9 @@ pub(super) struct Waiters {
     /// Modified keys whose queues have not been looked at since, in the order of the modifications.
     ready: VecDeque<Place>,
     /// Those of them that somebody held, by their hashes for locks: looked at when that is over.
-    held: HashMap<u64, Vec<Place>>,
+    /// Each has its number among those that were ever set aside.
+    held: HashMap<u64, Vec<(u64, Place)>>,
+    set_aside: u64,
     /// For the cores of the connections, this one included; empty between two events.
     pub deliveries: VecDeque<(ShardId, Message)>,
 }
@@ -95,6 +97,14 @@ impl Queue {
 impl Waiters {
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty() && self.deliveries.is_empty()
+    }
+
+    fn set_aside(&mut self, place: Place) {
+        let held = self.held.entry(LockKey::hash(&place.1)).or_default();
+        if !held.iter().any(|(_, known)| *known == place) {
+            held.push((self.set_aside, place));
+            self.set_aside += 1;
+        }
     }
 
     /// Keys at which somebody waits.
@@ -173,27 +183,29 @@ impl Core {
     }
 
     /// Serves who waits for what has been modified, except at keys that somebody else holds than
-    /// `holder`, a multi-shard command that is just ending. To be called behind every command or
-    /// transaction, before anything else runs that could take what waiters are due.
+    /// `holder`, who is just ending: those are set aside. To be called behind every command or
+    /// transaction, before anything else runs that could take what waiters are due; and for whoever
+    /// holds locks before they go, as what was set aside because of them is looked at then. Nothing
+    /// is set aside without somebody who holds it, so nothing is forgotten.
     #[inline]
-    pub fn serve_waiters(&mut self, holder: Option<TxnId>) {
+    pub fn serve_waiters(&mut self, holder: Option<Holder>) {
         if !self.waiters.by_id.is_empty() {
             self.serve_ready(holder);
         }
     }
 
     #[cold]
-    fn serve_ready(&mut self, holder: Option<TxnId>) {
-        if let Some(txn) = holder {
-            self.take_held(txn);
+    fn serve_ready(&mut self, mut holder: Option<Holder>) {
+        if self.planted.is(Fault::EndNotLookedAt) {
+            holder = holder.filter(|holder| matches!(holder, Holder::Part(_)));
+        }
+        if let Some(holder) = holder {
+            self.take_held(holder);
         }
         self.collect_ready();
         while let Some(place) = self.waiters.ready.pop_front() {
             if self.locks.is_held_by_others(&place.1, holder) {
-                let held = self.waiters.held.entry(LockKey::hash(&place.1)).or_default();
-                if !held.contains(&place) {
-                    held.push(place);
-                }
+                self.waiters.set_aside(place);
             } else {
                 self.serve_place(&place, holder);
                 self.collect_ready();
@@ -201,19 +213,19 @@ impl Core {
         }
     }
 
-    /// What a multi-shard command held that is ending may be looked at now.
-    fn take_held(&mut self, txn: TxnId) {
-        if self.waiters.held.is_empty() {
+    /// What somebody holds who is ending may be looked at now, unless others hold it too.
+    fn take_held(&mut self, holder: Holder) {
+        let held = &mut self.waiters.held;
+        if held.is_empty() {
             return;
         }
-        let released: Vec<Place> = match self.locks.held_by(txn) {
-            None => self.waiters.held.drain().flat_map(|(_, places)| places).collect(),
-            Some(hashes) => {
-                let held = &mut self.waiters.held;
-                hashes.iter().filter_map(|hash| held.remove(hash)).flatten().collect()
-            }
+        let mut released: Vec<(u64, Place)> = match self.locks.keys_of(holder) {
+            None => held.drain().flat_map(|(_, places)| places).collect(),
+            Some(hashes) => hashes.filter_map(|hash| held.remove(&hash)).flatten().collect(),
         };
-        self.waiters.ready.extend(released);
+        // In the order in which they were modified.
+        released.sort_unstable_by_key(|(number, _)| *number);
+        self.waiters.ready.extend(released.into_iter().map(|(_, place)| place));
     }
 
     /// Forgets what has been modified: only for a planted fault.
@@ -233,7 +245,7 @@ impl Core {
 
     /// Serves those who wait at a key, in the order in which they came, as long as there is
     /// something for them.
-    fn serve_place(&mut self, place: &Place, holder: Option<TxnId>) {
+    fn serve_place(&mut self, place: &Place, holder: Option<Holder>) {
         while let Some(queue) = self.waiters.queues.get(place) {
             if queue.trying.is_some() {
                 return;
@@ -263,7 +275,7 @@ impl Core {
     }
 
     /// Whether all keys are here and free that the waiter's command needs to be served.
-    fn has_all_keys(&self, waiter: &Waiter, holder: Option<TxnId>) -> bool {
+    fn has_all_keys(&self, waiter: &Waiter, holder: Option<Holder>) -> bool {
         let args = waiter.args.as_args();
         if waiter.wait().is_some_and(|wait| wait.at == WaitsAt::EveryKey) {
             return true;
@@ -340,6 +352,36 @@ impl Core {
         let mut out = Vec::new();
         let context = self.context_of(waiter, &mut out);
         first_ready(&context, args, wait, positions.into_iter())
+    }
+
+    /// What must hold between two events: nobody waits at a key that has something for it and that
+    /// nobody holds or is being tried for; and every key that was set aside has a holder, whose end
+    /// looks at it again.
+    #[cfg(debug_assertions)]
+    pub fn check_waiters(&mut self) -> Result<(), String> {
+        let mut places: Vec<Place> = self.waiters.queues.keys().cloned().collect();
+        places.sort_unstable();
+        for (db, key) in &places {
+            let queue = &self.waiters.queues[&(*db, key.clone())];
+            if queue.trying.is_some() || self.locks.is_held_by_others(key, None) {
+                continue;
+            }
+            for waiter in queue.first_of_each(Planted::default()) {
+                if self.is_ready(&waiter, key) {
+                    let key = key.escape_ascii();
+                    return Err(format!("{waiter:?} waits at {key}, which is ready and free"));
+                }
+            }
+        }
+        let held = self.waiters.held.values().flatten();
+        let free = held.filter(|(_, (_, key))| !self.locks.is_held_by_others(key, None)).min();
+        match (free, self.waiters.ready.front()) {
+            (Some((_, (_, key))), _) => {
+                Err(format!("{} is set aside, and free", key.escape_ascii()))
+            }
+            (None, Some((_, key))) => Err(format!("{} was not looked at", key.escape_ascii())),
+            (None, None) => Ok(()),
+        }
     }
 
     fn context_of<'a>(&'a mut self, waiter: &Waiter, out: &'a mut Vec<u8>) -> Context<'a> {

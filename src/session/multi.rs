@@ -1,6 +1,6 @@
 //! What MULTI and WATCH leave with a connection until EXEC.
 
-use hashbrown::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commands::{Flags, Row};
 use crate::protocol::Args;
@@ -70,7 +70,7 @@ pub struct Watching {
     pub watcher: Watcher,
     /// A key has changed: EXEC will do nothing.
     pub broken: bool,
-    keys: HashMap<ShardId, HashSet<KeyInDb>>,
+    keys: BTreeMap<ShardId, BTreeSet<KeyInDb>>,
     bytes: usize,
 }
 
@@ -82,7 +82,7 @@ const WATCHED_KEY_BYTES: usize = 128;
 
 impl Watching {
     pub fn new(watcher: Watcher) -> Self {
-        Watching { watcher, broken: false, keys: HashMap::new(), bytes: 0 }
+        Watching { watcher, broken: false, keys: BTreeMap::new(), bytes: 0 }
     }
 
     /// Adds a key; tells whether it is new.

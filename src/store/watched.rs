@@ -64,15 +64,19 @@ impl WatchedKeys {
         }
     }
 
-    /// As [`WatchedKeys::modified`] for all watched keys that are chosen.
+    /// As [`WatchedKeys::modified`] for all watched keys that are chosen. They are modified at once,
+    /// so they are told in an order that does not depend on the tables' seeds.
     pub fn modified_where(&mut self, chosen: impl Fn(&[u8]) -> bool) {
-        let broken = self.watchers.extract_if(|key, _| chosen(key));
-        self.broken.extend(broken.flat_map(|(_, watchers)| watchers));
+        let (broken, touched) = (self.broken.len(), self.touched.len());
+        let watchers = self.watchers.extract_if(|key, _| chosen(key));
+        self.broken.extend(watchers.flat_map(|(_, watchers)| watchers));
+        self.broken[broken..].sort_unstable();
         for (key, listed) in self.awaited.iter_mut().filter(|(key, _)| chosen(key)) {
             if !std::mem::replace(listed, true) {
                 self.touched.push(key.clone());
             }
         }
+        self.touched[touched..].sort_unstable();
     }
 
     /// Whether no key is watched or awaited, and no change of one is still to be reported.

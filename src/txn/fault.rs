@@ -57,10 +57,14 @@ pub enum Fault {
     WaitsTooLate,
     /// What a client that has gone waited for is taken for it.
     ServedThoughVanished,
+    /// The end of a command that had to wait does not look at what was set aside because of it.
+    EndNotLookedAt,
+    /// A command that had to wait lets its locks go before it runs.
+    LetGoBeforeRun,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 24] = [
+    pub const ALL: [Fault; 26] = [
         Fault::ReadSlipsIn,
         Fault::NewcomerOvertakes,
         Fault::GrantedOutOfOrder,
@@ -85,6 +89,8 @@ impl Fault {
         Fault::ReleaseServesNobody,
         Fault::WaitsTooLate,
         Fault::ServedThoughVanished,
+        Fault::EndNotLookedAt,
+        Fault::LetGoBeforeRun,
     ];
 }
 

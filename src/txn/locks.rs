@@ -6,6 +6,8 @@
 //! - A waiter is granted only when everything before it in the key's queue has been.
 //! - A command with several keys that has to wait waits at all of them, so nothing that comes later
 //!   for one of its keys runs before it.
+//! - A command that had to wait holds its locks while it runs, like a part: what waits behind it is
+//!   granted when it is over, and not before those have been served who wait for what it left.
 //! - While a whole-shard lock is held or awaited, all later arrivals wait behind it.
 //! - While a command waits, the later ones of its connection that must not overtake it wait too, as
 //!   if the connection were one more key: see [`Turn`].
@@ -54,20 +56,19 @@ impl Turn {
     }
 }
 
-/// What may run now, in the order of the grants.
+/// What may run now: all of its locks are held, until its release.
 #[derive(Debug)]
 pub enum Grant {
-    /// All locks of the part are held, until its release.
     Part(Box<Part>),
-    /// Nothing stands against the command any more. It holds no lock: it runs at once.
     Request(Box<OwnedRequest>),
 }
 
 /// Who holds or awaits locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Holder {
+pub enum Holder {
+    /// A part of a multi-shard command.
     Part(TxnId),
-    /// A waiting single-shard command, by its number.
+    /// A single-shard command that had to wait, by its number.
     Request(u64),
 }
 
@@ -118,13 +119,11 @@ impl KeyLock {
         }
     }
 
-    /// Grants from the front of the queue what can be granted. Commands that may now run are
-    /// `finished` at once: they hold nothing.
+    /// Grants from the front of the queue what can be granted.
     fn pump(
         &mut self,
         everybody: &mut HashMap<Holder, Arrived>,
-        granted: &mut Vec<Grant>,
-        finished: &mut Vec<Holder>,
+        granted: &mut VecDeque<(Holder, Grant)>,
     ) {
         while let Some(&(holder, mode)) = self.queue.front() {
             if !self.compatible(mode) {
@@ -135,10 +134,7 @@ impl KeyLock {
             let Some(arrived) = everybody.get_mut(&holder) else { continue };
             arrived.missing -= 1;
             if arrived.missing == 0 {
-                granted.extend(arrived.work.take());
-                if let Holder::Request(_) = holder {
-                    finished.push(holder);
-                }
+                granted.extend(arrived.work.take().map(|work| (holder, work)));
             }
         }
     }
@@ -170,6 +166,8 @@ pub struct Locks {
     turns: HashMap<(ShardId, ConnId), KeyLock>,
     arrived: HashMap<Holder, Arrived>,
     next_request: u64,
+    /// What may run, in the order of the grants; empty between two events.
+    granted: VecDeque<(Holder, Grant)>,
     /// The whole-shard part that is held or awaited.
     barrier: Option<Holder>,
     /// What arrived behind the barrier.
@@ -211,34 +209,37 @@ impl Locks {
         !self.is_idle() && (self.barrier.is_some() || keys.any(|wanted| !self.is_free(wanted)))
     }
 
-    /// Whether somebody holds a lock on this key who is not this multi-shard command. It counts as
-    /// its own only if it may modify the key.
-    pub fn is_held_by_others(&self, key: &[u8], but: Option<TxnId>) -> bool {
+    /// Whether somebody holds a lock on this key beside the one who is named.
+    pub fn is_held_by_others(&self, key: &[u8], but: Option<Holder>) -> bool {
         if self.is_idle() {
             return false;
         }
-        let hash = LockKey::hash(key);
-        let held = self.keys.get(&hash).is_some_and(|lock| lock.exclusive || lock.shared > 0);
-        let barred = self.barrier.and_then(|holder| self.arrived.get(&holder));
-        if !held && barred.is_none_or(|arrived| arrived.missing > 0) {
+        let own = but.and_then(|holder| self.arrived.get(&holder));
+        if own.is_some_and(|own| own.whole_shard) {
             return false;
         }
-        let own = but.and_then(|txn| self.arrived.get(&Holder::Part(txn)));
-        !own.is_some_and(|own| {
-            let of_key = own.keys.binary_search_by_key(&hash, |lock| lock.hash);
-            let exclusive = |at: usize| own.keys[at].mode == LockMode::Exclusive;
-            own.missing == 0 && (own.whole_shard || of_key.is_ok_and(exclusive))
-        })
+        let barred = self.barrier.and_then(|holder| self.arrived.get(&holder));
+        if barred.is_some_and(|arrived| arrived.missing == 0) {
+            return true;
+        }
+        let hash = LockKey::hash(key);
+        let Some(lock) = self.keys.get(&hash) else { return false };
+        let own_mode = own.and_then(|own| {
+            let at = own.keys.binary_search_by_key(&hash, |lock| lock.hash).ok()?;
+            Some(own.keys[at].mode)
+        });
+        let own_shared = own_mode == Some(LockMode::Shared);
+        let own_exclusive = own_mode == Some(LockMode::Exclusive);
+        lock.shared > usize::from(own_shared) || lock.exclusive && !own_exclusive
     }
 
-    /// The hashes of the keys on which a multi-shard command holds locks here; `None` if it holds
-    /// the whole shard.
-    pub fn held_by(&self, txn: TxnId) -> Option<Vec<u64>> {
-        match self.arrived.get(&Holder::Part(txn)) {
-            Some(arrived) if arrived.whole_shard => None,
-            Some(arrived) => Some(arrived.keys.iter().map(|lock| lock.hash).collect()),
-            None => Some(Vec::new()),
+    /// The hashes of the keys that somebody holds or awaits here; `None` for the whole shard.
+    pub fn keys_of(&self, holder: Holder) -> Option<impl Iterator<Item = u64>> {
+        let arrived = self.arrived.get(&holder);
+        if arrived.is_some_and(|arrived| arrived.whole_shard) {
+            return None;
         }
+        Some(arrived.into_iter().flat_map(|arrived| &arrived.keys).map(|lock| lock.hash))
     }
 
     /// Whether a command must wait for others of its connection; if so, hand it to
@@ -256,11 +257,7 @@ impl Locks {
             self.behind.push_back(Grant::Request(request));
             return;
         }
-        let holder = Holder::Request(self.next_request);
-        self.next_request += 1;
-        let keys = request.work.locks(request.request.row);
-        let turn = Some(turn_of(&request));
-        let granted = self.queue_up(holder, keys, turn, Some(Grant::Request(request)));
+        let (_, granted) = self.queue_up_request(request);
         debug_assert!(granted.is_none(), "a command waited that did not have to");
     }
 
@@ -338,92 +335,92 @@ impl Locks {
         granted
     }
 
-    /// The multi-shard command is over: its locks go, and what waited for them may run, in the
-    /// order given.
-    pub fn release(&mut self, txn: TxnId, granted: &mut Vec<Grant>) {
-        self.done(Holder::Part(txn), granted);
-        self.grant_barrier(granted);
+    /// Somebody is over: the locks go. What waited for them is granted, see [`Locks::next_granted`].
+    pub fn release(&mut self, holder: Holder) {
+        self.let_go(holder);
+        self.grant_barrier();
     }
 
-    /// Lets go of everything that somebody held, and of what was only waiting for that.
-    fn done(&mut self, holder: Holder, granted: &mut Vec<Grant>) {
-        let (mut finished, mut next) = (Vec::new(), Some(holder));
-        while let Some(holder) = next {
-            let Some(done) = self.arrived.remove(&holder) else {
-                next = finished.pop();
-                continue;
-            };
-            debug_assert_eq!(done.missing, 0, "released before it was granted");
-            let mut wanted = false;
-            for held in &done.keys {
-                let Entry::Occupied(mut entry) = self.keys.entry(held.hash) else { continue };
-                let lock = entry.get_mut();
-                lock.let_go(held.mode);
-                if self.planted.is(Fault::GrantedOutOfOrder) {
-                    lock.queue.make_contiguous().reverse();
-                }
-                if lock.is_unused() {
-                    entry.remove();
-                } else {
-                    wanted = true;
-                }
+    /// What is to run next. Who runs it releases it when it is over, and calls this until nothing
+    /// is left.
+    pub fn next_granted(&mut self) -> Option<(Holder, Grant)> {
+        self.granted.pop_front()
+    }
+
+    fn let_go(&mut self, holder: Holder) {
+        let Some(done) = self.arrived.remove(&holder) else { return };
+        debug_assert_eq!(done.missing, 0, "released before it was granted");
+        let mut wanted = false;
+        for held in &done.keys {
+            let Entry::Occupied(mut entry) = self.keys.entry(held.hash) else { continue };
+            let lock = entry.get_mut();
+            lock.let_go(held.mode);
+            if self.planted.is(Fault::GrantedOutOfOrder) {
+                lock.queue.make_contiguous().reverse();
             }
-            let unwoken = usize::from(self.planted.is(Fault::WakeUpLost));
-            let keys = if wanted { &done.keys[..] } else { &[] };
-            for held in keys.iter().skip(unwoken) {
-                if let Some(lock) = self.keys.get_mut(&held.hash) {
-                    lock.pump(&mut self.arrived, granted, &mut finished);
-                    if lock.is_unused() {
-                        self.keys.remove(&held.hash);
-                    }
-                }
+            if lock.is_unused() {
+                entry.remove();
+            } else {
+                wanted = true;
             }
-            if let Some(turn) = done.turn
-                && let Some(lock) = self.turns.get_mut(&turn.connection)
-            {
-                lock.let_go(turn.mode);
-                lock.pump(&mut self.arrived, granted, &mut finished);
-                if lock.is_unused() {
-                    self.turns.remove(&turn.connection);
-                }
+        }
+        let unwoken = usize::from(self.planted.is(Fault::WakeUpLost));
+        let keys = if wanted { &done.keys[..] } else { &[] };
+        for held in keys.iter().skip(unwoken) {
+            if let Some(lock) = self.keys.get_mut(&held.hash) {
+                lock.pump(&mut self.arrived, &mut self.granted);
             }
-            if done.whole_shard {
-                self.barrier = None;
-                self.let_in(granted);
+        }
+        if let Some(turn) = done.turn
+            && let Some(lock) = self.turns.get_mut(&turn.connection)
+        {
+            lock.let_go(turn.mode);
+            lock.pump(&mut self.arrived, &mut self.granted);
+            if lock.is_unused() {
+                self.turns.remove(&turn.connection);
             }
-            next = finished.pop();
+        }
+        if done.whole_shard {
+            self.barrier = None;
+            self.let_in();
         }
     }
 
-    /// The barrier is granted when everything that came before it is done.
-    fn grant_barrier(&mut self, granted: &mut Vec<Grant>) {
+    /// The barrier is granted when everything that came before it is over.
+    fn grant_barrier(&mut self) {
         let Some(holder) = self.barrier else { return };
         if self.arrived.len() == 1
             && let Some(arrived) = self.arrived.get_mut(&holder)
         {
             arrived.missing = 0;
-            granted.extend(arrived.work.take());
+            self.granted.extend(arrived.work.take().map(|work| (holder, work)));
         }
     }
 
     /// Lets in what waited behind the barrier, up to the next one.
-    fn let_in(&mut self, granted: &mut Vec<Grant>) {
+    fn let_in(&mut self) {
         while self.barrier.is_none() {
-            match self.behind.pop_front() {
+            let granted = match self.behind.pop_front() {
                 None => return,
-                Some(Grant::Part(part)) => granted.extend(self.arrive(part).map(Grant::Part)),
-                Some(Grant::Request(request)) => {
-                    let keys = request.work.locks(request.request.row);
-                    if self.is_out_of_turn(turn_of(&request))
-                        || self.all_must_wait(keys.into_iter())
-                    {
-                        self.wait(request);
-                    } else {
-                        granted.push(Grant::Request(request));
-                    }
+                Some(Grant::Part(part)) => {
+                    let holder = Holder::Part(part.txn);
+                    self.arrive(part).map(|part| (holder, Grant::Part(part)))
                 }
-            }
+                Some(Grant::Request(request)) => {
+                    let (holder, granted) = self.queue_up_request(request);
+                    granted.map(|granted| (holder, granted))
+                }
+            };
+            self.granted.extend(granted);
         }
+    }
+
+    fn queue_up_request(&mut self, request: Box<OwnedRequest>) -> (Holder, Option<Grant>) {
+        let holder = Holder::Request(self.next_request);
+        self.next_request += 1;
+        let keys = request.work.locks(request.request.row);
+        let turn = Some(turn_of(&request));
+        (holder, self.queue_up(holder, keys, turn, Some(Grant::Request(request))))
     }
 }
 
@@ -475,17 +472,23 @@ mod tests {
         Box::new(OwnedRequest { from: 0, request, work: Waiting::Command(args) })
     }
 
+    /// What runs when the part is over, in order; commands of one shard are over at once.
     fn released(locks: &mut Locks, number: u64) -> Vec<String> {
-        let mut granted = Vec::new();
-        locks.release(txn(number), &mut granted);
-        let names = granted.iter().map(|grant| match grant {
-            Grant::Part(part) => format!("part {}", part.txn.number),
-            Grant::Request(request) => match &request.work {
-                Waiting::Command(args) => format!("{:?}", args.as_args()),
-                Waiting::Unit(unit) => format!("{:?}", unit.commands),
-            },
-        });
-        names.collect()
+        let mut names = Vec::new();
+        locks.release(Holder::Part(txn(number)));
+        while let Some((holder, grant)) = locks.next_granted() {
+            names.push(match &grant {
+                Grant::Part(part) => format!("part {}", part.txn.number),
+                Grant::Request(request) => match &request.work {
+                    Waiting::Command(args) => format!("{:?}", args.as_args()),
+                    Waiting::Unit(unit) => format!("{:?}", unit.commands),
+                },
+            });
+            if let Grant::Request(_) = grant {
+                locks.release(holder);
+            }
+        }
+        names
     }
 
     fn must_wait(locks: &Locks, key: &str, mode: LockMode) -> bool {
@@ -568,5 +571,62 @@ mod tests {
         assert!(released(&mut locks, 5).is_empty());
         assert!(locks.is_idle());
         assert!(locks.arrive(whole(6)).is_some(), "an idle shard is granted at once");
+    }
+
+    #[test]
+    fn nobody_is_its_own_obstacle() {
+        let mut locks = Locks::default();
+        let holder = |number| Some(Holder::Part(txn(number)));
+        assert!(!locks.is_held_by_others(b"a", None));
+        assert!(locks.arrive(part(1, &["a", "b"], LockMode::Shared)).is_some());
+        for key in [&b"a"[..], b"b"] {
+            assert!(locks.is_held_by_others(key, None) && locks.is_held_by_others(key, holder(7)));
+            assert!(!locks.is_held_by_others(key, holder(1)), "a shared lock is its own too");
+        }
+        assert!(locks.arrive(part(2, &["a"], LockMode::Shared)).is_some());
+        assert!(
+            locks.is_held_by_others(b"a", holder(1)) && locks.is_held_by_others(b"a", holder(2))
+        );
+        assert!(locks.is_held_by_others(b"b", holder(2)));
+        assert!(released(&mut locks, 1).is_empty() && released(&mut locks, 2).is_empty());
+        assert!(locks.arrive(part(3, &["a"], LockMode::Exclusive)).is_some());
+        assert!(!locks.is_held_by_others(b"a", holder(3)) && locks.is_held_by_others(b"a", None));
+        assert!(locks.arrive(whole(4)).is_none());
+        assert!(!locks.is_held_by_others(b"b", None), "who waits for the shard holds nothing");
+        assert_eq!(released(&mut locks, 3), ["part 4"]);
+        assert!(locks.is_held_by_others(b"b", None) && !locks.is_held_by_others(b"b", holder(4)));
+        assert!(released(&mut locks, 4).is_empty() && locks.is_idle());
+    }
+
+    #[test]
+    fn a_command_that_has_waited_holds_its_locks_while_it_runs() {
+        let mut locks = Locks::default();
+        assert!(locks.arrive(part(1, &["c"], LockMode::Exclusive)).is_some());
+        locks.wait(request(&["APPEND", "c", "x"]));
+        assert!(locks.arrive(part(2, &["c"], LockMode::Shared)).is_none());
+        locks.release(Holder::Part(txn(1)));
+        let Some((holder, Grant::Request(_))) = locks.next_granted() else { panic!("APPEND") };
+        assert!(locks.next_granted().is_none(), "the reader waits until it is over");
+        assert!(
+            locks.is_held_by_others(b"c", None) && !locks.is_held_by_others(b"c", Some(holder))
+        );
+        let hash = LockKey::hash(b"c");
+        assert_eq!(locks.keys_of(holder).map(|keys| keys.collect()), Some(vec![hash]));
+        locks.release(holder);
+        assert!(matches!(locks.next_granted(), Some((_, Grant::Part(part))) if part.txn == txn(2)));
+        assert!(released(&mut locks, 2).is_empty() && locks.is_idle());
+
+        // Behind a whole-shard lock too.
+        assert!(locks.arrive(whole(3)).is_some());
+        locks.wait(request(&["APPEND", "c", "x"]));
+        assert!(locks.arrive(part(4, &["c"], LockMode::Exclusive)).is_none());
+        assert!(locks.arrive(whole(5)).is_none());
+        locks.release(Holder::Part(txn(3)));
+        let Some((holder, Grant::Request(_))) = locks.next_granted() else { panic!("APPEND") };
+        assert!(locks.next_granted().is_none());
+        locks.release(holder);
+        assert!(matches!(locks.next_granted(), Some((_, Grant::Part(part))) if part.txn == txn(4)));
+        assert_eq!(released(&mut locks, 4), ["part 5"]);
+        assert!(released(&mut locks, 5).is_empty() && locks.is_idle());
     }
 }

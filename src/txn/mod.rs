@@ -40,22 +40,32 @@
 //! its waiters by key in the order in which they came. A shard looks at the queue of a key that has
 //! been modified when the command that did it is over, and nobody else holds the key: behind the
 //! last command of a [`Unit`], or at the release of a multi-shard command, before anybody is granted
-//! what it locked. So an EXEC is over before it serves, and no later command takes what a waiter is
-//! due. Who serves a [`Waiter`] claims it first, in one word that all its shards share with the core
+//! what it locked. A command of one shard that had to wait for locks holds them until it has run and
+//! served, like a part. So an EXEC is over before it serves, and no later command takes what a waiter
+//! is due. A key that somebody else holds is set aside; each of its holders looks at it again in the
+//! end, and the last one finds it free. So between two events nobody waits at a key that has
+//! something for it, unless somebody holds it: the simulation asserts that after every pass. Who serves a [`Waiter`] claims it first, in one word that all its shards share with the core
 //! of the connection, which claims it likewise when the time is over, at CLIENT UNBLOCK and when the
 //! client has gone. So nobody is served twice, and nothing is taken for a client that is known to be
 //! gone.
 //!
 //! Where an EXEC pushes to several keys that one client waits at, it is served from one of them: the
 //! first that was pushed if they are on one shard, otherwise the one whose shard is released first.
+//! (Redis: the first that was pushed.) Its shards could serve one after the other before any of them
+//! is released, at one message each way for every key. But where the command is on two shards, the
+//! last one holds nothing after its turn, so it has to serve before the other has run at all; and
+//! without that, every EXEC over two shards would cost two messages more, waiters or not.
 //!
 //! A command that needs more keys than it waits at, like BLMOVE, is served by the shard if all of
 //! them are there and free. If not, the claim goes to the core of the connection, which runs the
 //! command under locks as it would have run at first; until the outcome is known those behind it in
 //! the queue wait too, and so do newcomers that would wait. Only commands that never wait, like
-//! LPOP, can come between: to hold the key from here on, before the locks on the others, could be a
-//! deadlock. If one of them took what was there, the client waits on, at the place in the queue that
-//! it had.
+//! LPOP, can come between. If one of them took what was there, the client waits on, at the place in
+//! the queue that it had. To hold the key from here on, before the locks on the others, could be a
+//! deadlock: a multi-shard command that was ordered before the attempt may hold one of the others,
+//! and come for this key. Nor does it help to keep only commands of one shard away: one of those
+//! that waits holds its other keys, or its turn, and such a multi-shard command may wait for them.
+//! And to take the element now and put it down later, as two steps, would show both keys without it.
 
 mod fault;
 mod locks;
@@ -66,7 +76,7 @@ mod waiter;
 
 pub use crate::store::Watcher;
 pub use fault::{Fault, Planted};
-pub use locks::{Grant, LockMode, Locks, Turn};
+pub use locks::{Grant, Holder, LockMode, Locks, Turn};
 pub use message::{
     Batch, ConnId, LockKey, Message, OwnedRequest, Part, PartDone, PartResult, Release,
     RemoteReply, Replies, Request, RunAs, ShardId, Stored, TxnId, Work,

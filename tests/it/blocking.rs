@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use crate::support::{Client, Need, Server, Value, encode, test, test_with, wait_for};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 11] = [
         ("the_longest_wait_is_for_ever", the_longest_wait_is_for_ever),
         ("a_push_serves_who_came_first", a_push_serves_who_came_first),
         ("timeouts_and_replies", timeouts_and_replies),
@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         ("a_wait_outlives_the_idle_timeout", a_wait_outlives_the_idle_timeout),
         ("a_shutdown_does_not_wait_for_who_waits", a_shutdown_does_not_wait_for_who_waits),
         ("under_load_each_byte_is_taken_once", under_load_each_byte_is_taken_once),
+        ("a_push_in_a_burst_leaves_nobody_waiting", a_push_in_a_burst_leaves_nobody_waiting),
     ];
     let mut trials: Vec<Trial> =
         tests.map(|(name, run)| test(format!("blocking::{name}"), run)).into();
@@ -343,5 +344,44 @@ fn the_longest_wait_is_for_ever() {
     assert_eq!(server.connect().run("APPEND a 1234"), Value::Int(4));
     for (client, byte) in waiting.iter_mut().zip(["1", "2", "3", "4"]) {
         assert_eq!(client.read_value(), popped("a", byte));
+    }
+}
+
+/// Commands of one shard and of several that read `c`, or stand in the way of those that do. A push
+/// to it is sent among them, all at once.
+const BURST: [&str; 4] =
+    ["EXISTS a b c", "DEL a b d", "MGET a e c", "MULTI\r\nSTRLEN c\r\nEXISTS a c\r\nEXEC"];
+const BURST_REPLIES: usize = 3 + 4 + 1;
+const BURSTS: usize = 200;
+
+/// Pushes that wait for locks, with readers behind them that are let in by the same release: both
+/// clients that wait get a byte of every round, since six are pushed and nobody else takes one.
+fn a_push_in_a_burst_leaves_nobody_waiting() {
+    let server = start(4);
+    let mut observer = server.connect();
+    let mut waiting: Vec<Client> = (0..2).map(|_| server.connect()).collect();
+    let mut pushing: Vec<Client> = (0..6).map(|_| server.connect()).collect();
+    for round in 0..BURSTS {
+        waiting.iter_mut().for_each(|client| send(client, "DEBUG POP-BYTE c 0"));
+        wait_for_blocked(&mut observer, waiting.len());
+        for (n, client) in pushing.iter_mut().enumerate() {
+            let mut lines = BURST.to_vec();
+            lines.rotate_left((round + n) % BURST.len());
+            lines.insert((round / BURST.len() + n) % (BURST.len() + 1), "APPEND c x");
+            send(client, &lines.join("\r\n"));
+        }
+        for client in &mut pushing {
+            for _ in 0..BURST_REPLIES {
+                let reply = client.read_value();
+                assert!(!matches!(reply, Value::Error(_)), "{reply:?}");
+            }
+        }
+        // A GET looks and wakes nobody.
+        let left = observer.run("GET c");
+        for client in &mut waiting {
+            let reply = client.try_read_value();
+            assert_eq!(reply, Ok(popped("c", "x")), "round {round}: c holds {left:?}");
+        }
+        assert_eq!(observer.run("GETDEL c").text(), "xxxx", "round {round}");
     }
 }

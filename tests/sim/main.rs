@@ -2,11 +2,20 @@
 //! input it takes in one pass and where requests are cut is chosen by the seed, so a failing seed
 //! fails again.
 //!
-//! Every test runs [`SEEDS`] seeds. For more of them, or of one test alone:
+//! Every test runs the first [`SEEDS`] seeds, the same ones each time: what was mended stays mended.
+//! CI takes [`FRESH_SEEDS`] others besides, derived from the commit that it builds, so that every
+//! change searches elsewhere. To take the same ones:
+//!
+//! ```sh
+//! RINGWELL_SIM_FRESH=$(git rev-parse HEAD) cargo test --test sim
+//! ```
+//!
+//! Rare interleavings want a deeper search, of all tests (hours) or of one alone (the one for
+//! clients that wait takes half an hour on two cores):
 //!
 //! ```sh
 //! RINGWELL_SIM_SEEDS=100000 cargo test --test sim
-//! RINGWELL_SIM_SEEDS=100000 cargo test --test sim histories_of_pipelines
+//! RINGWELL_SIM_SEEDS=100000 cargo test --test sim what_is_pushed_is_taken_once
 //! ```
 //!
 //! A failure names its seed. Replaying it prints, line by line, which core ran, what it took from
@@ -33,12 +42,15 @@ mod transactions;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use history::Model;
 use world::{Rng, World};
 
 const SEEDS: u64 = 2000;
+const FRESH_SEEDS: u64 = 1000;
+/// Digits of the commit's name that the fresh seeds are taken from: far beyond the first ones.
+const FRESH_DIGITS: usize = 12;
 
 fn number_from(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
@@ -50,20 +62,44 @@ fn replayed_seed() -> Option<u64> {
     number_from("RINGWELL_SIM_SEED")
 }
 
+/// The first of the fresh seeds that belong to a commit, named in hexadecimal.
+fn first_fresh_seed(commit: &str) -> u64 {
+    let digits = commit.get(..FRESH_DIGITS).and_then(|head| u64::from_str_radix(head, 16).ok());
+    digits.unwrap_or_else(|| panic!("RINGWELL_SIM_FRESH={commit} is not the name of a commit"))
+}
+
+/// The seeds to be run: the first ones, and those of `RINGWELL_SIM_FRESH`.
+fn seeds() -> Vec<u64> {
+    let first = 0..number_from("RINGWELL_SIM_SEEDS").unwrap_or(SEEDS);
+    let fresh = std::env::var("RINGWELL_SIM_FRESH").ok().filter(|commit| !commit.is_empty());
+    let fresh = fresh.map(|commit| {
+        let first = first_fresh_seed(&commit);
+        println!("fresh seeds: {first} and the {} behind it", FRESH_SEEDS - 1);
+        first..first + FRESH_SEEDS
+    });
+    first.chain(fresh.into_iter().flatten()).collect()
+}
+
+#[test]
+fn fresh_seeds_are_those_of_the_commit() {
+    let commit = "0000000abcde5d5ea5e1c0ffee0000000000beef";
+    assert_eq!(first_fresh_seed(commit), 0xabcde);
+    for wrong in ["", "0abc", "not a commit"] {
+        assert!(catch_unwind(|| first_fresh_seed(wrong)).is_err(), "{wrong:?}");
+    }
+}
+
 /// Runs all seeds, some at a time. The first failure ends it.
 fn for_each_seed(run: fn(u64)) {
     if let Some(seed) = replayed_seed() {
         return run(seed);
     }
-    let (seeds, next) = (number_from("RINGWELL_SIM_SEEDS").unwrap_or(SEEDS), AtomicU64::new(0));
+    let (seeds, next) = (seeds(), AtomicUsize::new(0));
     let work = || {
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
-                return;
-            }
+            let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
-                next.store(seeds, Ordering::Relaxed);
+                next.store(seeds.len(), Ordering::Relaxed);
                 let test = std::thread::current().name().unwrap_or_default().to_owned();
                 eprintln!(
                     "seed {seed} failed; to replay it:\n\
@@ -276,4 +312,40 @@ fn a_seed_repeats_itself() {
     }
     assert_eq!(one, trace(1));
     assert_ne!(one, trace(2));
+}
+
+/// As [`a_seed_repeats_itself`], with what is kept in tables that are searched by key, but here must
+/// be told from beginning to end: what is watched, what is waited for, and what was set aside because
+/// somebody held it, over several databases.
+#[test]
+fn watches_and_waits_repeat_themselves() {
+    let keys: Vec<String> = (0..12).map(|n| format!("k{n}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let trace = || {
+        let mut world = World::new(3, 1);
+        world.keep_trace();
+        let clients: Vec<usize> = (0..12).map(|core| world.connect(core % 3)).collect();
+        for (client, key) in clients[..8].iter().zip(&keys) {
+            world.send(*client, &history::command(&["DEBUG", "POP-BYTE", key, "0"]));
+        }
+        for &client in &clients[8..11] {
+            world.send(client, &history::command(&[&["WATCH"], &keys[..]].concat()));
+        }
+        world.run_until_idle();
+        let pusher = clients[11];
+        world.send(pusher, &history::command(&["SELECT", "3"]));
+        world.send(pusher, &history::mset(&keys, "x"));
+        world.send(pusher, &history::command(&["SWAPDB", "0", "3"]));
+        let set = |key: &str| history::command(&["SET", key, "y"]);
+        for &client in &clients[8..11] {
+            world.send(client, &history::multi(&[set(keys[0]), set(keys[1])]));
+        }
+        world.run_until_idle();
+        world.kept_trace()
+    };
+    let one = trace();
+    assert!(one.contains("served") && one.contains("WatchBroken"), "{one}");
+    for _ in 0..5 {
+        assert_eq!(one, trace());
+    }
 }

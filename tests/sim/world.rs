@@ -1,5 +1,7 @@
 //! The simulated machine: engines, their inboxes, and clients.
 
+#[cfg(debug_assertions)]
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use ringwell::engine::{
     ClientOrigin, ConnControl, ConnId, Engine, EngineSetup, Event, Host, HostFacts, Now, Outbox,
     Shared,
 };
+#[cfg(debug_assertions)]
+use ringwell::store::ScanCursor;
 #[cfg(debug_assertions)]
 use ringwell::txn::Fault;
 use ringwell::txn::Message;
@@ -50,6 +54,10 @@ pub struct World {
     rng: Rng,
     now: Now,
     trace: Trace,
+    /// A mistake has been planted, so what it leads to is no reason to stop.
+    planted: bool,
+    /// The first client that was overlooked because of it.
+    overlooked: Option<String>,
 }
 
 impl World {
@@ -66,7 +74,15 @@ impl World {
         let now = Now { unix_ms: 1_700_000_000_000, monotonic_us: 1 };
         let mut trace = if crate::replayed_seed().is_some() { Trace::Print } else { Trace::Off };
         trace.line(|| format!("--- a world with {shards} shards, seed {seed}"));
-        World { cores: cores.collect(), clients: Vec::new(), rng: Rng::new(seed), now, trace }
+        World {
+            cores: cores.collect(),
+            clients: Vec::new(),
+            rng: Rng::new(seed),
+            now,
+            trace,
+            planted: false,
+            overlooked: None,
+        }
     }
 
     /// From now on the trace is kept.
@@ -84,6 +100,34 @@ impl World {
     #[cfg(debug_assertions)]
     pub fn plant(&mut self, fault: Fault) {
         self.cores.iter_mut().for_each(|core| core.engine.plant(fault));
+        self.planted = true;
+    }
+
+    /// What a planted mistake has done to clients that wait for data. Without one, that ends the
+    /// test where it happens.
+    #[cfg(debug_assertions)]
+    pub fn take_overlooked(&mut self) -> Result<(), String> {
+        self.overlooked.take().map_or(Ok(()), Err)
+    }
+
+    /// What the shards hold, by database and key: looked up from outside, since any command might
+    /// mend what it is to find.
+    #[cfg(debug_assertions)]
+    pub fn stored(&self) -> BTreeMap<(usize, String), String> {
+        let mut stored = BTreeMap::new();
+        for core in &self.cores {
+            for (index, db) in core.engine.store().dbs().enumerate() {
+                let mut cursor = Some(ScanCursor::default());
+                while let Some(from) = cursor {
+                    cursor = db.scan(from, 100, self.now.unix_ms, |entry| {
+                        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                        let value = entry.as_string().expect("strings");
+                        stored.insert((index, text(entry.key())), text(&value));
+                    });
+                }
+            }
+        }
+        stored
     }
 
     pub fn connect(&mut self, core: usize) -> usize {
@@ -316,6 +360,12 @@ impl World {
         self.cores[core].engine.order(inbox_is_empty, outbox);
         for (to, message) in outbox.ordered.drain(..) {
             self.deliver(core, to, message);
+        }
+        #[cfg(debug_assertions)]
+        if let Err(text) = self.cores[core].engine.check_waiters() {
+            self.trace.line(|| format!("    overlooks somebody: {text}"));
+            assert!(self.planted, "core {core} overlooks somebody: {text}");
+            self.overlooked.get_or_insert(text);
         }
     }
 

@@ -72,6 +72,86 @@ fn who_came_first_is_served_first() {
     });
 }
 
+/// Several connections send bursts on one key in which commands on one shard and on several, that
+/// read and that write, stand around a push. Two clients wait at the key, and must both be served.
+#[test]
+fn a_push_in_a_burst_serves_all_it_can() {
+    for_each_seed(|seed| {
+        let mut world = World::new(4, seed);
+        let mut rng = Rng::new(seed);
+        let waiting: Vec<usize> = (0..2).map(|_| world.connect(rng.below(4))).collect();
+        for &client in &waiting {
+            world.send(client, &pop(&["c"], "0"));
+            world.run_until_idle();
+        }
+        for _ in 0..6 {
+            let client = world.connect(rng.below(4));
+            let mut burst = vec![
+                append("c", "x"),
+                command(&["EXISTS", "a", "b", "c"]),
+                command(&["DEL", "a", "b", "d"]),
+                command(&["MGET", "a", "e", "c"]),
+                multi(&[command(&["STRLEN", "c"]), command(&["EXISTS", "a", "c"])]),
+            ];
+            while !burst.is_empty() {
+                let next = burst.swap_remove(rng.below(burst.len()));
+                world.send(client, &next);
+            }
+        }
+        world.run_until_idle();
+        for client in waiting {
+            assert_eq!(world.peek(client).len(), 1, "{:?}", world.stored());
+        }
+        let left = world.stored();
+        assert_eq!(left[&(0, "c".to_owned())], "xxxx");
+    });
+}
+
+/// A push among commands on several shards, one that takes what is there and one that reads it: one
+/// release may let several go on. Two clients wait and two bytes are pushed at once, so both are
+/// served whatever came first.
+pub fn push_among_locks(seed: u64, fault: Option<Fault>) -> Result<(), String> {
+    let mut world = World::new(4, seed);
+    if let Some(fault) = fault {
+        world.plant(fault);
+    }
+    let mut rng = Rng::new(seed);
+    let waiting: Vec<usize> = (0..2).map(|_| world.connect(rng.below(4))).collect();
+    for &client in &waiting {
+        world.send(client, &pop(&["c"], "0"));
+        world.run_until_idle();
+    }
+    let pushes = match rng.below(3) {
+        0 => append("c", "12"),
+        1 => multi(&[append("c", "1"), append("c", "2")]),
+        _ => multi(&[append("c", "1"), append("a", "3"), append("c", "2")]),
+    };
+    let reads = command(&[["EXISTS", "TOUCH"][rng.below(2)], "a", "b", "c"]);
+    for bytes in [command(&["DEL", "a", "b", "c"]), pushes, reads] {
+        let client = world.connect(rng.below(4));
+        world.send(client, &bytes);
+        world.run_only(rng.below(4), 1);
+    }
+    world.run_until_idle();
+    let unserved = waiting.into_iter().filter(|&client| world.peek(client).is_empty()).count();
+    let stored = world.stored();
+    world.end();
+    world.take_overlooked()?;
+    match unserved {
+        0 => Ok(()),
+        _ => Err(format!("{unserved} clients were not served; left: {stored:?}")),
+    }
+}
+
+#[test]
+fn a_push_among_locks_serves_all_it_can() {
+    for_each_seed(|seed| {
+        if let Err(text) = push_among_locks(seed, None) {
+            panic!("{text}");
+        }
+    });
+}
+
 /// In a MULTI block nobody waits, and nobody can tell how many shards there are.
 #[test]
 fn in_a_multi_block_nobody_waits() {

@@ -88,6 +88,7 @@ pub fn run(seed: u64, fault: Option<Fault>) -> Result<(), String> {
     let outcome = run.record().and_then(|()| run.settle()).and_then(|()| run.check());
     let left = run.world.end();
     outcome?;
+    run.world.take_overlooked()?;
     match left.is_empty() {
         true => Ok(()),
         false => Err(format!("something is left on shards {left:?}")),
@@ -313,21 +314,13 @@ impl Run {
         }
     }
 
-    /// What is left in the keys of db 0, and of db 3 under other names.
-    fn stored(&mut self) -> Vec<(String, String)> {
-        let reader = self.world.connect(0);
-        let mut stored = Vec::new();
-        for db in ["0", "3"] {
-            self.world.ask(reader, &command(&["SELECT", db]), 1);
-            let keys = self.world.ask(reader, &command(&["KEYS", "*"]), 1);
-            for key in keys[0].items() {
-                let Value::Bulk(key) = key else { continue };
-                let value = self.world.ask(reader, &command(&["GET", key]), 1);
-                let Value::Bulk(value) = &value[0] else { continue };
-                let name = if db == "0" { key.clone() } else { format!("{db}/{key}") };
-                stored.push((name, value.clone()));
-            }
-        }
-        stored
+    /// What is left in the keys of db 0, and of others under other names.
+    fn stored(&self) -> Vec<(String, String)> {
+        let stored = self.world.stored().into_iter();
+        let named = |((db, key), value)| match db {
+            0 => (key, value),
+            _ => (format!("{db}/{key}"), value),
+        };
+        stored.map(named).collect()
     }
 }

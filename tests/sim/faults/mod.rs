@@ -72,7 +72,9 @@ fn check_that_finds(fault: Fault) -> Check {
         | Fault::ServedBeforeTheEnd
         | Fault::ReleaseServesNobody
         | Fault::WaitsTooLate
-        | Fault::ServedThoughVanished => Check::Waiting,
+        | Fault::ServedThoughVanished
+        | Fault::EndNotLookedAt
+        | Fault::LetGoBeforeRun => Check::Waiting,
     }
 }
 
@@ -81,6 +83,9 @@ fn run(seed: u64, fault: Fault, planted: bool) -> Result<(), Finding> {
     let run = match (check, fault) {
         (Check::Order, _) => order::several_keys_wait_for_who_waits,
         (Check::Waiting, Fault::ServedOutOfOrder) => blocking::first_come_first_served,
+        (Check::Waiting, Fault::EndNotLookedAt | Fault::LetGoBeforeRun) => {
+            blocking::push_among_locks
+        }
         (Check::Waiting, _) => blocking::run,
         _ => return run_transactions(seed, planted),
     };
