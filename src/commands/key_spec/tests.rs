@@ -56,31 +56,35 @@ const MIGRATE: &[KeySpec] = &[
 const MSET: &[KeySpec] = &[KeySpec::to_end(1, 2, OVERWRITE)];
 const SSUBSCRIBE: &[KeySpec] = &[KeySpec::to_end(1, 1, KeyFlags::NOT_KEY)];
 
-/// The first key and the last that is to be stored at.
-fn with_stored(args: Args<'_>, words: &[&str], from: usize) -> Option<KeyRanges> {
-    let is_word = |at: usize| words.iter().any(|word| args[at].eq_ignore_ascii_case(word.as_bytes()));
-    let mut stored = None;
-    let mut at = from;
-    while at + 1 < args.len() {
-        if is_word(at) {
-            at += 1;
-            stored = Some(at);
-        }
-        at += 1;
-    }
-    let source = KeyRanges::NONE.with(KeyRange::new(1, 2, READ));
-    Some(match stored {
-        Some(at) => source.with(KeyRange::new(at, at + 1, OVERWRITE)),
-        None => source,
-    })
-}
-
 fn keys_of_georadius(args: Args<'_>) -> Option<KeyRanges> {
-    with_stored(args, &["STORE", "STOREDIST"], 5)
+    let is_word = |word: &[u8]| {
+        word.eq_ignore_ascii_case(b"STORE") || word.eq_ignore_ascii_case(b"STOREDIST")
+    };
+    let stored = (6..args.len()).find(|&at| is_word(args.at(at - 1)));
+    Some(source_and(stored))
 }
 
+/// What the last STORE names.
 fn keys_of_sort(args: Args<'_>) -> Option<KeyRanges> {
-    with_stored(args, &["STORE"], 2)
+    let is = |at: usize, word: &[u8]| args.at(at).eq_ignore_ascii_case(word);
+    let (mut stored, mut at) = (None, 2);
+    while at + 1 < args.len() {
+        at += match () {
+            () if is(at, b"LIMIT") => 3,
+            () if is(at, b"GET") || is(at, b"BY") => 2,
+            () if is(at, b"STORE") => {
+                stored = Some(at + 1);
+                2
+            }
+            () => 1,
+        };
+    }
+    Some(source_and(stored))
+}
+
+fn source_and(stored: Option<usize>) -> KeyRanges {
+    let source = KeyRanges::NONE.with(KeyRange::new(1, 2, READ));
+    stored.map_or(source, |at| source.with(KeyRange::new(at, at + 1, OVERWRITE)))
 }
 
 fn keys_of_migrate(args: Args<'_>) -> Option<KeyRanges> {
@@ -207,13 +211,15 @@ fn a_function_finds_what_has_no_rule() {
             "georadius a 1 2 3 m store d storedist e",
             Some("a:RO+ACCESS d:OW+UPDATE e:OW+UPDATE"),
         ),
-        ("georadius a 1 2 3 m store d store e", Some("a:RO+ACCESS e:OW+UPDATE")),
+        ("georadius a 1 2 3 m store d store e", Some("a:RO+ACCESS d:OW+UPDATE")),
         ("georadius a 1 2 3 m store", Some("a:RO+ACCESS")),
     ]);
     check(NONE, SORT, &[
         ("sort a", Some("a:RO+ACCESS")),
         ("sort a by w store d", Some("a:RO+ACCESS d:OW+UPDATE")),
-        ("sort a store d limit 0 store", Some("a:RO+ACCESS d:OW+UPDATE")),
+        ("sort a store d store e", Some("a:RO+ACCESS e:OW+UPDATE")),
+        ("sort a store d limit 0 store e", Some("a:RO+ACCESS d:OW+UPDATE")),
+        ("sort a limit store d e", Some("a:RO+ACCESS")),
         ("sort a store", Some("a:RO+ACCESS")),
     ]);
     check(NONE, MIGRATE, &[
