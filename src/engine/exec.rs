@@ -38,8 +38,7 @@ pub(super) fn reach_of(core: &Core, row: &Row, args: Args<'_>, shard: ShardId) -
         }
         Handler::Keyed(..) => {
             let mut keys = row.key_positions(args).map(|index| args.at(index));
-            if core.shard_count == 1
-                || keys.all(|key| shard_of_key(key, core.shard_count) == shard)
+            if core.shard_count == 1 || keys.all(|key| shard_of_key(key, core.shard_count) == shard)
             {
                 Reach::One(shard)
             } else {

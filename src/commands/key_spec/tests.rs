@@ -20,13 +20,7 @@ fn row(flags: Flags, keys: &'static [KeySpec]) -> Command {
         categories: crate::commands::Categories::empty(),
         keys,
         handler: Handler::Container,
-        docs: Docs {
-            summary: "",
-            since: "",
-            group: Group::Generic,
-            complexity: "",
-            arguments: "",
-        },
+        docs: Docs { summary: "", since: "", group: Group::Generic, complexity: "", arguments: "" },
         tips: &[],
         subcommands: &[],
     }
@@ -134,62 +128,86 @@ fn a_range_ends_before_the_last_argument() {
 #[test]
 fn an_argument_counts_the_keys() {
     let two = "a:RW+ACCESS+DELETE b:RW+ACCESS+DELETE";
-    check(NONE, LMPOP, &[
-        ("lmpop 2 a b left", Some(two)),
-        ("lmpop 1 a left count 2", Some("a:RW+ACCESS+DELETE")),
-        ("lmpop 2 a left", Some("a:RW+ACCESS+DELETE left:RW+ACCESS+DELETE")),
-        ("lmpop 3 a left", None),
-        ("lmpop 0 a left", None),
-        ("lmpop -1 a left", None),
-        ("lmpop x a left", None),
-        ("lmpop 9223372036854775807 a left", None),
-        ("lmpop 18446744073709551617 a left", None),
-        ("lmpop", None),
-    ]);
-    check(NONE, BLMPOP, &[
-        ("blmpop 0 2 a b left count 3", Some(two)),
-        ("blmpop 0 9 a b left", None),
-        ("blmpop 2", None),
-    ]);
+    check(
+        NONE,
+        LMPOP,
+        &[
+            ("lmpop 2 a b left", Some(two)),
+            ("lmpop 1 a left count 2", Some("a:RW+ACCESS+DELETE")),
+            ("lmpop 2 a left", Some("a:RW+ACCESS+DELETE left:RW+ACCESS+DELETE")),
+            ("lmpop 3 a left", None),
+            ("lmpop 0 a left", None),
+            ("lmpop -1 a left", None),
+            ("lmpop x a left", None),
+            ("lmpop 9223372036854775807 a left", None),
+            ("lmpop 18446744073709551617 a left", None),
+            ("lmpop", None),
+        ],
+    );
+    check(
+        NONE,
+        BLMPOP,
+        &[
+            ("blmpop 0 2 a b left count 3", Some(two)),
+            ("blmpop 0 9 a b left", None),
+            ("blmpop 2", None),
+        ],
+    );
     let union = "d:OW+UPDATE a:RO+ACCESS b:RO+ACCESS";
-    check(NONE, ZUNIONSTORE, &[
-        ("zunionstore d 2 a b", Some(union)),
-        ("zunionstore d 2 a b weights 1 2", Some(union)),
-        ("zunionstore d 3 a b", None),
-        ("zunionstore d 0 a b", None),
-        ("zunionstore d -1 a b", None),
-        ("zunionstore d x a b", None),
-    ]);
+    check(
+        NONE,
+        ZUNIONSTORE,
+        &[
+            ("zunionstore d 2 a b", Some(union)),
+            ("zunionstore d 2 a b weights 1 2", Some(union)),
+            ("zunionstore d 3 a b", None),
+            ("zunionstore d 0 a b", None),
+            ("zunionstore d -1 a b", None),
+            ("zunionstore d x a b", None),
+        ],
+    );
 }
 
 #[test]
 fn no_key_at_all_is_all_right_for_some() {
-    check(Flags::NO_MANDATORY_KEYS, EVAL, &[
-        ("eval s 0", Some("")),
-        ("eval s 0 x", Some("")),
-        ("eval s 2 a b c", Some("a:RW+ACCESS+UPDATE b:RW+ACCESS+UPDATE")),
-        ("eval s 3 a b", None),
-        ("eval s x", None),
-        ("eval s -1 a", None),
-        ("eval s 9223372036854775807 a", None),
-    ]);
+    check(
+        Flags::NO_MANDATORY_KEYS,
+        EVAL,
+        &[
+            ("eval s 0", Some("")),
+            ("eval s 0 x", Some("")),
+            ("eval s 2 a b c", Some("a:RW+ACCESS+UPDATE b:RW+ACCESS+UPDATE")),
+            ("eval s 3 a b", None),
+            ("eval s x", None),
+            ("eval s -1 a", None),
+            ("eval s 9223372036854775807 a", None),
+        ],
+    );
 }
 
 #[test]
 fn a_word_stands_before_the_keys() {
-    check(NONE, XREAD, &[
-        ("xread streams a b 0 0", Some("a:RO+ACCESS b:RO+ACCESS")),
-        ("xread count 2 block 0 STREAMS a 0", Some("a:RO+ACCESS")),
-        ("xread streams a b 0", Some("a:RO+ACCESS")),
-        ("xread block streams a 0", Some("a:RO+ACCESS")),
-        ("xread count 2 foo bar", None),
-        ("xread streams a", None),
-        ("xread count 2 streams", None),
-    ]);
-    check(NONE, XREADGROUP, &[
-        ("xreadgroup group g c streams a b 1 2", Some("a:RO+ACCESS b:RO+ACCESS")),
-        ("xreadgroup group streams c foo a b 1 2", None),
-    ]);
+    check(
+        NONE,
+        XREAD,
+        &[
+            ("xread streams a b 0 0", Some("a:RO+ACCESS b:RO+ACCESS")),
+            ("xread count 2 block 0 STREAMS a 0", Some("a:RO+ACCESS")),
+            ("xread streams a b 0", Some("a:RO+ACCESS")),
+            ("xread block streams a 0", Some("a:RO+ACCESS")),
+            ("xread count 2 foo bar", None),
+            ("xread streams a", None),
+            ("xread count 2 streams", None),
+        ],
+    );
+    check(
+        NONE,
+        XREADGROUP,
+        &[
+            ("xreadgroup group g c streams a b 1 2", Some("a:RO+ACCESS b:RO+ACCESS")),
+            ("xreadgroup group streams c foo a b 1 2", None),
+        ],
+    );
     let all = [KeySpec::behind("KEYS", -2, READ).to(-1, 0)];
     let args = |line: &str| line.split(' ').map(str::as_bytes).collect::<OwnedArgs>();
     let positions = |line| {
@@ -203,31 +221,43 @@ fn a_word_stands_before_the_keys() {
 
 #[test]
 fn a_function_finds_what_has_no_rule() {
-    check(NONE, GEORADIUS, &[
-        ("georadius a 1 2 3 m", Some("a:RO+ACCESS")),
-        ("georadius a 1 2 3 m store d", Some("a:RO+ACCESS d:OW+UPDATE")),
-        ("georadius a 1 2 3 m storedist d", Some("a:RO+ACCESS d:OW+UPDATE")),
-        (
-            "georadius a 1 2 3 m store d storedist e",
-            Some("a:RO+ACCESS d:OW+UPDATE e:OW+UPDATE"),
-        ),
-        ("georadius a 1 2 3 m store d store e", Some("a:RO+ACCESS d:OW+UPDATE")),
-        ("georadius a 1 2 3 m store", Some("a:RO+ACCESS")),
-    ]);
-    check(NONE, SORT, &[
-        ("sort a", Some("a:RO+ACCESS")),
-        ("sort a by w store d", Some("a:RO+ACCESS d:OW+UPDATE")),
-        ("sort a store d store e", Some("a:RO+ACCESS e:OW+UPDATE")),
-        ("sort a store d limit 0 store e", Some("a:RO+ACCESS d:OW+UPDATE")),
-        ("sort a limit store d e", Some("a:RO+ACCESS")),
-        ("sort a store", Some("a:RO+ACCESS")),
-    ]);
-    check(NONE, MIGRATE, &[
-        ("migrate h 1 k 0 5", Some("k:RW+ACCESS+DELETE")),
-        ("migrate h 1 k 0 5 copy replace", Some("k:RW+ACCESS+DELETE")),
-        ("migrate h 1 '' 0 5 keys a b", Some("a:RW+ACCESS+DELETE b:RW+ACCESS+DELETE")),
-        ("migrate h 1 k 0 5 keys a b", None),
-    ]);
+    check(
+        NONE,
+        GEORADIUS,
+        &[
+            ("georadius a 1 2 3 m", Some("a:RO+ACCESS")),
+            ("georadius a 1 2 3 m store d", Some("a:RO+ACCESS d:OW+UPDATE")),
+            ("georadius a 1 2 3 m storedist d", Some("a:RO+ACCESS d:OW+UPDATE")),
+            (
+                "georadius a 1 2 3 m store d storedist e",
+                Some("a:RO+ACCESS d:OW+UPDATE e:OW+UPDATE"),
+            ),
+            ("georadius a 1 2 3 m store d store e", Some("a:RO+ACCESS d:OW+UPDATE")),
+            ("georadius a 1 2 3 m store", Some("a:RO+ACCESS")),
+        ],
+    );
+    check(
+        NONE,
+        SORT,
+        &[
+            ("sort a", Some("a:RO+ACCESS")),
+            ("sort a by w store d", Some("a:RO+ACCESS d:OW+UPDATE")),
+            ("sort a store d store e", Some("a:RO+ACCESS e:OW+UPDATE")),
+            ("sort a store d limit 0 store e", Some("a:RO+ACCESS d:OW+UPDATE")),
+            ("sort a limit store d e", Some("a:RO+ACCESS")),
+            ("sort a store", Some("a:RO+ACCESS")),
+        ],
+    );
+    check(
+        NONE,
+        MIGRATE,
+        &[
+            ("migrate h 1 k 0 5", Some("k:RW+ACCESS+DELETE")),
+            ("migrate h 1 k 0 5 copy replace", Some("k:RW+ACCESS+DELETE")),
+            ("migrate h 1 '' 0 5 keys a b", Some("a:RW+ACCESS+DELETE b:RW+ACCESS+DELETE")),
+            ("migrate h 1 k 0 5 keys a b", None),
+        ],
+    );
 }
 
 #[test]

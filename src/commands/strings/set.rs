@@ -302,8 +302,8 @@ fn set_pairs(context: &mut Context<'_>, args: Args<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::args::OwnedArgs;
     use crate::commands::test_support::Server;
+    use crate::protocol::args::OwnedArgs;
 
     #[test]
     fn set_without_options() {
