@@ -32,7 +32,7 @@ pub fn without_waiting(context: &mut Context<'_>, args: Args<'_>, row: &Command)
         return Err(CommandError::Syntax);
     };
     (wait.timeout)(args)?;
-    match first_ready(context, args, wait, row.awaited_positions(args.len())) {
+    match first_ready(context, args, wait, row.awaited_positions(args)) {
         Some(position) => (wait.serve)(context, args, position),
         None => {
             (wait.nothing)(&mut context.reply);

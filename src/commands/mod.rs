@@ -6,6 +6,7 @@
 mod context;
 mod error;
 mod help;
+mod key_spec;
 mod operation;
 mod row;
 mod table;
@@ -24,13 +25,11 @@ pub(crate) mod test_support;
 
 pub use context::{Context, reply_bytes_max};
 pub use error::CommandError;
+pub use key_spec::{BeginSearch, FindKeys, GetKeys, KeyFlags, KeyRange, KeyRanges, KeySpec};
 pub use operation::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, Hello, Operation, ReplyMode, Shutdown,
 };
-pub use row::{
-    Categories, Command, Docs, Flags, Group, Handler, KeyFlags, KeySpec, Merge, Spread, Wait,
-    WaitsAt,
-};
+pub use row::{Categories, Command, Docs, Flags, Group, Handler, Merge, Spread, Wait, WaitsAt};
 pub use table::{CommandTable, Lookup, Row, table};
 
 /// What a handler returns. After an error whatever it had written is taken back and the error

@@ -2,6 +2,7 @@
 
 use bitflags::bitflags;
 
+use super::key_spec::{FindKeys, GetKeys, KeyFlags, KeyRanges, KeySpec};
 use super::{Context, Operation, Outcome};
 use crate::commands::CommandError;
 use crate::protocol::Args;
@@ -97,50 +98,6 @@ pub enum Merge {
     Weighted,
 }
 
-/// Where a command's keys are among its arguments, and what it does with them; Redis's key
-/// specifications with an index to begin at and a range.
-#[derive(Clone, Copy, Debug)]
-pub struct KeySpec {
-    /// The argument of the first key.
-    pub first: usize,
-    /// The last key: counted from `first`, or from the end if negative (-1 is the last argument).
-    pub last: i32,
-    pub step: usize,
-    pub flags: KeyFlags,
-    /// What COMMAND INFO adds in words; empty if nothing.
-    pub notes: &'static str,
-}
-
-impl KeySpec {
-    pub const fn one(first: usize, flags: KeyFlags) -> Self {
-        KeySpec { first, last: 0, step: 1, flags, notes: "" }
-    }
-
-    /// So many keys, one after the other.
-    pub const fn several(first: usize, count: usize, flags: KeyFlags) -> Self {
-        KeySpec { first, last: count as i32 - 1, step: 1, flags, notes: "" }
-    }
-
-    /// From `first` to the last argument.
-    pub const fn to_end(first: usize, step: usize, flags: KeyFlags) -> Self {
-        KeySpec { first, last: -1, step, flags, notes: "" }
-    }
-
-    pub const fn with_notes(self, notes: &'static str) -> Self {
-        KeySpec { notes, ..self }
-    }
-
-    /// The arguments that are keys. Arity has been checked.
-    pub fn positions(&self, arguments: usize) -> impl Iterator<Item = usize> + use<> {
-        let last = if self.last >= 0 {
-            self.first + self.last as usize
-        } else {
-            arguments.saturating_sub(self.last.unsigned_abs() as usize)
-        };
-        (self.first..(last + 1).min(arguments)).step_by(self.step)
-    }
-}
-
 bitflags! {
     /// What a command is and may; the names COMMAND INFO shows are Redis's.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +122,12 @@ bitflags! {
         const ALLOW_BUSY = 1 << 17;
         const NO_ASYNC_LOADING = 1 << 18;
         const NO_MULTI = 1 << 19;
+        /// Ours, not shown: runs although CLIENT PAUSE holds back everything else.
+        const UNPAUSES = 1 << 26;
+        /// Ours, not shown: runs what a MULTI block has queued, and is all that those commands are.
+        const RUNS_QUEUED = 1 << 27;
+        /// Ours, not shown: ends a MULTI block, and so frees memory.
+        const ENDS_MULTI = 1 << 28;
         /// Ours, not shown: counts as a use even after CLIENT NO-TOUCH.
         const TOUCHES = 1 << 29;
         /// Ours, not shown: runs at once inside MULTI instead of being queued.
@@ -172,6 +135,11 @@ bitflags! {
         /// Ours, not shown: allowed only where `enable-debug-command` says so.
         const DEBUG = 1 << 31;
     }
+}
+
+impl Flags {
+    /// Those that COMMAND INFO shows; MOVABLEKEYS follows from the key specifications.
+    pub const SHOWN: Flags = Flags::from_bits_truncate((1 << 20) - 1);
 }
 
 bitflags! {
@@ -199,24 +167,6 @@ bitflags! {
         const CONNECTION = 1 << 18;
         const TRANSACTION = 1 << 19;
         const SCRIPTING = 1 << 20;
-    }
-}
-
-bitflags! {
-    /// What a command does with a key.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct KeyFlags: u32 {
-        const RO = 1 << 0;
-        const RW = 1 << 1;
-        const OW = 1 << 2;
-        const RM = 1 << 3;
-        const ACCESS = 1 << 4;
-        const UPDATE = 1 << 5;
-        const INSERT = 1 << 6;
-        const DELETE = 1 << 7;
-        const NOT_KEY = 1 << 8;
-        const INCOMPLETE = 1 << 9;
-        const VARIABLE_FLAGS = 1 << 10;
     }
 }
 
@@ -284,13 +234,73 @@ impl Command {
         all | if self.flags.contains(Flags::FAST) { Categories::FAST } else { Categories::SLOW }
     }
 
-    /// The arguments that are keys. Arity has been checked.
-    pub fn key_positions(&self, arguments: usize) -> impl Iterator<Item = usize> + use<> {
-        self.keys.iter().flat_map(move |spec| spec.positions(arguments))
+    /// Where the keys are among the arguments, found by the row's specifications or else by its
+    /// function. `None` if there is no telling. Arity has been checked.
+    pub fn key_ranges(&self, args: Args<'_>) -> Option<KeyRanges> {
+        self.keys_by_specs(args).or_else(|| (self.get_keys()?)(args))
+    }
+
+    /// The same with [`KeyRange::flags`](super::KeyRange::flags) for just these arguments, where
+    /// what is done with a key depends on the options.
+    pub fn key_ranges_with_flags(&self, args: Args<'_>) -> Option<KeyRanges> {
+        let vary = self.keys.iter().any(|spec| spec.flags.contains(KeyFlags::VARIABLE_FLAGS));
+        match self.get_keys().filter(|_| vary) {
+            Some(get_keys) => get_keys(args),
+            None => self.key_ranges(args),
+        }
+    }
+
+    fn keys_by_specs(&self, args: Args<'_>) -> Option<KeyRanges> {
+        let mut all = KeyRanges::NONE;
+        for spec in self.keys.iter().filter(|spec| !spec.flags.contains(KeyFlags::NOT_KEY)) {
+            let keys = spec.keys(args)?;
+            let none = keys.first == keys.end;
+            if none && !self.flags.contains(Flags::NO_MANDATORY_KEYS)
+                || spec.flags.contains(KeyFlags::INCOMPLETE)
+            {
+                return None;
+            }
+            all = all.with(keys);
+        }
+        Some(all)
+    }
+
+    fn get_keys(&self) -> Option<GetKeys> {
+        self.keys.iter().find_map(|spec| spec.get_keys)
+    }
+
+    /// Whether it names keys at all.
+    pub fn has_keys(&self) -> bool {
+        self.keys.iter().any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY))
+    }
+
+    /// Whether the range of keys that clients know which are older than key specifications is not
+    /// all of its keys.
+    pub fn has_movable_keys(&self) -> bool {
+        let follow = |pair: &[KeySpec]| {
+            let (before, next) = (pair[0].fixed_range(), pair[1].fixed_range());
+            matches!((before, next), (Some((_, last, 1)), Some((first, _, 1))) if first == last + 1)
+        };
+        self.keys.iter().any(|spec| spec.fixed_range().is_none())
+            || !self.keys.windows(2).all(follow)
+            || self.keys.iter().any(|spec| spec.flags.contains(KeyFlags::INCOMPLETE))
+    }
+
+    /// How many arguments each key takes, itself included: MSET's have their values.
+    pub fn arguments_per_key(&self) -> usize {
+        match self.keys.first().map(|spec| spec.find) {
+            Some(FindKeys::Range { step, .. } | FindKeys::KeyNum { step, .. }) => step,
+            Some(FindKeys::Unknown) | None => 1,
+        }
+    }
+
+    /// The arguments that are keys; none if there is no telling. Arity has been checked.
+    pub fn key_positions(&self, args: Args<'_>) -> impl Iterator<Item = usize> + use<> {
+        self.key_ranges(args).unwrap_or(KeyRanges::NONE).positions()
     }
 
     /// Those of them at which a client waits if the command is one that may.
-    pub fn awaited_positions(&self, arguments: usize) -> impl Iterator<Item = usize> + use<> {
+    pub fn awaited_positions(&self, args: Args<'_>) -> impl Iterator<Item = usize> + use<> {
         let count = match self.handler {
             Handler::Keyed(_, Spread::Wait(wait)) => match wait.at {
                 WaitsAt::EveryKey => usize::MAX,
@@ -298,24 +308,24 @@ impl Command {
             },
             _ => 0,
         };
-        self.key_positions(arguments).take(count)
+        self.key_positions(args).take(count)
     }
 
-    /// Whether every key has all the arguments that go with it, as MSET's have their values.
-    pub fn keys_are_complete(&self, arguments: usize) -> bool {
-        let complete =
-            |spec: &KeySpec| spec.last >= 0 || (arguments - spec.first).is_multiple_of(spec.step);
-        self.keys.iter().all(complete)
+    /// Whether the arguments say where the keys are, and every key has all that goes with it. If
+    /// not, the handler is run on nothing, only for the error that it answers with: so handlers
+    /// check the words and counts that say where the keys are before anything else.
+    pub fn finds_keys(&self, args: Args<'_>) -> bool {
+        self.key_ranges(args).is_some() && self.keys.iter().all(|spec| spec.is_complete(args))
     }
 
     /// Whether its connection's other commands keep their order around it, whatever their keys are:
     /// it has several keys, is an EXEC, or looks at all that a shard holds.
     #[inline]
-    pub fn is_fence(&self, arguments: usize) -> bool {
+    pub fn is_fence(&self, args: Args<'_>) -> bool {
         match self.handler {
             Handler::Keyed(_, Spread::OneKey) => false,
             Handler::Keyed(_, Spread::Split(_) | Spread::Gather) => {
-                self.key_positions(arguments).nth(1).is_some()
+                self.key_positions(args).nth(1).is_some()
             }
             _ => true,
         }

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::LazyLock;
 
+use super::key_spec::KeySpec;
 use super::row::Command;
 use super::{access, connection, introspection, keys, server, strings, transactions};
 use crate::protocol::Args;
@@ -18,8 +19,10 @@ pub struct Row {
     pub id: usize,
     /// The name, or `container|subcommand`.
     pub full_name: String,
-    /// The argument of the first key; 0 if it has none.
-    pub first_key: usize,
+    /// The argument of the first key; 0 if it has none, or not always the same.
+    first_key: usize,
+    /// Whether there are command lines of the right arity that do not say where the keys are.
+    keys_vary: bool,
     has_exact_key: bool,
     pub subcommands: Vec<&'static Row>,
 }
@@ -34,16 +37,20 @@ impl Deref for Row {
 }
 
 impl Row {
-    /// The databases in which the command touches its keys: the selected one, and the one that
-    /// COPY names.
-    pub fn databases(
-        &self,
-        args: Args<'_>,
-        selected: usize,
-    ) -> impl Iterator<Item = usize> + use<> {
-        let other = super::keys::destination_database(self.name, args);
-        let other = other.filter(|&other| other != selected);
-        std::iter::once(selected).chain(other)
+    /// Whether these arguments do not say where the keys are: nothing is to be run but for an error.
+    #[inline]
+    pub fn lacks_keys(&self, args: Args<'_>) -> bool {
+        self.keys_vary && !self.finds_keys(args)
+    }
+
+    /// The first key that these arguments name. Arity need not have been checked.
+    #[inline]
+    pub fn first_key<'a>(&self, args: Args<'a>) -> Option<&'a [u8]> {
+        match self.first_key {
+            0 if self.keys_vary => self.key_positions(args).next().map(|at| args.at(at)),
+            0 => None,
+            fixed => args.get(fixed),
+        }
     }
 
     pub fn subcommand(&self, name: &[u8]) -> Option<&'static Row> {
@@ -117,7 +124,8 @@ impl CommandTable {
             command: *command,
             id: self.by_id.len(),
             full_name,
-            first_key: command.keys.first().map_or(0, |spec| spec.first),
+            first_key: command.keys.first().and_then(KeySpec::fixed_first).unwrap_or(0),
+            keys_vary: !command.keys.iter().all(KeySpec::always_holds),
             has_exact_key: NameKey::is_exact(command.name.as_bytes()),
             subcommands,
         }));

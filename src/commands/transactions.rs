@@ -36,7 +36,9 @@ const EXEC: Command = Command {
         .union(Flags::LOADING)
         .union(Flags::STALE)
         .union(Flags::SKIP_SLOWLOG)
-        .union(Flags::UNQUEUED),
+        .union(Flags::UNQUEUED)
+        .union(Flags::RUNS_QUEUED)
+        .union(Flags::ENDS_MULTI),
     categories: Categories::TRANSACTION,
     keys: &[],
     handler: Handler::Engine(|_| Ok(Operation::Exec)),
@@ -54,7 +56,7 @@ const EXEC: Command = Command {
 const DISCARD: Command = Command {
     name: "discard",
     arity: 1,
-    flags: QUICK.union(Flags::UNQUEUED),
+    flags: QUICK.union(Flags::UNQUEUED).union(Flags::ENDS_MULTI),
     categories: Categories::TRANSACTION,
     keys: &[],
     handler: Handler::Engine(|_| Ok(Operation::Discard)),
@@ -75,7 +77,7 @@ const WATCH: Command = Command {
     flags: QUICK.union(Flags::UNQUEUED),
     categories: Categories::TRANSACTION,
     keys: &[KeySpec::to_end(1, 1, KeyFlags::RO)],
-    handler: Handler::Engine(|args| Ok(Operation::Watch(args.from(1)))),
+    handler: Handler::Engine(|args| Ok(Operation::Watch(args))),
     docs: Docs {
         summary: "Lets the next EXEC run nothing if one of the keys has changed until then.",
         since: "2.2.0",

@@ -73,7 +73,7 @@ impl Core {
     /// Whether all keys are here and nobody holds any of them. Nothing else of the connection is
     /// under way.
     fn may_wait_here(&self, row: &'static Row, args: Args<'_>) -> bool {
-        let keys = || row.key_positions(args.len()).map(|index| args.at(index));
+        let keys = || row.key_positions(args).map(|index| args.at(index));
         keys().all(|key| shard_of_key(key, self.shard_count) == self.shard_id)
             && !self.locks.must_wait(keys(), LockMode::of(row))
     }
@@ -143,7 +143,7 @@ impl Core {
 fn shares_of_wait(core: &Core, waiter: &Arc<Waiter>) -> Vec<Share> {
     let args = waiter.args.as_args();
     let mut shares: Vec<Share> = Vec::new();
-    for position in waiter.row.key_positions(args.len()) {
+    for position in waiter.row.key_positions(args) {
         let key = args.at(position);
         let shard = shard_of_key(key, core.shard_count);
         let lock = LockKey::new(key, LockMode::Exclusive);

@@ -32,8 +32,9 @@ pub(super) struct Route {
 pub(super) fn route(core: &Core, args: Args<'_>) -> Route {
     let lookup = core.table.lookup(args.at(0), args.get(1));
     let shard = match lookup {
-        Lookup::Found(row) if row.first_key > 0 => {
-            args.get(row.first_key).map_or(core.shard_id, |key| shard_of_key(key, core.shard_count))
+        Lookup::Found(row) => {
+            let key = row.first_key(args);
+            key.map_or(core.shard_id, |key| shard_of_key(key, core.shard_count))
         }
         _ => core.shard_id,
     };
@@ -67,7 +68,7 @@ pub(super) fn execute(
     }
     if let Some(pause) = core.pause
         && (!pause.writes_only || transaction::writes(session, row))
-        && row.full_name != "client|unpause"
+        && !row.flags.contains(Flags::UNPAUSES)
     {
         session.stall.insert(Stall::PAUSED);
         return ControlFlow::Break(());
@@ -88,6 +89,7 @@ pub(super) fn execute(
     session.client.commands += 1;
     session.client.last_command = Some(row);
     match row.handler {
+        Handler::Keyed(..) if row.lacks_keys(args) => run_here(core, session, row, args),
         Handler::Keyed(_, Spread::Wait(wait)) => core.start_wait(session, row, args, wait, outbox),
         Handler::Keyed(_, spread) => {
             run_keyed(core, session, row, args, spread, route.shard, outbox);
@@ -111,9 +113,8 @@ pub(super) fn execute(
 #[inline]
 pub(super) fn prefetch(core: &Core, session: &Session, route: Route, args: Args<'_>) {
     if let Lookup::Found(row) = route.lookup
-        && row.first_key > 0
         && route.shard == core.shard_id
-        && let Some(key) = args.get(row.first_key)
+        && let Some(key) = row.first_key(args)
     {
         core.shard.db(session.client.db).prefetch(key);
     }
@@ -177,11 +178,12 @@ fn destination_of(
     shard: ShardId,
 ) -> Option<Destination> {
     match row.handler {
+        Handler::Keyed(..) if row.lacks_keys(args) => None,
         // It must not wait before what its client sent ahead of it has been answered.
         Handler::Keyed(_, Spread::Wait(_)) => Some(Destination::SeveralShards),
-        Handler::Keyed(..) if !row.is_fence(args.len()) => Some(Destination::OneKey(shard)),
+        Handler::Keyed(..) if !row.is_fence(args) => Some(Destination::OneKey(shard)),
         Handler::Keyed(..) => {
-            let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
+            let mut keys = row.key_positions(args).map(|index| args.at(index));
             let one_shard = keys.all(|key| shard_of_key(key, core.shard_count) == shard);
             Some(if one_shard { Destination::OneShard(shard) } else { Destination::SeveralShards })
         }
@@ -209,17 +211,13 @@ fn run_keyed(
     if core.shard_count == 1 && core.locks.is_idle() {
         return run_here(core, session, row, args);
     }
-    let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
+    let mut keys = row.key_positions(args).map(|index| args.at(index));
     if matches!(spread, Spread::OneKey)
         || keys.all(|key| shard_of_key(key, core.shard_count) == shard)
     {
         return run_on_shard(core, session, row, args, shard);
     }
     match spread {
-        // The handler refuses what does not come in pairs, before anything is set anywhere.
-        Spread::Split(_) if !row.keys_are_complete(args.len()) => {
-            run_on_shard(core, session, row, args, shard);
-        }
         Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
         Spread::Gather | Spread::Wait(_) | Spread::OneKey => {
             core.start_gather(session, row, args, outbox);
@@ -240,7 +238,8 @@ pub(super) fn run_keyed_in_turn(
     if core.shard_count == 1 {
         return run_here(core, session, row, args);
     }
-    let shard = args.get(row.first_key).map_or(0, |key| shard_of_key(key, core.shard_count));
+    let key = row.first_key(args);
+    let shard = key.map_or(core.shard_id, |key| shard_of_key(key, core.shard_count));
     match exec::reach_of(core, row, args, shard) {
         Reach::InTurn => match spread {
             Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
@@ -267,14 +266,14 @@ fn run_on_shard(
     }
     let mut request = Request::new(row, session.conn, 0, session.client.run_as());
     if here {
-        let turn = Turn::of(shard, &request, args.len());
-        let keys = row.key_positions(args.len()).map(|index| args.at(index));
+        let turn = Turn::of(shard, &request, Some(args));
+        let keys = row.key_positions(args).map(|index| args.at(index));
         if !core.locks.is_out_of_turn(turn) && !core.locks.must_wait(keys, LockMode::of(row)) {
             return run_here(core, session, row, args);
         }
     }
     let suppressed = suppress_reply(session);
-    let fence = row.is_fence(args.len());
+    let fence = row.is_fence(args);
     let destination = if fence { Destination::OneShard(shard) } else { Destination::OneKey(shard) };
     request.sequence = session.await_reply(destination, suppressed, args.bytes().len());
     if here {
@@ -351,7 +350,7 @@ fn reject(
     error: &CommandError,
     outbox: &mut Outbox,
 ) {
-    if row.name == "exec" {
+    if row.flags.contains(Flags::RUNS_QUEUED) {
         transaction::forget(core, session, outbox);
         let text = error.message();
         let reason = text.strip_prefix(b"ERR ").unwrap_or(&text);

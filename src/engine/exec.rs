@@ -17,7 +17,7 @@ use super::dispatch::{
     cursor_shard, refuse, reply_now, run_here, run_keyed_in_turn, run_operation, suppress_reply,
 };
 use super::event::{Outbox, ShardId};
-use crate::commands::{CommandError, Handler, Row, Spread, reply_bytes_max};
+use crate::commands::{CommandError, Handler, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
@@ -32,12 +32,13 @@ use crate::txn::{
 pub(super) fn reach_of(core: &Core, row: &Row, args: Args<'_>, shard: ShardId) -> Reach {
     match row.handler {
         Handler::Anywhere(_) => Reach::Anywhere,
-        Handler::Keyed(_, spread) => {
-            let refused = matches!(spread, Spread::Split(_)) && !row.keys_are_complete(args.len());
-            let mut keys = row.key_positions(args.len()).map(|index| args.at(index));
-            if core.shard_count == 1
-                || refused
-                || keys.all(|key| shard_of_key(key, core.shard_count) == shard)
+        // It has no keys, or is only going to be refused.
+        Handler::Keyed(..) if row.first_key(args).is_none() || row.lacks_keys(args) => {
+            Reach::Anywhere
+        }
+        Handler::Keyed(..) => {
+            let mut keys = row.key_positions(args).map(|index| args.at(index));
+            if core.shard_count == 1 || keys.all(|key| shard_of_key(key, core.shard_count) == shard)
             {
                 Reach::One(shard)
             } else {
@@ -93,7 +94,7 @@ fn start_unit(
     let suppressed = suppress_reply(session);
     let mut request = Request::new(row, session.conn, 0, run_as);
     if shard == core.shard_id
-        && !core.locks.is_out_of_turn(Turn::of(shard, &request, 0))
+        && !core.locks.is_out_of_turn(Turn::of(shard, &request, None))
         && !core.locks.all_must_wait(unit.locks())
     {
         let out = session.output.buffer();
@@ -138,7 +139,7 @@ impl Core {
         mut replied: impl FnMut(usize),
     ) {
         for (row, args) in commands.iter() {
-            if let Some(key) = args.get(row.first_key.max(1)) {
+            if let Some(key) = row.first_key(args) {
                 self.shard.db(usize::from(run_as.db)).prefetch(key);
             }
         }
@@ -211,7 +212,7 @@ impl Plan {
 
     fn lock_keys(&mut self, core: &Core, row: &'static Row, args: Args<'_>) {
         let mode = LockMode::of(row);
-        for position in row.key_positions(args.len()) {
+        for position in row.key_positions(args) {
             let key = args.at(position);
             let lock = LockKey::new(key, mode);
             self.part(shard_of_key(key, core.shard_count)).locks.push(lock);
@@ -246,7 +247,7 @@ fn start_parts(
     }
     let mut owners = Vec::with_capacity(queued.len());
     for (row, args) in queued.iter() {
-        let key = row.key_positions(args.len()).next().map(|index| args.at(index));
+        let key = row.first_key(args);
         // What has no key runs with the first part: there are several.
         let owner = key.map_or(0, |key| plan.index(shard_of_key(key, core.shard_count)));
         plan.parts[owner].commands.push(row, args);

@@ -9,7 +9,7 @@ use super::coordinate::{Begun, Kind, Share, Transaction};
 use super::core::{ConnReply, Core};
 use super::event::Outbox;
 use crate::commands::blocking::first_ready;
-use crate::commands::{Context, Handler, KeyFlags, Row};
+use crate::commands::{Context, Handler, KeyFlags, KeyRanges, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
@@ -68,9 +68,10 @@ impl Core {
         let mut shares: Vec<Share> = Vec::new();
         let mut keys: Vec<GatheredKey> = Vec::new();
         let mut known: HashMap<(usize, &[u8]), usize> = HashMap::new();
-        for spec in row.keys {
-            let written = !spec.flags.contains(KeyFlags::RO);
-            for position in spec.positions(args.len()) {
+        for range in row.key_ranges(args).unwrap_or(KeyRanges::NONE).iter() {
+            let written = !range.flags.contains(KeyFlags::RO);
+            let db = range.database(args, db);
+            for position in range.positions() {
                 let key = args.at(position);
                 let shard = shard_of_key(key, self.shard_count);
                 let part = *part_of_shard[shard].get_or_insert_with(|| {
@@ -78,13 +79,11 @@ impl Core {
                     shares.push(Share { shard, locks: Vec::new(), whole_shard: false, work });
                     shares.len() - 1
                 });
-                for db in row.databases(args, db) {
-                    let index = *known.entry((db, key)).or_insert_with(|| {
-                        keys.push(GatheredKey { part, db: db as u8, key: key.into(), written });
-                        keys.len() - 1
-                    });
-                    keys[index].written |= written;
-                }
+                let index = *known.entry((db, key)).or_insert_with(|| {
+                    keys.push(GatheredKey { part, db: db as u8, key: key.into(), written });
+                    keys.len() - 1
+                });
+                keys[index].written |= written;
             }
         }
         for key in &keys {

@@ -83,7 +83,7 @@ impl Pair {
 
 fn locks_of(row: &'static Row, args: Args<'_>) -> Vec<LockKey> {
     let mode = LockMode::of(row);
-    row.key_positions(args.len()).map(|index| LockKey::new(args.at(index), mode)).collect()
+    row.key_positions(args).map(|index| LockKey::new(args.at(index), mode)).collect()
 }
 
 #[derive(Debug, Default)]
@@ -171,7 +171,7 @@ impl Core {
         let mut other_shard = None;
         let run_as = pair.run_as;
         for (row, args) in queued.iter() {
-            let key = row.key_positions(args.len()).next().map(|index| args.at(index));
+            let key = row.first_key(args);
             // What has no key runs here.
             let shard = key.map_or(self.shard_id, |key| shard_of_key(key, self.shard_count));
             let (owner, half): (usize, &mut CommandList) = if shard == self.shard_id {
@@ -237,11 +237,11 @@ impl Core {
 
     fn split_in_two(&mut self, mut pair: Box<Pair>, args: Args<'_>) -> Option<Box<Pair>> {
         let row = pair.row;
-        let step = row.keys.first().map_or(1, |spec| spec.step);
+        let step = row.arguments_per_key();
         let mut other = None;
         pair.own_args.push(args.at(0));
         pair.other_args.push(args.at(0));
-        for position in row.key_positions(args.len()) {
+        for position in row.key_positions(args) {
             let shard = shard_of_key(args.at(position), self.shard_count);
             let (owner, half) = if shard == self.shard_id {
                 (OWN, &mut pair.own_args)

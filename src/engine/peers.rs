@@ -8,10 +8,11 @@ use super::Engine;
 use super::core::Core;
 use super::event::{Outbox, ShardId};
 use super::sessions::settle;
-use crate::commands::{Flags, Handler, Row};
+use crate::commands::{CommandError, Context, Flags, Handler, Outcome, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::resp::Reply;
+use crate::store::Shard;
 use crate::txn::{
     Batch, Holder, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, RunAs, Turn,
     Unit, Waiting,
@@ -215,7 +216,7 @@ impl Core {
             self.peers.replies.keep(spare);
         }
         for request in &batch.requests {
-            if let Some(key) = batch.args(request).get(request.row.first_key.max(1)) {
+            if let Some(key) = request.row.first_key(batch.args(request)) {
                 self.shard.db(usize::from(request.run_as.db)).prefetch(key);
             }
         }
@@ -230,9 +231,9 @@ impl Core {
             }
             let args = batch.args(request);
             let row = request.row;
-            let keys = row.key_positions(args.len()).map(|index| args.at(index));
+            let keys = row.key_positions(args).map(|index| args.at(index));
             if !self.locks.is_idle()
-                && (self.locks.is_out_of_turn(Turn::of(from, request, args.len()))
+                && (self.locks.is_out_of_turn(Turn::of(from, request, Some(args)))
                     || self.locks.must_wait(keys, LockMode::of(row)))
             {
                 let work = Waiting::Command(OwnedArgs::from(args));
@@ -270,7 +271,7 @@ impl Core {
         request: &Request,
         unit: Box<Unit>,
     ) {
-        if self.locks.is_out_of_turn(Turn::of(from, request, 0))
+        if self.locks.is_out_of_turn(Turn::of(from, request, None))
             || self.locks.all_must_wait(unit.locks())
         {
             let work = Waiting::Unit(unit);
@@ -351,6 +352,9 @@ impl Core {
             debug_assert!(false, "{} has no handler for a shard", row.name);
             return;
         };
+        if row.lacks_keys(args) {
+            return self.run_on_nothing(row, handler, args, run_as, out);
+        }
         let before = out.len();
         let no_touch = run_as.no_touch && !row.flags.contains(Flags::TOUCHES);
         if no_touch {
@@ -371,6 +375,35 @@ impl Core {
             out.truncate(before);
             Reply::new(out, run_as.version).error_bytes(&error.message());
         }
+    }
+
+    /// Runs a command of which the arguments do not say where its keys are, on an empty shard, for
+    /// the error that its handler answers with.
+    #[cold]
+    fn run_on_nothing(
+        &mut self,
+        row: &'static Row,
+        handler: fn(&mut Context<'_>, Args<'_>) -> Outcome,
+        args: Args<'_>,
+        run_as: RunAs,
+        out: &mut Vec<u8>,
+    ) {
+        let mut nothing = Shard::new(0);
+        let mut reply = Vec::new();
+        let mut context = Context {
+            shard: &mut nothing,
+            reply: Reply::new(&mut reply, run_as.version),
+            ..self.context(run_as, out)
+        };
+        let error = match handler(&mut context, args) {
+            Err(error) => error,
+            Ok(()) => {
+                debug_assert!(false, "{} runs without its keys: {args:?}", row.full_name);
+                CommandError::Syntax
+            }
+        };
+        self.count_call(row, Some(&error));
+        Reply::new(out, run_as.version).error_bytes(&error.message());
     }
 
     /// Hands the batches of this pass to the runtime.

@@ -33,7 +33,7 @@ impl Core {
         if self.start_pair(session, row, args, how) {
             return;
         }
-        let step = row.keys.first().map_or(1, |spec| spec.step);
+        let step = row.arguments_per_key();
         let (pieces, owners) = self.pieces(row, args, step);
         let command = args.at(0);
         let empty = |piece: &Piece| {
@@ -44,7 +44,7 @@ impl Core {
         };
         let mut parts: Vec<(OwnedArgs, Vec<LockKey>)> = pieces.iter().map(empty).collect();
         let mode = LockMode::of(row);
-        for (position, &part) in row.key_positions(args.len()).zip(&owners) {
+        for (position, &part) in row.key_positions(args).zip(&owners) {
             let (own, locks) = &mut parts[part];
             locks.push(LockKey::new(args.at(position), mode));
             args.from(position).iter().take(step).for_each(|argument| own.push(argument));
@@ -66,7 +66,7 @@ impl Core {
         let mut piece_of_shard = vec![None; self.shard_count];
         let mut pieces: Vec<Piece> = Vec::new();
         let mut owners = Vec::with_capacity(args.len() / step);
-        for position in row.key_positions(args.len()) {
+        for position in row.key_positions(args) {
             let shard = shard_of_key(args.at(position), self.shard_count);
             let index = *piece_of_shard[shard].get_or_insert_with(|| {
                 pieces.push(Piece { shard, keys: 0, bytes: 0 });

@@ -280,7 +280,7 @@ impl Core {
         if waiter.wait().is_some_and(|wait| wait.at == WaitsAt::EveryKey) {
             return true;
         }
-        waiter.row.key_positions(args.len()).map(|position| args.at(position)).all(|key| {
+        waiter.row.key_positions(args).map(|position| args.at(position)).all(|key| {
             shard_of_key(key, self.shard_count) == self.shard_id
                 && !self.locks.is_held_by_others(key, holder)
         })

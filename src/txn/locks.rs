@@ -21,6 +21,7 @@ use super::fault::{Fault, Planted};
 use super::message::{ConnId, LockKey, OwnedRequest, Part, Request, ShardId, TxnId};
 use super::unit::Waiting;
 use crate::commands::Row;
+use crate::protocol::Args;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
@@ -47,10 +48,10 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Of a command of so many arguments, or of an EXEC, that the core `from` sent or runs for
-    /// itself.
-    pub fn of(from: ShardId, request: &Request, arguments: usize) -> Turn {
-        let fence = request.row.is_fence(arguments);
+    /// Of a command with these arguments, or without any of an EXEC, that the core `from` sent or
+    /// runs for itself.
+    pub fn of(from: ShardId, request: &Request, args: Option<Args<'_>>) -> Turn {
+        let fence = args.is_none_or(|args| request.row.is_fence(args));
         let mode = if fence { LockMode::Exclusive } else { LockMode::Shared };
         Turn { connection: (from, request.conn), mode }
     }
@@ -425,11 +426,11 @@ impl Locks {
 }
 
 fn turn_of(request: &OwnedRequest) -> Turn {
-    let arguments = match &request.work {
-        Waiting::Command(args) => args.as_args().len(),
-        Waiting::Unit(_) => 0,
+    let args = match &request.work {
+        Waiting::Command(args) => Some(args.as_args()),
+        Waiting::Unit(_) => None,
     };
-    Turn::of(request.from, &request.request, arguments)
+    Turn::of(request.from, &request.request, args)
 }
 
 #[cfg(test)]

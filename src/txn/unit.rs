@@ -76,7 +76,7 @@ impl CommandList {
     pub fn locks(&self) -> impl Iterator<Item = LockKey> {
         self.iter().flat_map(|(row, args)| {
             let mode = LockMode::of(row);
-            row.key_positions(args.len()).map(move |index| LockKey::new(args.at(index), mode))
+            row.key_positions(args).map(move |index| LockKey::new(args.at(index), mode))
         })
     }
 }
@@ -125,7 +125,7 @@ impl Waiting {
         let mut locks: Vec<LockKey> = match self {
             Waiting::Command(args) => {
                 let args = args.as_args();
-                let positions = row.key_positions(args.len());
+                let positions = row.key_positions(args);
                 positions.map(|index| LockKey::new(args.at(index), LockMode::of(row))).collect()
             }
             Waiting::Unit(unit) => unit.locks().collect(),

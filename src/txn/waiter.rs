@@ -78,7 +78,7 @@ impl Waiter {
 
     /// Where among the arguments the keys are at which it waits.
     pub fn positions(&self) -> impl Iterator<Item = usize> + use<> {
-        self.row.awaited_positions(self.args.as_args().len())
+        self.row.awaited_positions(self.args.as_args())
     }
 
     /// Those of them that belong to a shard.

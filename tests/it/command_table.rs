@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use libtest_mimic::Trial;
+use ringwell::commands::introspection::syntax::Argument;
 
-use crate::support::{Client, Need, Server, Value, test_with};
+use crate::support::lines::{self, Values};
+use crate::support::{Client, Need, Rng, Server, Value, seed, test_with};
 
 pub fn trials() -> Vec<Trial> {
     let tests: [(&str, fn()); 4] = [
@@ -150,28 +152,72 @@ fn docs_of(reply: &Value) -> Option<BTreeMap<String, Value>> {
 fn compare_getkeys() {
     let (ringwell, redis) = (Server::ringwell(1, &[]), Server::redis(&[]));
     let (mut ours, mut theirs) = (greeted(&ringwell, 3), greeted(&redis, 3));
-    for line in [
-        "GET a",
-        "get a b",
-        "MSET a 1 b 2",
-        "MSET a 1 b",
-        "DEL a b c",
-        "SET a 1 EX 10",
-        "SET a 1 EX 10 GET",
-        "COPY a b DB 3",
-        "RENAME a b",
-        "LCS a b LEN",
-        "OBJECT ENCODING a",
-        "OBJECT nosuch a",
-        "PING a",
-        "CONFIG GET a",
-        "CONFIG nosuch a",
-        "nosuch a",
-    ] {
+    let known = rows(&mut greeted(&redis, 2));
+    let seed = seed();
+    let mut words = Words(Rng::new(seed));
+    let mut asked: Vec<Vec<Vec<u8>>> = Vec::new();
+    let mut names = 0;
+    for row in lines::rows().filter(|row| known.contains_key(&row.full_name)) {
+        names += 1;
+        asked.extend((0..LINES_PER_COMMAND).map(|_| any_line(row, &mut words)));
+    }
+    assert!(names > 80, "{names}");
+    let unknown =
+        ["OBJECT nosuch a", "CONFIG nosuch a", "nosuch a", "CLIENT nosuch", "DEBUG OBJECT a"];
+    let split = |line: &str| line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+    asked.extend(unknown.map(split));
+    let mut answers: BTreeMap<String, usize> = BTreeMap::new();
+    // Redis 7.2 takes commands without arguments.
+    for line in asked.into_iter().filter(|line| line.len() > 1) {
         for subcommand in ["GETKEYS", "GETKEYSANDFLAGS"] {
-            let line = format!("COMMAND {subcommand} {line}");
-            assert_eq!(ours.run(&line), theirs.run(&line), "{line}");
+            let question = [b"COMMAND", subcommand.as_bytes()].map(<[u8]>::to_vec);
+            let question = [&question[..], &line].concat();
+            let (our, their) = (ours.command(&question), theirs.command(&question));
+            let shown: Vec<_> = line.iter().map(|word| String::from_utf8_lossy(word)).collect();
+            assert_eq!(our, their, "COMMAND {subcommand} {shown:?}, seed {seed}");
+            let kind = if our.is_error() { format!("{our:?}") } else { "keys".to_owned() };
+            *answers.entry(kind).or_default() += 1;
         }
+    }
+    println!("seed {seed}: {answers:?}");
+    for text in ["no key arguments", "Invalid number of arguments", "Invalid command", "keys"] {
+        assert!(answers.keys().any(|answer| answer.contains(text)), "{text}: {answers:?}");
+    }
+}
+
+/// For each of GETKEYS and GETKEYSANDFLAGS.
+const LINES_PER_COMMAND: usize = 60;
+
+/// A line as documented; now and then with an argument too few or too many.
+fn any_line(row: &ringwell::commands::Row, words: &mut Words) -> Vec<Vec<u8>> {
+    let mut line = lines::line(row, words);
+    let name = row.full_name.split('|').count();
+    match words.0.below(8) {
+        0 if line.len() > name => line.truncate(line.len() - 1),
+        1 => line.push(words.word()),
+        2 => line.truncate(name),
+        _ => {}
+    }
+    line
+}
+
+/// Words that stand for any argument; some of them are options.
+struct Words(Rng);
+
+impl Words {
+    fn word(&mut self) -> Vec<u8> {
+        let words = ["a", "b", "c", "", "7", "-1", "get", "GET", "x y", "store", "ex", "*"];
+        self.0.pick(&words).as_bytes().to_vec()
+    }
+}
+
+impl Values for Words {
+    fn rng(&mut self) -> &mut Rng {
+        &mut self.0
+    }
+
+    fn value(&mut self, _: &ringwell::commands::Row, _: &Argument) -> Vec<u8> {
+        self.word()
     }
 }
 

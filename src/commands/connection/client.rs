@@ -466,7 +466,7 @@ fn unblock(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
 
 const UNPAUSE: Command = Command {
     name: "unpause",
-    flags: ADMIN,
+    flags: ADMIN.union(Flags::UNPAUSES),
     handler: Handler::Engine(|_| Ok(Operation::ClientUnpause)),
     docs: Docs {
         summary: "Resumes processing commands from paused clients.",

@@ -154,7 +154,7 @@ fn ping(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 const QUIT: Command = Command {
     name: "quit",
     arity: -1,
-    flags: BEFORE_AUTH.union(Flags::UNQUEUED),
+    flags: BEFORE_AUTH.union(Flags::UNQUEUED).union(Flags::ENDS_MULTI),
     categories: Categories::CONNECTION,
     keys: &[],
     handler: Handler::Engine(|_| Ok(Operation::Quit)),
@@ -172,7 +172,7 @@ const QUIT: Command = Command {
 const RESET: Command = Command {
     name: "reset",
     arity: 1,
-    flags: BEFORE_AUTH.union(Flags::UNQUEUED),
+    flags: BEFORE_AUTH.union(Flags::UNQUEUED).union(Flags::ENDS_MULTI),
     categories: Categories::CONNECTION,
     keys: &[],
     handler: Handler::Engine(|_| Ok(Operation::Reset)),

@@ -2,7 +2,7 @@
 
 use super::info::reply_key_flags;
 use super::row_of_line;
-use crate::commands::{CommandError, Context, Flags, KeyFlags, Outcome};
+use crate::commands::{CommandError, Context, Flags, KeyFlags, KeyRanges, Outcome};
 use crate::protocol::Args;
 
 pub(super) fn getkeys(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -29,37 +29,20 @@ pub(super) fn getkeys_and_flags(context: &mut Context<'_>, args: Args<'_>) -> Ou
 
 fn keys_of(line: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     let row = row_of_line(line).ok_or(CommandError::text("ERR Invalid command specified"))?;
-    if row.keys.is_empty() || row.flags.contains(Flags::DEBUG) {
+    if !row.has_keys() || row.flags.contains(Flags::DEBUG) {
         return Err(CommandError::text("ERR The command has no key arguments"));
     }
     if !row.arity_allows(line.len()) {
         let text = "ERR Invalid number of arguments specified for command";
         return Err(CommandError::text(text));
     }
-    let keys = row.keys.iter();
-    let keys: Vec<_> = keys
-        .flat_map(|spec| {
-            let flags = flags_in_line(spec.flags, line);
-            spec.positions(line.len()).map(move |position| (position, flags))
-        })
-        .collect();
+    let ranges = row.key_ranges_with_flags(line).unwrap_or(KeyRanges::NONE);
+    let keys = ranges.iter().flat_map(|range| range.positions().map(move |at| (at, range.flags)));
+    let keys: Vec<_> = keys.collect();
     if keys.is_empty() && !row.flags.contains(Flags::NO_MANDATORY_KEYS) {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
     Ok(keys)
-}
-
-/// What this line does with a key where it depends on the options. SET is the one such command: it
-/// reads the key only with GET.
-fn flags_in_line(flags: KeyFlags, line: Args<'_>) -> KeyFlags {
-    if !flags.contains(KeyFlags::VARIABLE_FLAGS) {
-        return flags;
-    }
-    if line.from(3).iter().any(|option| option.eq_ignore_ascii_case(b"GET")) {
-        KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
-    } else {
-        KeyFlags::OW | KeyFlags::UPDATE
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! COMMAND INFO: a row as clients that route commands need it.
 
 use super::{find, shown_subcommands};
-use crate::commands::{Command, Context, Flags, KeyFlags, KeySpec, Outcome, Row};
+use crate::commands::{
+    BeginSearch, Command, Context, FindKeys, Flags, KeyFlags, KeySpec, Outcome, Row,
+};
 use crate::protocol::Args;
 use crate::protocol::resp::Reply;
 
@@ -25,8 +27,9 @@ pub(super) fn reply_row(reply: &mut Reply<'_>, row: &'static Row) {
     reply.array(10);
     reply.bulk(row.full_name.as_bytes());
     reply.integer(i64::from(row.arity));
-    let hidden = Flags::DEBUG.union(Flags::UNQUEUED).union(Flags::TOUCHES);
-    reply_flags(reply, row.flags.difference(hidden).iter_names().map(|(name, _)| name), "");
+    let mut flags = row.flags.intersection(Flags::SHOWN);
+    flags.set(Flags::MOVABLEKEYS, row.has_movable_keys());
+    reply_flags(reply, flags.iter_names().map(|(name, _)| name), "");
     let range = KeyRange::of(row);
     reply.integer(range.first);
     reply.integer(range.last);
@@ -81,25 +84,49 @@ fn reply_key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {
     reply.bulk(b"flags");
     reply_key_flags(reply, spec.flags);
     reply.bulk(b"begin_search");
-    reply.map(2);
-    reply.bulk(b"type");
-    reply.bulk(b"index");
-    reply.bulk(b"spec");
-    reply.map(1);
-    reply.bulk(b"index");
-    reply.integer(spec.first as i64);
+    match spec.begin {
+        BeginSearch::Index(index) => {
+            reply_rule(reply, "index", 1);
+            reply_number(reply, "index", index as i64);
+        }
+        BeginSearch::Keyword { keyword, start_from } => {
+            reply_rule(reply, "keyword", 2);
+            reply.bulk(b"keyword");
+            reply.bulk(keyword.as_bytes());
+            reply_number(reply, "startfrom", i64::from(start_from));
+        }
+        BeginSearch::Unknown => reply_rule(reply, "unknown", 0),
+    }
     reply.bulk(b"find_keys");
+    match spec.find {
+        FindKeys::Range { last, step, limit } => {
+            reply_rule(reply, "range", 3);
+            reply_number(reply, "lastkey", i64::from(last));
+            reply_number(reply, "keystep", step as i64);
+            reply_number(reply, "limit", limit as i64);
+        }
+        FindKeys::KeyNum { count_at, first, step } => {
+            reply_rule(reply, "keynum", 3);
+            reply_number(reply, "keynumidx", count_at as i64);
+            reply_number(reply, "firstkey", first as i64);
+            reply_number(reply, "keystep", step as i64);
+        }
+        FindKeys::Unknown => reply_rule(reply, "unknown", 0),
+    }
+}
+
+/// The kind of a rule, and the head of so many facts about it.
+fn reply_rule(reply: &mut Reply<'_>, kind: &str, facts: usize) {
     reply.map(2);
     reply.bulk(b"type");
-    reply.bulk(b"range");
+    reply.bulk(kind.as_bytes());
     reply.bulk(b"spec");
-    reply.map(3);
-    reply.bulk(b"lastkey");
-    reply.integer(i64::from(spec.last));
-    reply.bulk(b"keystep");
-    reply.integer(spec.step as i64);
-    reply.bulk(b"limit");
-    reply.integer(0);
+    reply.map(facts);
+}
+
+fn reply_number(reply: &mut Reply<'_>, name: &str, value: i64) {
+    reply.bulk(name.as_bytes());
+    reply.integer(value);
 }
 
 /// The one range of keys that clients older than key specifications know. `last` is an argument,
@@ -116,19 +143,14 @@ impl KeyRange {
 
     /// Several specifications make one range if they follow each other without a gap.
     fn of(row: &Command) -> KeyRange {
-        let mut specs = row.keys.iter().map(|spec| KeyRange {
-            first: spec.first as i64,
-            last: i64::from(spec.last) + if spec.last < 0 { 0 } else { spec.first as i64 },
-            step: spec.step as i64,
-        });
-        let Some(mut range) = specs.next() else { return KeyRange::NONE };
-        for next in specs {
-            if range.step == 1 && next.step == 1 && range.last >= 0 && next.first == range.last + 1
-            {
-                range.last = next.last;
+        let mut ranges = row.keys.iter().filter_map(KeySpec::fixed_range);
+        let Some((first, mut last, step)) = ranges.next() else { return KeyRange::NONE };
+        for (next, next_last, next_step) in ranges {
+            if step == 1 && next_step == 1 && last >= 0 && next == last + 1 {
+                last = next_last;
             }
         }
-        range
+        KeyRange { first, last, step }
     }
 }
 

@@ -3,7 +3,7 @@
 mod docs;
 mod getkeys;
 mod info;
-mod syntax;
+pub mod syntax;
 
 use super::help::{help_row, reply_help};
 use super::{

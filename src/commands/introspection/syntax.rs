@@ -6,7 +6,7 @@
 
 /// One argument, or several as a unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Argument {
+pub struct Argument {
     pub name: String,
     pub kind: Kind,
     /// The word that stands before it, or all of a [`Kind::PureToken`].
@@ -20,7 +20,7 @@ pub(super) struct Argument {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     #[default]
     String,
     Integer,
@@ -63,7 +63,7 @@ impl Kind {
 }
 
 /// The arguments; an error tells what is wrong with the notation.
-pub(super) fn parse(notation: &str) -> Result<Vec<Argument>, String> {
+pub fn parse(notation: &str) -> Result<Vec<Argument>, String> {
     let mut parser = Parser { words: split(notation), at: 0 };
     let mut alternatives = parser.alternatives()?;
     match (parser.next(), alternatives.pop()) {

@@ -8,7 +8,6 @@ mod object;
 mod relocation;
 mod scan;
 
-pub use relocation::destination_database;
 pub use scan::cursor_shard;
 
 use super::Command;

@@ -15,7 +15,7 @@ pub const COPY: Command = Command {
     categories: Categories::KEYSPACE,
     keys: &[
         KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS)),
-        KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)),
+        KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)).in_database(destination_database),
     ],
     handler: Handler::Keyed(copy, Spread::Gather),
     docs: Docs {
@@ -54,10 +54,7 @@ impl CopyOptions {
 }
 
 /// The database that COPY's DB option names, if there is one.
-pub fn destination_database(command: &str, args: Args<'_>) -> Option<usize> {
-    if command != COPY.name {
-        return None;
-    }
+fn destination_database(args: Args<'_>) -> Option<usize> {
     CopyOptions::parse(args).ok()?.destination_db
 }
 

@@ -12,7 +12,7 @@ pub(super) const POP_BYTE: Command = Command {
     name: "pop-byte",
     arity: -4,
     flags: SUBCOMMAND.flags.union(Flags::WRITE).union(Flags::BLOCKING),
-    keys: &[KeySpec { last: -2, ..KeySpec::to_end(2, 1, KeyFlags::RW.union(KeyFlags::DELETE)) }],
+    keys: &[KeySpec::range(2, -2, 1, KeyFlags::RW.union(KeyFlags::DELETE))],
     handler: Handler::Keyed(pop_byte, Spread::Wait(&POPS)),
     docs: Docs {
         summary: "Takes the first byte of the first of these strings that has one, or waits for \

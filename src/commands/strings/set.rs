@@ -3,7 +3,8 @@
 use super::lifetime::{Base, ExpireTime, Lifetime, Unit};
 use super::{DOCS, ROW};
 use crate::commands::{
-    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Merge, Outcome, Spread,
+    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeyRange, KeyRanges, KeySpec,
+    Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
 use crate::store::{Encoding, PREFETCHED_KEYS, Slot, UnixMs};
@@ -19,7 +20,8 @@ pub const SET: Command = Command {
             .union(KeyFlags::UPDATE)
             .union(KeyFlags::VARIABLE_FLAGS),
     )
-    .with_notes("RW and ACCESS due to the optional `GET` argument")],
+    .with_notes("RW and ACCESS due to the optional `GET` argument")
+    .or_by(keys_of_set)],
     handler: Handler::Keyed(set, Spread::OneKey),
     docs: Docs {
         summary: "Sets a key to a string, whatever it held before.",
@@ -30,6 +32,16 @@ pub const SET: Command = Command {
     },
     ..ROW
 };
+
+/// It reads its key only with GET.
+fn keys_of_set(args: Args<'_>) -> Option<KeyRanges> {
+    let flags = if args.from(3).iter().any(|option| option.eq_ignore_ascii_case(b"GET")) {
+        KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
+    } else {
+        KeyFlags::OW | KeyFlags::UPDATE
+    };
+    Some(KeyRanges::NONE.with(KeyRange::new(1, 2, flags)))
+}
 
 #[inline]
 fn set(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -260,7 +272,7 @@ pub const MSETNX: Command = Command {
 
 fn msetnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     check_pairs(args, "msetnx")?;
-    let any_exists = MSETNX.key_positions(args.len()).any(|at| context.peek(args.at(at)).is_some());
+    let any_exists = MSETNX.key_positions(args).any(|at| context.peek(args.at(at)).is_some());
     if !any_exists {
         set_pairs(context, args);
     }
@@ -291,6 +303,7 @@ fn set_pairs(context: &mut Context<'_>, args: Args<'_>) {
 mod tests {
     use super::*;
     use crate::commands::test_support::Server;
+    use crate::protocol::args::OwnedArgs;
 
     #[test]
     fn set_without_options() {
@@ -418,9 +431,10 @@ mod tests {
     #[test]
     fn pairs_are_complete_or_not() {
         for (arguments, complete) in [(3, true), (4, false), (5, true), (6, false)] {
-            assert_eq!(MSET.keys_are_complete(arguments), complete, "{arguments}");
+            let args: OwnedArgs = std::iter::repeat_n(&b"a"[..], arguments).collect();
+            assert_eq!(MSET.finds_keys(args.as_args()), complete, "{arguments}");
+            assert!(SET.finds_keys(args.as_args()));
         }
-        assert!(SET.keys_are_complete(4));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) fn carry_out(
         Operation::Multi => transaction::multi(asked),
         Operation::Exec => transaction::exec(asked),
         Operation::Discard => transaction::discard(asked),
-        Operation::Watch(keys) => transaction::watch(asked, keys),
+        Operation::Watch(args) => transaction::watch(asked, args),
         Operation::Unwatch => transaction::unwatch(asked),
         Operation::ClientId => client::id(asked),
         Operation::ClientGetName => client::get_name(asked),

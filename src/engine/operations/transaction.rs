@@ -62,7 +62,7 @@ pub(in super::super) fn destination_of_exec(
     session: &Session,
     row: &Row,
 ) -> Option<Destination> {
-    let multi = session.multi.as_ref().filter(|_| row.name == "exec")?;
+    let multi = session.multi.as_ref().filter(|_| row.flags.contains(Flags::RUNS_QUEUED))?;
     match exec::reach_with(multi, session.watching.as_deref()) {
         // Without keys it runs here, but not while somebody has locked the whole shard.
         Reach::Anywhere => Some(Destination::OneShard(core.shard_id)),
@@ -117,22 +117,21 @@ fn may_hold(core: &Core, session: &mut Session, bytes: usize, outbox: &mut Outbo
 pub(in super::super) fn takes_memory(session: &Session, row: &Row) -> bool {
     match &session.multi {
         None => row.flags.contains(Flags::DENYOOM),
-        Some(multi) => match row.name {
-            "exec" => multi.flags.contains(Flags::DENYOOM),
-            "discard" | "quit" | "reset" => false,
-            _ => true,
-        },
+        Some(multi) if row.flags.contains(Flags::RUNS_QUEUED) => {
+            multi.flags.contains(Flags::DENYOOM)
+        }
+        Some(_) => !row.flags.contains(Flags::ENDS_MULTI),
     }
 }
 
 /// Whether a command writes: EXEC does if one of the queued commands does.
 pub(in super::super) fn writes(session: &Session, row: &Row) -> bool {
     row.writes()
-        || row.name == "exec"
+        || row.flags.contains(Flags::RUNS_QUEUED)
             && session.multi.as_ref().is_some_and(|multi| multi.flags.contains(Flags::WRITE))
 }
 
-pub(super) fn watch(asked: &mut Asked<'_>, keys: Args<'_>) -> Outcome {
+pub(super) fn watch(asked: &mut Asked<'_>, args: Args<'_>) -> Outcome {
     let Asked { core, session, row, outbox } = asked;
     if session.multi.is_some() {
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
@@ -141,11 +140,12 @@ pub(super) fn watch(asked: &mut Asked<'_>, keys: Args<'_>) -> Outcome {
         reply_now(session, |reply| reply.ok());
         return Ok(());
     }
-    let bytes = keys.iter().map(Watching::size_of).sum();
+    let keys = row.key_positions(args).map(|position| args.at(position));
+    let bytes = keys.map(Watching::size_of).sum();
     if !may_hold(core, session, bytes, outbox) {
         return Ok(());
     }
-    let shares = shares_of_watch(core, session, keys);
+    let shares = shares_of_watch(core, session, row, args);
     let free = |share: &Share| {
         let locks = share.locks.iter().copied();
         share.shard == core.shard_id && !core.locks.all_must_wait(locks)
@@ -170,12 +170,17 @@ pub(super) fn watch(asked: &mut Asked<'_>, keys: Args<'_>) -> Outcome {
 
 /// What each shard is to watch that was not watched before. The keys are locked: what was done to
 /// them before WATCH, as clients see it, must not count as a change.
-fn shares_of_watch(core: &mut Core, session: &mut Session, keys: Args<'_>) -> Vec<Share> {
+fn shares_of_watch(
+    core: &mut Core,
+    session: &mut Session,
+    row: &Row,
+    args: Args<'_>,
+) -> Vec<Share> {
     let (db, conn) = (session.client.db, session.conn);
     let watching =
         session.watching.get_or_insert_with(|| Box::new(Watching::new(core.new_watcher())));
     let mut keys_of_shard: Vec<Vec<Box<[u8]>>> = vec![Vec::new(); core.shard_count];
-    for key in keys.iter() {
+    for key in row.key_positions(args).map(|position| args.at(position)) {
         let shard = shard_of_key(key, core.shard_count);
         if watching.add(shard, db, key) {
             keys_of_shard[shard].push(key.into());

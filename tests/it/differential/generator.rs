@@ -1,7 +1,12 @@
-//! Random commands over a small key space: every command and option that Ringwell has, with
-//! arguments that are mostly sensible and sometimes absurd.
+//! Random commands over a small key space, with arguments that are mostly sensible and sometimes
+//! absurd. Commands with keys come from the command table, with every option that their rows
+//! document; those about connections and the server are written out here.
+
+use ringwell::commands::introspection::syntax::{Argument, Kind};
+use ringwell::commands::{Flags, Group, Row};
 
 use crate::support::Rng;
+use crate::support::lines::{self, Values};
 
 use super::step::{Cmd, Compare, Step, cmd};
 
@@ -118,15 +123,65 @@ pub fn everything() -> Cmd {
 
 pub struct Generator {
     rng: Rng,
+    /// Those whose lines are made from what they document.
+    rows: Vec<&'static Row>,
     /// The time when the run began, in milliseconds since 1970.
     now_ms: u64,
     /// How many future times were given out.
     times: u64,
 }
 
+/// Whether a command's replies depend on the keys alone.
+fn is_comparable(row: &Row) -> bool {
+    // It would stall the connection; in MULTI it does not wait.
+    let waits = row.flags.contains(Flags::BLOCKING);
+    let of_connection = row.docs.group == Group::Transactions;
+    // What a value takes is each server's own.
+    row.has_keys() && !waits && !of_connection && row.full_name != "memory|usage"
+}
+
+fn compare_by(row: &Row) -> Compare {
+    match row.full_name.as_str() {
+        "ttl" | "expiretime" => Compare::Seconds,
+        "pttl" | "pexpiretime" => Compare::Milliseconds,
+        "object|idletime" => Compare::Shape,
+        _ => Compare::Exact,
+    }
+}
+
+impl Values for Generator {
+    fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    fn value(&mut self, row: &Row, argument: &Argument) -> Vec<u8> {
+        // A word where a value belongs, now and then.
+        if self.rng.one_in(200) {
+            return self.value();
+        }
+        let text = match (argument.name.as_str(), argument.kind) {
+            (_, Kind::Key) => self.key(),
+            ("db" | "destination-db", _) => self.database(),
+            ("increment", _) if row.name.ends_with("float") => self.float(),
+            ("offset", _) => self.offset(),
+            ("start" | "end" | "stop" | "index", _) => self.index(),
+            ("seconds", _) => self.far_s(),
+            ("milliseconds", _) => self.far_ms(),
+            ("unix-time-seconds", _) => self.at_s(),
+            ("unix-time-milliseconds", _) => self.at_ms(),
+            (_, Kind::Pattern) => self.rng.pick(&PATTERNS).to_string(),
+            (_, Kind::Double) => self.float(),
+            (_, Kind::Integer) => self.integer(),
+            _ => return self.value(),
+        };
+        text.into_bytes()
+    }
+}
+
 impl Generator {
     pub fn new(seed: u64, now_ms: u64) -> Generator {
-        Generator { rng: Rng::new(seed), now_ms, times: 0 }
+        let rows = lines::rows().filter(|row| is_comparable(row)).collect();
+        Generator { rng: Rng::new(seed), rows, now_ms, times: 0 }
     }
 
     pub fn rng(&mut self) -> &mut Rng {
@@ -153,8 +208,7 @@ impl Generator {
 
     fn push_command(&mut self, out: &mut Vec<Cmd>) {
         let command = match self.rng.below(100) {
-            0..50 => self.string(),
-            50..82 => self.key_command(),
+            0..82 => self.keyed(),
             82..90 => self.connection(),
             90..93 => self.server(),
             93..95 => self.rare(),
@@ -170,13 +224,13 @@ impl Generator {
     fn reply_off(&mut self, out: &mut Vec<Cmd>) {
         if self.rng.one_in(2) {
             out.push(cmd(["CLIENT", "REPLY", "SKIP"]).unanswered());
-            out.push(self.string().unanswered());
+            out.push(self.keyed().unanswered());
             // Only an answer tells that it has run, before another connection goes on.
             out.push(cmd(["ECHO", "done"]));
         } else {
             out.push(cmd(["CLIENT", "REPLY", "OFF"]).unanswered());
             for _ in 0..self.rng.below(4) {
-                out.push(self.string().unanswered());
+                out.push(self.keyed().unanswered());
             }
             out.push(cmd(["CLIENT", "REPLY", "ON"]));
         }
@@ -195,8 +249,7 @@ impl Generator {
                 3 => cmd(["ECHO"]).arg(self.value()),
                 4 => cmd([self.rng.pick(&["MULTI", "UNWATCH", "PING"])]),
                 5 => self.watch(),
-                6..18 => self.string(),
-                _ => self.key_command(),
+                _ => self.keyed(),
             };
             // What is compared with tolerance, or explained, cannot be within EXEC's reply.
             if command.compare == Compare::Exact && !command.is("OBJECT") {
@@ -215,161 +268,16 @@ impl Generator {
         }
     }
 
-    fn string(&mut self) -> Cmd {
-        let key = self.key();
-        match self.rng.below(26) {
-            0..4 => self.set(),
-            4 => self.getex(),
-            5 => cmd(["APPEND", &key]).arg(self.value()),
-            6 => {
-                let name = ["INCR", "DECR"][self.rng.below(2)];
-                cmd([name, &key])
-            }
-            7 => {
-                let name = ["INCRBY", "DECRBY"][self.rng.below(2)];
-                cmd([name, &key, &self.integer()])
-            }
-            8 => cmd(["INCRBYFLOAT", &key, &self.float()]),
-            9 => cmd(["GET", &key]),
-            10 => cmd(["GETDEL", &key]),
-            11 => {
-                let name = ["GETRANGE", "SUBSTR"][self.rng.below(2)];
-                cmd([name, &key, &self.index(), &self.index()])
-            }
-            12 => cmd(["GETSET", &key]).arg(self.value()),
-            13 => self.lcs(),
-            14 => cmd(["MGET"]).all(self.keys(6)),
-            15 | 16 => self.pairs("MSET"),
-            17 => self.pairs("MSETNX"),
-            18 => cmd(["PSETEX", &key, &self.far_ms()]).arg(self.value()),
-            19 => cmd(["SETEX", &key, &self.far_s()]).arg(self.value()),
-            20 => cmd(["SETNX", &key]).arg(self.value()),
-            21 => cmd(["SETRANGE", &key, &self.offset()]).arg(self.value()),
-            22 => cmd(["STRLEN", &key]),
-            // An integer, so that the counters have something to count.
-            23 => cmd(["SET", &key, &self.integer()]),
-            24 => cmd(["SET", &key, &self.float()]),
-            _ => cmd(["GET", &key]),
-        }
-    }
-
-    fn set(&mut self) -> Cmd {
-        let key = self.key();
-        let mut command = cmd(["SET", &key]).arg(self.value());
-        if self.rng.one_in(2) {
-            return command;
-        }
-        for _ in 0..1 + self.rng.below(3) {
-            command = match self.rng.below(7) {
-                0 => command.arg("NX"),
-                1 => command.arg("XX"),
-                2 => command.arg("get"),
-                3 => command.arg("KEEPTTL"),
-                _ => self.expiry_option(command),
-            };
-        }
-        command
-    }
-
-    fn getex(&mut self) -> Cmd {
-        let command = cmd(["GETEX", &self.key()]);
-        match self.rng.below(6) {
-            0 => command,
-            1 => command.arg("PERSIST"),
-            2 => self.expiry_option(command).arg("PERSIST"),
-            _ => self.expiry_option(command),
-        }
-    }
-
-    fn expiry_option(&mut self, command: Cmd) -> Cmd {
-        match self.rng.below(4) {
-            0 => command.arg("EX").arg(self.far_s()),
-            1 => command.arg("px").arg(self.far_ms()),
-            2 => command.arg("EXAT").arg(self.at_s()),
-            _ => command.arg("PXAT").arg(self.at_ms()),
-        }
-    }
-
-    fn lcs(&mut self) -> Cmd {
-        let mut command = cmd(["LCS", &self.key(), &self.key()]);
-        for _ in 0..self.rng.below(4) {
-            command = match self.rng.below(4) {
-                0 => command.arg("LEN"),
-                1 => command.arg("IDX"),
-                2 => command.arg("MINMATCHLEN").arg(self.integer()),
-                _ => command.arg("WITHMATCHLEN"),
-            };
-        }
-        command
-    }
-
-    fn pairs(&mut self, name: &str) -> Cmd {
-        let mut command = cmd([name]);
-        for _ in 0..1 + self.rng.below(4) {
-            command = command.arg(self.key()).arg(self.value());
-        }
-        command
-    }
-
-    fn key_command(&mut self) -> Cmd {
-        let key = self.key();
-        match self.rng.below(28) {
-            0..2 => self.copy(),
-            2 => cmd(["DEL"]).all(self.keys(3)),
-            3 => cmd(["UNLINK"]).all(self.keys(3)),
-            4 => cmd(["EXISTS"]).all(self.keys(5)),
-            5 => cmd(["TOUCH"]).all(self.keys(5)),
-            6..12 => self.expire(),
-            12 => cmd(["PERSIST", &key]),
-            13 | 14 => cmd(["TTL", &key]).compared(Compare::Seconds),
-            15 | 16 => cmd(["PTTL", &key]).compared(Compare::Milliseconds),
-            17 => cmd(["EXPIRETIME", &key]).compared(Compare::Seconds),
-            18 => cmd(["PEXPIRETIME", &key]).compared(Compare::Milliseconds),
-            19 => cmd(["KEYS", self.rng.pick(&PATTERNS)]).compared(Compare::Unordered),
-            20 => cmd(["MOVE", &key, &self.database()]),
-            21 | 22 => cmd(["RENAME", &key, &self.key()]),
-            23 => cmd(["RENAMENX", &key, &self.key()]),
-            24 => cmd(["TYPE", &key]),
-            25 => self.object(),
-            _ => cmd(["EXISTS", &key]),
-        }
-    }
-
-    fn copy(&mut self) -> Cmd {
-        let mut command = cmd(["COPY", &self.key(), &self.key()]);
-        for _ in 0..self.rng.below(3) {
-            command = match self.rng.below(3) {
-                0 => command.arg("REPLACE"),
-                _ => command.arg("DB").arg(self.database()),
-            };
-        }
-        command
-    }
-
-    fn expire(&mut self) -> Cmd {
-        let (name, time) = match self.rng.below(4) {
-            0 => ("EXPIRE", self.far_s()),
-            1 => ("PEXPIRE", self.far_ms()),
-            2 => ("EXPIREAT", self.at_s()),
-            _ => ("PEXPIREAT", self.at_ms()),
+    /// A command of the table that has keys, with arguments as its row documents them.
+    fn keyed(&mut self) -> Cmd {
+        let row = match self.rng.below(8) {
+            // What builds up state, so that the others find some.
+            0 | 1 => self.rows.iter().find(|row| row.name == "set").copied(),
+            _ => None,
         };
-        let mut command = cmd([name, &self.key(), &time]);
-        if self.rng.one_in(2) {
-            for _ in 0..1 + self.rng.below(2) {
-                command = command.arg(self.rng.pick(&["NX", "XX", "GT", "LT", "gt", "no"]));
-            }
-        }
-        command
-    }
-
-    fn object(&mut self) -> Cmd {
-        let key = self.key();
-        match self.rng.below(6) {
-            0 => cmd(["OBJECT", "REFCOUNT", &key]),
-            1 => cmd(["OBJECT", "IDLETIME", &key]).compared(Compare::Shape),
-            2 => cmd(["OBJECT", "FREQ", &key]),
-            _ => cmd(["OBJECT", "ENCODING", &key]),
-        }
+        let row = row.unwrap_or_else(|| self.rows[self.rng.below(self.rows.len())]);
+        let compare = compare_by(row);
+        lines::line(row, self).into_iter().fold(cmd([]), Cmd::arg).compared(compare)
     }
 
     fn connection(&mut self) -> Cmd {
@@ -416,7 +324,7 @@ impl Generator {
     }
 
     fn server(&mut self) -> Cmd {
-        match self.rng.below(16) {
+        match self.rng.below(17) {
             12 => {
                 let container = self.rng.pick(&["OBJECT", "CONFIG", "COMMAND", "DEBUG", "CLIENT"]);
                 cmd([container, "HELP"]).compared(Compare::Shape)
@@ -437,17 +345,14 @@ impl Generator {
             3 => cmd(["CONFIG", "GET", "nosuch*"]),
             4 => cmd(["CONFIG", "SET", "nosuch", "1"]),
             5 => cmd(["CONFIG", "RESETSTAT"]),
-            6..9 => {
-                let of = self.string();
+            6..10 => {
+                let of = self.keyed();
                 let name = self.rng.pick(&["GETKEYS", "GETKEYS", "GETKEYSANDFLAGS"]);
                 let keys = cmd(["COMMAND", name]);
                 of.into_args().into_iter().fold(keys, Cmd::arg)
             }
-            9 => {
-                let of = self.key_command();
-                of.into_args().into_iter().fold(cmd(["COMMAND", "GETKEYS"]), Cmd::arg)
-            }
             10 => cmd(["LOLWUT"]).compared(Compare::Shape),
+            11 => cmd(["KEYS", self.rng.pick(&PATTERNS)]).compared(Compare::Unordered),
             _ => cmd(["DEBUG", "SLEEP", "0"]),
         }
     }
@@ -476,11 +381,7 @@ impl Generator {
 
     /// A command with an argument too few, too many, or of the wrong sort.
     fn broken(&mut self) -> Cmd {
-        let command = match self.rng.below(4) {
-            0 => self.key_command(),
-            1 => self.connection(),
-            _ => self.string(),
-        };
+        let command = if self.rng.one_in(4) { self.connection() } else { self.keyed() };
         // Spelled-out orders stay whole: a shortened CLIENT KILL could kill somebody.
         if command.is("CLIENT") || command.is("SELECT") {
             return self.nonsense();
@@ -574,8 +475,9 @@ impl Generator {
 
     fn value(&mut self) -> Vec<u8> {
         match self.rng.below(12) {
-            0 => self.integer().into_bytes(),
-            1 => self.float().into_bytes(),
+            // So that the counters have something to count.
+            0 | 8 => self.integer().into_bytes(),
+            1 | 9 => self.float().into_bytes(),
             2 => Vec::new(),
             3 => b"\r\n\0\xff nul and breaks".to_vec(),
             // Around the border between embstr and raw, 44 bytes.

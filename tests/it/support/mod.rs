@@ -1,6 +1,7 @@
 //! What the tests are made of: servers, connections, replies, seeded randomness, second hosts.
 
 pub mod client;
+pub mod lines;
 pub mod need;
 pub mod netns;
 pub mod server;
