@@ -458,7 +458,7 @@ mod tests {
         let mut engine = engine();
         let looks = set(&mut engine, 3_200);
         assert!(looks <= 2 * (32 + 100), "{looks} looks at the clock");
-        let row = engine.core.table.by_id().iter().find(|row| row.name == "set").expect("SET");
+        let row = engine.core.table.by_id().iter().find(|row| row.full_name == "set").expect("SET");
         let stats = engine.core.stats.by_command[row.id];
         assert_eq!(stats.calls, 3_200);
         // The samples stand for the others.
