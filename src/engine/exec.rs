@@ -20,7 +20,7 @@ use super::event::{Outbox, ShardId};
 use crate::commands::{CommandError, Handler, Row, Spread, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
@@ -120,9 +120,9 @@ impl Core {
         if let Some(watched) = &unit.watched
             && !self.end_watch(watched.watcher)
         {
-            return Reply::new(out, unit.run_as.version).null_array();
+            return Reply::new(out, unit.run_as.encoding).null_array();
         }
-        Reply::new(out, unit.run_as.version).array(unit.commands.len());
+        Reply::new(out, unit.run_as.encoding).array(unit.commands.len());
         self.run_list(&unit.commands, unit.run_as, out, |_| {});
         self.serve_waiters(None);
     }
@@ -146,7 +146,7 @@ impl Core {
         for (row, args) in commands.iter() {
             if out.len() - start > bytes_max {
                 self.count_error(&CommandError::ReplyTooLong);
-                Reply::new(out, run_as.version).error_bytes(&CommandError::ReplyTooLong.message());
+                Reply::new(out, run_as.encoding).error_bytes(&CommandError::ReplyTooLong.message());
             } else {
                 self.run_handler(row, args, run_as, out);
             }
@@ -315,7 +315,7 @@ impl Engine {
         transaction: &Transaction,
     ) -> (Vec<u8>, bool) {
         let mut out = Vec::new();
-        let reply = &mut Reply::new(&mut out, transaction.run_as.version);
+        let reply = &mut Reply::new(&mut out, transaction.run_as.encoding);
         let Some(session) = self.sessions.get_mut(transaction.reply.conn) else {
             return (out, false);
         };

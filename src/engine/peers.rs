@@ -8,7 +8,7 @@ use super::sessions::settle;
 use crate::commands::{Flags, Handler, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::txn::{
     Batch, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, RunAs, Turn, Unit,
     Waiting,
@@ -286,7 +286,7 @@ impl Core {
         self.count_call(row, result.as_ref().err());
         if let Err(error) = result {
             out.truncate(before);
-            Reply::new(out, run_as.version).error_bytes(&error.message());
+            Reply::new(out, run_as.encoding).error_bytes(&error.message());
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{find, shown_subcommands};
 use crate::commands::{Command, Context, Flags, KeyFlags, KeySpec, Outcome, Row};
 use crate::protocol::Args;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 
 pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     if args.len() == 2 {
