@@ -23,9 +23,9 @@ pub mod transactions;
 pub(crate) mod test_support;
 
 pub use context::{Context, reply_bytes_max};
+pub use error::CommandError;
 #[cfg(test)]
 pub(crate) use introspection::generated_arguments;
-pub use error::CommandError;
 pub use operation::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, Hello, Operation, ReplyMode, Shutdown,
 };

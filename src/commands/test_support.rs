@@ -108,7 +108,8 @@ pub fn words(line: &[&str]) -> OwnedArgs {
 
 /// What a command answers on an empty shard, byte for byte.
 pub fn reply(line: &[&str], version: Version) -> String {
-    let bytes = Server { encoding: version.into(), ..Server::new() }.run_args(words(line).as_args());
+    let bytes =
+        Server { encoding: version.into(), ..Server::new() }.run_args(words(line).as_args());
     String::from_utf8(bytes).expect("the replies of these tests are text")
 }
 

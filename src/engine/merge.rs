@@ -156,7 +156,10 @@ mod tests {
 
     #[test]
     fn values_become_one_reply() {
-        assert_eq!(merged(Merge::Sum, &[&[Value::Integer(2)], &[Value::Integer(3)]], &[]), ":5\r\n");
+        assert_eq!(
+            merged(Merge::Sum, &[&[Value::Integer(2)], &[Value::Integer(3)]], &[]),
+            ":5\r\n"
+        );
         assert_eq!(merged(Merge::Ok, &[&[OK], &[OK]], &[]), "+OK\r\n");
         assert_eq!(
             merged(Merge::Concatenate, &[&[Value::Array(0)], &[Value::Array(1), A]], &[]),

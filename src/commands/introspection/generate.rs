@@ -27,7 +27,8 @@ fn push(argument: &Argument, next: &mut dyn FnMut() -> u64, words: &mut Vec<Vec<
 }
 
 fn push_once(argument: &Argument, next: &mut dyn FnMut() -> u64, words: &mut Vec<Vec<u8>>) {
-    let mut one_of = |choices: &[&str]| choices[next() as usize % choices.len()].as_bytes().to_vec();
+    let mut one_of =
+        |choices: &[&str]| choices[next() as usize % choices.len()].as_bytes().to_vec();
     let word = match argument.kind {
         Kind::PureToken => return,
         Kind::Block => {

@@ -67,7 +67,7 @@ fn values_are_read_as_they_were_written() {
         let bytes = written(Encoding::Values, &[*value]);
         let mut read = Values::new(&bytes);
         assert_eq!((read.next(), read.is_empty()), (Some(*value), true));
-        if !matches!(value, Value::Double(_) | Value::Verbatim(_)) {
+        if matches!(value, Value::Integer(_) | Value::Bulk(_) | Value::Null | Value::Array(_)) {
             assert!(bytes.len() <= written(Encoding::Resp2, &[*value]).len(), "{value:?}");
         }
         for len in 0..bytes.len().min(20) {
@@ -124,7 +124,8 @@ fn values_become_what_would_have_been_written_at_once() {
         }
         let cut = rng.below(written(Encoding::Values, &first).len());
         let mut out = Vec::new();
-        let copied = Reply::new(&mut out, Encoding::Resp2).copy_from(&mut Values::new(&bytes[..cut]));
+        let copied =
+            Reply::new(&mut out, Encoding::Resp2).copy_from(&mut Values::new(&bytes[..cut]));
         assert_eq!(copied, None, "{first:?} cut at {cut}");
     }
 }

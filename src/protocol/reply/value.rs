@@ -2,8 +2,8 @@
 //!
 //! A value is a tag and what the tag says follows: nothing, a number, or a length and so many bytes.
 //! A collection is its header; its elements are the values behind it. So nothing is searched for
-//! an end, numbers are never text, and a string is not copied to be looked at. No value but a
-//! double or a verbatim string is longer than its RESP, whose bounds therefore hold.
+//! an end, numbers are never text, and a string is not copied to be looked at. No
+//! integer, bulk string or array is longer than its RESP, whose bounds therefore hold.
 //!
 //! The bytes never leave the process. They are read with care all the same: of bytes that are not
 //! whole values the reader makes nothing.
