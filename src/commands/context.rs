@@ -2,7 +2,7 @@
 
 use super::CommandError;
 use crate::config::Config;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::store::{Db, EntryRef, Shard, UnixMs};
 
 /// Lent to a handler for one call. Handlers are plain functions on it: they never wait, never see a

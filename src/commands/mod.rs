@@ -25,6 +25,8 @@ pub(crate) mod test_support;
 
 pub use context::{Context, reply_bytes_max};
 pub use error::CommandError;
+#[cfg(test)]
+pub(crate) use introspection::generated_arguments;
 pub use key_spec::{BeginSearch, FindKeys, GetKeys, KeyFlags, KeyRange, KeyRanges, KeySpec};
 pub use operation::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, Hello, Operation, ReplyMode, Shutdown,

@@ -6,7 +6,7 @@ use super::key_spec::{FindKeys, GetKeys, KeyFlags, KeyRanges, KeySpec};
 use super::{Context, Operation, Outcome};
 use crate::commands::CommandError;
 use crate::protocol::Args;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 
 /// Everything that is known about a command, in one place.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub struct Command {
 pub enum Handler {
     /// On the shard that owns its keys.
     Keyed(fn(&mut Context<'_>, Args<'_>) -> Outcome, Spread),
-    /// On every shard, each writing a reply in RESP2; the replies are merged.
+    /// On every shard; the replies are merged.
     EveryShard(fn(&mut Context<'_>, Args<'_>) -> Outcome, Merge),
     /// On the one shard that the first argument, a SCAN cursor, names.
     Cursor(fn(&mut Context<'_>, Args<'_>) -> Outcome),

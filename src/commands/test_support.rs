@@ -4,7 +4,8 @@ use super::{CommandError, Context, Handler, Lookup, Operation, table};
 use crate::config::Config;
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::reply::{Encoding, Reply};
+use crate::protocol::resp::Version;
 use crate::store::{Shard, ShardStats, UnixMs};
 use crate::text::quote;
 
@@ -13,7 +14,7 @@ pub struct Server {
     pub config: Config,
     pub now: UnixMs,
     pub db_index: usize,
-    pub version: Version,
+    pub encoding: Encoding,
     pub shard_index: usize,
     pub shard_count: usize,
 }
@@ -25,7 +26,7 @@ impl Server {
             config: Config::default(),
             now: 1_700_000_000_000,
             db_index: 0,
-            version: Version::Resp2,
+            encoding: Encoding::Resp2,
             shard_index: 0,
             shard_count: 1,
         }
@@ -46,7 +47,7 @@ impl Server {
         self.run_args(args.as_args())
     }
 
-    fn run_args(&mut self, args: Args<'_>) -> Vec<u8> {
+    pub fn run_args(&mut self, args: Args<'_>) -> Vec<u8> {
         let Lookup::Found(row) = table().lookup(args.at(0), args.get(1)) else {
             panic!("no such command: {args:?}");
         };
@@ -57,7 +58,7 @@ impl Server {
             db_index: self.db_index,
             now: self.now,
             config: &self.config,
-            reply: Reply::new(&mut out, self.version),
+            reply: Reply::new(&mut out, self.encoding),
             shard_index: self.shard_index,
             shard_count: self.shard_count,
         };
@@ -70,7 +71,7 @@ impl Server {
         };
         if let Err(error) = outcome {
             out.clear();
-            Reply::new(&mut out, self.version).error_bytes(&error.message());
+            Reply::new(&mut out, self.encoding).error_bytes(&error.message());
         }
         out
     }
@@ -107,7 +108,8 @@ pub fn words(line: &[&str]) -> OwnedArgs {
 
 /// What a command answers on an empty shard, byte for byte.
 pub fn reply(line: &[&str], version: Version) -> String {
-    let bytes = Server { version, ..Server::new() }.run_args(words(line).as_args());
+    let bytes =
+        Server { encoding: version.into(), ..Server::new() }.run_args(words(line).as_args());
     String::from_utf8(bytes).expect("the replies of these tests are text")
 }
 

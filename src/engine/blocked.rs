@@ -14,7 +14,7 @@ use super::sessions::{list_output, settle};
 use crate::commands::{CommandError, Row, Wait, WaitsAt};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::session::{Blocked, Session, Stall};
 use crate::txn::{
     Fault, LockKey, LockMode, Message, Part, PartResult, TxnId, Waiter, Work, shard_of_key,
@@ -350,7 +350,7 @@ impl Engine {
         let waiter = Arc::clone(&blocked.waiter);
         let Some(wait) = waiter.wait().filter(|_| waiter.end()) else { return false };
         let mut out = Vec::new();
-        let reply = &mut Reply::new(&mut out, session.client.version);
+        let reply = &mut Reply::new(&mut out, session.client.encoding);
         match &error {
             None => (wait.nothing)(reply),
             Some(error) => reply.error_bytes(&error.message()),

@@ -9,18 +9,17 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::core::{ConnReply, Core};
-use super::dispatch::{reply_later, reply_now};
+use super::dispatch::{reply_later, reply_now, run_here};
 use super::event::{Outbox, ShardId};
 use super::exec::{is_running, merge_replies};
 use super::gather::{Attempt, GatheredKey};
-use super::merge::merge;
 use super::operations;
 use super::sessions::settle;
 use super::task::{Finish, TaskResult};
 use crate::commands::{CommandError, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::{Reply, Values};
 use crate::session::{Session, Stall};
 use crate::store::Watcher;
 use crate::txn::{
@@ -170,13 +169,17 @@ impl Core {
         how: Merge,
         outbox: &mut Outbox,
     ) {
-        let run_as = session.client.run_as();
+        let run_as = session.client.run_as().for_values();
         if self.shard_count == 1 && self.locks.is_idle() {
+            if how != Merge::Weighted {
+                // One shard's answer is all there is to say.
+                return run_here(self, session, row, args);
+            }
             let mut part = Vec::new();
             self.run_handler(row, args, run_as, &mut part);
             self.serve_waiters(None);
-            let random = self.shard.next_random();
-            return reply_now(session, |reply| merge(how, &[&part], &[], random, reply));
+            let parts = [Values::new(&part)];
+            return reply_now(session, |reply| self.merge_values(row, how, &parts, &[], reply));
         }
         let args = OwnedArgs::from(args);
         let share = |shard| Share {
@@ -321,8 +324,8 @@ impl Engine {
             Kind::Task(finish) => {
                 let finish = finish.clone();
                 let results = task_results(&mut transaction.results);
-                let version = transaction.run_as.version;
-                operations::finish(self, finish, results, version, transaction.reply)
+                let encoding = transaction.run_as.encoding;
+                operations::finish(self, finish, results, encoding, transaction.reply)
             }
             Kind::Elsewhere => match transaction.results.first_mut().and_then(Option::take) {
                 Some(PartResult::Reply(reply)) => reply,
@@ -330,11 +333,13 @@ impl Engine {
             },
             Kind::Watch { .. } => {
                 self.finish_watch(&transaction, outbox);
-                b"+OK\r\n".to_vec()
+                let mut out = Vec::new();
+                Reply::new(&mut out, transaction.run_as.encoding).ok();
+                out
             }
             Kind::Exec { owners, .. } => {
                 let mut out = Vec::new();
-                let reply = &mut Reply::new(&mut out, transaction.run_as.version);
+                let reply = &mut Reply::new(&mut out, transaction.run_as.encoding);
                 merge_replies(&mut transaction.results, owners, reply);
                 out
             }

@@ -20,7 +20,7 @@ use super::{EngineSetup, TICK_US};
 use crate::access::{Decision, Password, Peer, Reason};
 use crate::commands::{CommandError, CommandTable, ReplyMode, Row, table};
 use crate::protocol::Span;
-use crate::protocol::resp::Version;
+use crate::protocol::reply::Encoding;
 use crate::session::{ClientState, OutputClass, Session, Stall};
 use crate::store::{Item, Shard};
 use crate::txn::{ConnId, Locks, PartDone, Planted};
@@ -253,7 +253,7 @@ impl Core {
             name: Vec::new(),
             lib_name: Vec::new(),
             lib_ver: Vec::new(),
-            version: Version::Resp2,
+            encoding: Encoding::Resp2,
             db: 0,
             authenticated: !self.requires_password(),
             reply_mode: ReplyMode::On,

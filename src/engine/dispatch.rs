@@ -11,7 +11,7 @@ use crate::commands::{
 };
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::session::{Destination, Reach, Session, Stall};
 use crate::store::Order;
 use crate::txn::{LockMode, Request, ShardId, Turn, Waiting, shard_of_key};
@@ -325,10 +325,10 @@ pub(super) fn suppress_reply(session: &mut Session) -> bool {
 /// Writes a reply that is ready now.
 pub(super) fn reply_now(session: &mut Session, write: impl FnOnce(&mut Reply<'_>)) {
     let suppressed = suppress_reply(session);
-    let version = session.client.version;
+    let encoding = session.client.encoding;
     let out = session.output.buffer();
     let before = out.len();
-    write(&mut Reply::new(out, version));
+    write(&mut Reply::new(out, encoding));
     if suppressed {
         out.truncate(before);
     }

@@ -20,7 +20,7 @@ use super::event::{Outbox, ShardId};
 use crate::commands::{CommandError, Handler, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
@@ -121,10 +121,10 @@ impl Core {
     pub fn run_unit(&mut self, unit: &Unit, out: &mut Vec<u8>, holder: Option<Holder>) {
         let watched = unit.watched.as_ref();
         if watched.is_none_or(|watched| self.end_watch(watched.watcher)) {
-            Reply::new(out, unit.run_as.version).array(unit.commands.len());
+            Reply::new(out, unit.run_as.encoding).array(unit.commands.len());
             self.run_list(&unit.commands, unit.run_as, out, |_| {});
         } else {
-            Reply::new(out, unit.run_as.version).null_array();
+            Reply::new(out, unit.run_as.encoding).null_array();
         }
         self.serve_waiters(holder);
     }
@@ -148,7 +148,7 @@ impl Core {
         for (row, args) in commands.iter() {
             if out.len() - start > bytes_max {
                 self.count_error(&CommandError::ReplyTooLong);
-                Reply::new(out, run_as.version).error_bytes(&CommandError::ReplyTooLong.message());
+                Reply::new(out, run_as.encoding).error_bytes(&CommandError::ReplyTooLong.message());
             } else {
                 self.run_handler(row, args, run_as, out);
             }
@@ -317,7 +317,7 @@ impl Engine {
         transaction: &Transaction,
     ) -> (Vec<u8>, bool) {
         let mut out = Vec::new();
-        let reply = &mut Reply::new(&mut out, transaction.run_as.version);
+        let reply = &mut Reply::new(&mut out, transaction.run_as.encoding);
         let Some(session) = self.sessions.get_mut(transaction.reply.conn) else {
             return (out, false);
         };

@@ -12,7 +12,7 @@ use crate::commands::blocking::first_ready;
 use crate::commands::{Context, Handler, KeyFlags, KeyRanges, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::session::Session;
 use crate::store::Watcher;
 use crate::txn::{LockKey, LockMode, PartResult, Stored, Waiter, Work, shard_of_key};
@@ -123,7 +123,7 @@ impl Core {
             db_index: usize::from(transaction.run_as.db),
             now: self.now.unix_ms,
             config: &self.settings.config,
-            reply: Reply::new(&mut out, transaction.run_as.version),
+            reply: Reply::new(&mut out, transaction.run_as.encoding),
             shard_index: self.shard_id,
             shard_count: self.shard_count,
         };
@@ -138,7 +138,7 @@ impl Core {
         }
         if let Err(error) = &result {
             out.clear();
-            Reply::new(&mut out, transaction.run_as.version).error_bytes(&error.message());
+            Reply::new(&mut out, transaction.run_as.encoding).error_bytes(&error.message());
         }
         let mut modified = vec![false; keys.len()];
         for (index, key) in keys.iter().enumerate() {

@@ -33,6 +33,8 @@ mod merge;
 mod operations;
 mod pair;
 mod peers;
+#[cfg(test)]
+mod reply_tests;
 mod room;
 mod sessions;
 mod shared;

@@ -19,11 +19,10 @@ use super::coordinate::{Begun, Kind, Share};
 use super::core::{ConnReply, Core};
 use super::dispatch::reply_later;
 use super::event::{Outbox, ShardId};
-use super::merge::merge;
 use crate::commands::{Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::{Reply, Values};
 use crate::session::{Session, Stall};
 use crate::txn::{
     CommandList, Fault, Holder, LockKey, LockMode, Message, RemoteReply, Request, RunAs, TxnId,
@@ -38,7 +37,7 @@ const PAIR_BYTES_MAX: usize = 64 * 1024;
 /// The buffers that replies are put together in keep so much.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
-/// Whose half a key belongs to, as [`super::merge::merge`] counts the parts.
+/// Whose half a key belongs to, as [`super::merge`] counts the parts.
 const OWN: usize = 0;
 const OTHERS: usize = 1;
 
@@ -49,6 +48,7 @@ struct Pair {
     txn: TxnId,
     row: &'static Row,
     merge: Merge,
+    /// The client's; the halves answer in values.
     run_as: RunAs,
     other: ShardId,
     own_args: OwnedArgs,
@@ -169,7 +169,7 @@ impl Core {
         let mut pair = self.new_pair(session, row, Merge::ByKey);
         let (mut own, mut other) = (CommandList::default(), CommandList::default());
         let mut other_shard = None;
-        let run_as = pair.run_as;
+        let run_as = pair.run_as.for_values();
         for (row, args) in queued.iter() {
             let key = row.first_key(args);
             // What has no key runs here.
@@ -280,7 +280,7 @@ impl Core {
                 continue;
             }
             let ConnReply { conn, sequence } = pair.reply;
-            let request = Request::new(pair.row, conn, sequence, pair.run_as);
+            let request = Request::new(pair.row, conn, sequence, pair.run_as.for_values());
             let unit = pair.units.as_mut().and_then(|units| units.other.take());
             self.peers.send_half(pair.other, request, pair.other_args.as_args(), unit);
             self.pairs.granted.push(pair.reply);
@@ -391,23 +391,19 @@ impl Engine {
         let core = &mut self.core;
         let mut own_reply = std::mem::take(&mut core.pairs.own_reply);
         let mut reply = std::mem::take(&mut core.pairs.reply);
+        let (row, owners) = (pair.row, &pair.owners);
+        let into = &mut Reply::new(&mut reply, pair.run_as.encoding);
         match &pair.units {
             Some(units) => {
                 core.run_unit(&units.own, &mut own_reply, Some(Holder::Part(pair.txn)));
-                let reply = &mut Reply::new(&mut reply, pair.run_as.version);
-                merge(pair.merge, &[&own_reply, other_reply], &pair.owners, 0, reply);
+                let parts = [Values::new(&own_reply), Values::new(other_reply)];
+                core.merge_unit_values(&parts, owners, into);
             }
             None => {
-                core.run_handler(pair.row, pair.own_args.as_args(), pair.run_as, &mut own_reply);
-                let parts = [&own_reply[..], other_reply];
-                core.merge_replies(
-                    pair.row,
-                    pair.merge,
-                    &parts,
-                    &pair.owners,
-                    pair.run_as.version,
-                    &mut reply,
-                );
+                let run_as = pair.run_as.for_values();
+                core.run_handler(row, pair.own_args.as_args(), run_as, &mut own_reply);
+                let parts = [Values::new(&own_reply), Values::new(other_reply)];
+                core.merge_values(row, pair.merge, &parts, owners, into);
             }
         }
         let (to, txn) = (pair.reply, pair.txn);

@@ -11,7 +11,7 @@ use super::sessions::settle;
 use crate::commands::{CommandError, Context, Flags, Handler, Outcome, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::store::Shard;
 use crate::txn::{
     Batch, Holder, LockMode, Message, OwnedRequest, RemoteReply, Replies, Request, RunAs, Turn,
@@ -373,7 +373,7 @@ impl Core {
         self.count_call(row, result.as_ref().err());
         if let Err(error) = result {
             out.truncate(before);
-            Reply::new(out, run_as.version).error_bytes(&error.message());
+            Reply::new(out, run_as.encoding).error_bytes(&error.message());
         }
     }
 
@@ -392,7 +392,7 @@ impl Core {
         let mut reply = Vec::new();
         let mut context = Context {
             shard: &mut nothing,
-            reply: Reply::new(&mut reply, run_as.version),
+            reply: Reply::new(&mut reply, run_as.encoding),
             ..self.context(run_as, out)
         };
         let error = match handler(&mut context, args) {
@@ -403,7 +403,7 @@ impl Core {
             }
         };
         self.count_call(row, Some(&error));
-        Reply::new(out, run_as.version).error_bytes(&error.message());
+        Reply::new(out, run_as.encoding).error_bytes(&error.message());
     }
 
     /// Hands the batches of this pass to the runtime.

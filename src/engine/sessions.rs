@@ -4,7 +4,8 @@ use super::core::{Core, Held};
 use super::dispatch::Route;
 use super::event::{ConnControl, ConnId, Outbox};
 use super::{close_after_output, close_now, dispatch, exec};
-use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError, Reply};
+use crate::protocol::reply::Reply;
+use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError};
 use crate::protocol::{Args, Span};
 use crate::session::{Input, Session, Stall};
 
@@ -406,8 +407,8 @@ fn run_other(
 
 fn protocol_error(session: &mut Session, error: ProtocolError) {
     let before = session.output.buffer().len();
-    let version = session.client.version;
-    let mut reply = Reply::new(session.output.buffer(), version);
+    let encoding = session.client.encoding;
+    let mut reply = Reply::new(session.output.buffer(), encoding);
     reply.error(&format!("ERR Protocol error: {error}"));
     session.output.wrote(before);
     tracing::debug!(client = session.client.id, %error, "protocol error");

@@ -4,11 +4,11 @@
 use super::coordinate::{Kind, Share, Transaction};
 use super::core::Core;
 use super::event::{Outbox, ShardId};
-use super::merge::merge;
-use crate::commands::{CommandError, Merge, Row, reply_bytes_max};
+use super::merge::Merging;
+use crate::commands::{Merge, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::reply::{Reply, Values};
 use crate::session::Session;
 use crate::txn::{LockKey, LockMode, PartResult, Work, shard_of_key};
 
@@ -49,7 +49,7 @@ impl Core {
             locks.push(LockKey::new(args.at(position), mode));
             args.from(position).iter().take(step).for_each(|argument| own.push(argument));
         }
-        let run_as = session.client.run_as();
+        let run_as = session.client.run_as().for_values();
         let share = |(piece, (args, mut locks)): (&Piece, (OwnedArgs, Vec<LockKey>))| {
             LockKey::merge(&mut locks);
             let work = Work::Run { row, args, run_as };
@@ -80,43 +80,54 @@ impl Core {
         (pieces, owners)
     }
 
-    /// Merges the replies of a command that ran in parts.
+    /// Merges what the parts of a command answered.
     pub fn merge_parts(&mut self, transaction: &mut Transaction) -> Vec<u8> {
         let mut out = Vec::new();
-        let version = transaction.run_as.version;
-        let Kind::Merge { merge: how, owners } = &transaction.kind else { return out };
-        let mut replies = Vec::with_capacity(transaction.results.len());
-        for result in transaction.results.iter_mut() {
-            let Some(PartResult::Reply(reply)) = result.take() else { continue };
-            replies.push(reply);
+        let Kind::Merge { merge, owners } = &transaction.kind else { return out };
+        let mut parts = Vec::with_capacity(transaction.results.len());
+        for result in transaction.results.iter().flatten() {
+            let PartResult::Reply(bytes) = result else { continue };
+            parts.push(Values::new(bytes));
         }
-        let replies: Vec<&[u8]> = replies.iter().map(Vec::as_slice).collect();
-        self.merge_replies(transaction.row, *how, &replies, owners, version, &mut out);
+        let mut reply = Reply::new(&mut out, transaction.run_as.encoding);
+        self.merge_values(transaction.row, *merge, &parts, owners, &mut reply);
         out
     }
 
-    /// Merges the replies of all shards that had keys of a command into `out`, which is empty.
-    pub fn merge_replies(
+    /// Merges what all shards answered that had keys of a command.
+    pub fn merge_values(
         &mut self,
         row: &'static Row,
         how: Merge,
-        replies: &[&[u8]],
+        parts: &[Values<'_>],
         owners: &[usize],
-        version: Version,
-        out: &mut Vec<u8>,
+        reply: &mut Reply<'_>,
     ) {
-        let further_parts = replies.len().saturating_sub(1) as u64;
+        let further_parts = parts.len().saturating_sub(1) as u64;
         self.stats.by_command[row.id].further_parts += further_parts;
-        // Only here are the values of several shards together.
-        let bytes: usize = replies.iter().map(|reply| reply.len()).sum();
-        if how == Merge::ByKey && bytes > reply_bytes_max(&self.settings.config) {
-            let error = CommandError::ReplyTooLong;
-            self.count_error(&error);
-            return Reply::new(out, version).error_bytes(&error.message());
-        }
         let random = self.shard.next_random();
-        // The lengths of the parts' arrays make up for that of the whole's.
-        out.reserve_exact(bytes + 16);
-        merge(how, replies, owners, random, &mut Reply::new(out, version));
+        let bytes_max = reply_bytes_max(&self.settings.config);
+        self.write_merged(&Merging { how, owners, random, bytes_max }, parts, reply);
+    }
+
+    /// Merges what the two units answered that an EXEC was taken apart into, each of them within the
+    /// bound of a reply.
+    pub fn merge_unit_values(
+        &mut self,
+        parts: &[Values<'_>],
+        owners: &[usize],
+        reply: &mut Reply<'_>,
+    ) {
+        let merging = Merging { how: Merge::ByKey, owners, random: 0, bytes_max: usize::MAX };
+        self.write_merged(&merging, parts, reply);
+    }
+
+    fn write_merged(&mut self, how: &Merging<'_>, parts: &[Values<'_>], reply: &mut Reply<'_>) {
+        let start = reply.position();
+        if let Err(error) = how.write(parts, reply) {
+            self.count_error(&error);
+            reply.truncate(start);
+            reply.error_bytes(&error.message());
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::core::Core;
 use super::event::ShardId;
 use crate::commands::blocking::first_ready;
 use crate::commands::{Context, Row, WaitsAt};
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::store::DATABASES;
 use crate::txn::{
     Fault, Holder, LockKey, Message, PartResult, Planted, RunAs, TxnId, Waiter, shard_of_key,
@@ -315,7 +315,7 @@ impl Core {
         self.count_call(waiter.row, result.as_ref().err());
         if let Err(error) = result {
             out.clear();
-            Reply::new(&mut out, waiter.run_as.version).error_bytes(&error.message());
+            Reply::new(&mut out, waiter.run_as.encoding).error_bytes(&error.message());
         }
         out
     }
@@ -395,7 +395,7 @@ impl Core {
             db_index: usize::from(run_as.db),
             now: self.now.unix_ms,
             config: &self.settings.config,
-            reply: Reply::new(out, run_as.version),
+            reply: Reply::new(out, run_as.encoding),
             shard_index: self.shard_id,
             shard_count: self.shard_count,
         }

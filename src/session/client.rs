@@ -2,7 +2,7 @@
 
 use crate::access::Peer;
 use crate::commands::{ReplyMode, Row};
-use crate::protocol::resp::Version;
+use crate::protocol::reply::Encoding;
 use crate::txn::RunAs;
 
 /// Whose `client-output-buffer-limit` applies.
@@ -23,7 +23,8 @@ pub struct ClientState {
     pub name: Vec<u8>,
     pub lib_name: Vec<u8>,
     pub lib_ver: Vec<u8>,
-    pub version: Version,
+    /// What its replies are written in; HELLO chooses.
+    pub encoding: Encoding,
     pub db: usize,
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
@@ -49,7 +50,7 @@ impl ClientState {
 
     #[inline]
     pub fn run_as(&self) -> RunAs {
-        RunAs { db: self.db as u8, version: self.version, no_touch: self.no_touch }
+        RunAs { db: self.db as u8, encoding: self.encoding, no_touch: self.no_touch }
     }
 
     /// Bytes of the names and addresses.
@@ -65,7 +66,7 @@ impl ClientState {
     /// What RESET and a new connection have in common.
     pub fn reset(&mut self, authenticated: bool) {
         self.name.clear();
-        self.version = Version::Resp2;
+        self.encoding = Encoding::Resp2;
         self.db = 0;
         self.authenticated = authenticated;
         self.reply_mode = ReplyMode::On;

@@ -440,7 +440,7 @@ mod tests {
     use super::*;
     use crate::commands::table;
     use crate::protocol::args::OwnedArgs;
-    use crate::protocol::resp::Version;
+    use crate::protocol::reply::Encoding;
     use crate::txn::{ConnId, Request, RunAs, Waiting, Work};
 
     fn txn(number: u64) -> TxnId {
@@ -468,7 +468,7 @@ mod tests {
         let row = table().get(words[0].as_bytes()).expect("a command");
         let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
         let conn = ConnId { index: connection, generation: 0 };
-        let run_as = RunAs { db: 0, version: Version::Resp2, no_touch: false };
+        let run_as = RunAs { db: 0, encoding: Encoding::Resp2, no_touch: false };
         let request = Request::new(row, conn, 0, run_as);
         Box::new(OwnedRequest { from: 0, request, work: Waiting::Command(args) })
     }

@@ -8,7 +8,7 @@ use foldhash::quality::FixedState;
 
 use crate::commands::Row;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::resp::Version;
+use crate::protocol::reply::Encoding;
 use crate::protocol::{Args, Span};
 use crate::store::{Item, Watcher};
 
@@ -72,9 +72,16 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunAs {
     pub db: u8,
-    pub version: Version,
+    pub encoding: Encoding,
     /// CLIENT NO-TOUCH: what the command reads or changes does not count as used.
     pub no_touch: bool,
+}
+
+impl RunAs {
+    /// For this process itself, which goes on with the reply.
+    pub fn for_values(self) -> RunAs {
+        RunAs { encoding: Encoding::Values, ..self }
+    }
 }
 
 /// One command of a [`Batch`].
@@ -325,7 +332,7 @@ pub struct PartDone {
 }
 
 pub enum PartResult {
-    /// The reply, in the client's version.
+    /// The reply, in the encoding that was asked for: the client's, or values to be merged.
     Reply(Vec<u8>),
     /// What there was, each with its database.
     Entries(Vec<(u8, Item)>),

@@ -139,7 +139,7 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::commands::table;
-    use crate::protocol::resp::Version;
+    use crate::protocol::reply::Encoding;
 
     fn list(lines: &[&str]) -> CommandList {
         let mut list = CommandList::default();
@@ -171,7 +171,7 @@ mod tests {
         let keys = vec![b"w"[..].into(), b"a"[..].into()];
         let unit = Unit {
             commands: list(&["GET a", "SET a 1", "GET b", "GET a"]),
-            run_as: RunAs { db: 0, version: Version::Resp2, no_touch: false },
+            run_as: RunAs { db: 0, encoding: Encoding::Resp2, no_touch: false },
             watched: Some(Watched { watcher, keys }),
         };
         let exec = table().get(b"exec").expect("EXEC");

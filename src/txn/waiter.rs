@@ -113,7 +113,7 @@ const PER_KEY_BYTES: usize = 640;
 mod tests {
     use super::*;
     use crate::commands::{Lookup, table};
-    use crate::protocol::resp::Version;
+    use crate::protocol::reply::Encoding;
 
     fn waiter(words: &[&str]) -> Waiter {
         let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
@@ -121,7 +121,7 @@ mod tests {
             panic!("no such command: {words:?}")
         };
         let id = TxnId { coordinator: 0, number: 1 };
-        let run_as = RunAs { db: 0, version: Version::Resp2, no_touch: false };
+        let run_as = RunAs { db: 0, encoding: Encoding::Resp2, no_touch: false };
         Waiter::new(id, ConnId { index: 0, generation: 0 }, row, args, run_as)
     }
 

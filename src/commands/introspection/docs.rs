@@ -4,7 +4,7 @@ use super::syntax::{self, Argument, Kind};
 use super::{find, shown_subcommands};
 use crate::commands::{Command, Context, Flags, Outcome, Row, table};
 use crate::protocol::Args;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 
 pub(super) fn docs(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let rows: Vec<&'static Row> = match args.len() {

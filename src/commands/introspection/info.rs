@@ -5,7 +5,7 @@ use crate::commands::{
     BeginSearch, Command, Context, FindKeys, Flags, KeyFlags, KeySpec, Outcome, Row,
 };
 use crate::protocol::Args;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 
 pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     if args.len() == 2 {

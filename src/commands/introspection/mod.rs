@@ -1,9 +1,14 @@
 //! COMMAND: what the table of commands says about itself.
 
 mod docs;
+#[cfg(test)]
+mod generate;
 mod getkeys;
 mod info;
 pub mod syntax;
+
+#[cfg(test)]
+pub(crate) use generate::generated_arguments;
 
 use super::help::{help_row, reply_help};
 use super::{

@@ -2,7 +2,7 @@
 
 use crate::commands::{Categories, Command, Context, Docs, Flags, Group, Handler, Merge, Outcome};
 use crate::protocol::Args;
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::reply::{Encoding, Reply, Values};
 use crate::text::glob;
 
 pub const KEYS: Command = Command {
@@ -54,20 +54,19 @@ impl<'a> Pattern<'a> {
 /// An array of bulk strings whose length is known only once all have been seen.
 #[derive(Debug, Default)]
 pub struct Names {
-    encoded: Vec<u8>,
+    values: Vec<u8>,
     count: usize,
 }
 
 impl Names {
     pub fn push(&mut self, name: &[u8]) {
-        // Bulk strings are the same in both versions of the protocol.
-        Reply::new(&mut self.encoded, Version::Resp2).bulk(name);
+        Reply::new(&mut self.values, Encoding::Values).bulk(name);
         self.count += 1;
     }
 
     pub fn write(&self, reply: &mut Reply<'_>) {
         reply.array(self.count);
-        reply.raw(&self.encoded);
+        reply.values(Values::new(&self.values));
     }
 }
 

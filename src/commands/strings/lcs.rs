@@ -10,7 +10,7 @@ use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use crate::store::EntryRef;
 use crate::text::number;
 
@@ -233,7 +233,7 @@ mod tests {
             ("lcs e a", "$0 "),
             ("lcs none none idx", "*4 $7 matches *0 $3 len :0"),
         ]);
-        server.version = Version::Resp3;
+        server.encoding = Version::Resp3.into();
         server.check(&[("lcs a b idx", &format!("%2 {MATCHES}"))]);
     }
 

@@ -12,7 +12,7 @@ use crate::access::Peer;
 use crate::commands::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, CommandError, Outcome, ReplyMode,
 };
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::reply::{Encoding, Reply};
 use crate::session::Session;
 
 pub(super) fn id(asked: &mut Asked<'_>) -> Outcome {
@@ -139,9 +139,9 @@ fn line(core: &Core, session: &Session) -> String {
         tot_mem = session.memory(),
         events = if unsent > 0 { "rw" } else { "r" },
         cmd = client.last_command.map_or("NULL", |row| row.full_name.as_str()),
-        resp = match client.version {
-            Version::Resp2 => 2,
-            Version::Resp3 => 3,
+        resp = match client.encoding {
+            Encoding::Resp2 | Encoding::Values => 2,
+            Encoding::Resp3 => 3,
         },
         lib_name = String::from_utf8_lossy(&client.lib_name),
         lib_ver = String::from_utf8_lossy(&client.lib_ver),

@@ -26,7 +26,7 @@ use super::dispatch::{fail, reply_later};
 use super::event::{Effect, Outbox, Ticket};
 use super::task::{Finish, Task, TaskResult};
 use crate::commands::{Operation, Row, reply_bytes_max};
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::reply::{Encoding, Reply};
 use crate::session::{Session, Stall};
 
 pub(super) use client::{kill_clients, list_clients};
@@ -115,11 +115,11 @@ pub(super) fn finish(
     engine: &mut Engine,
     finish: Finish,
     results: Vec<TaskResult>,
-    version: Version,
+    encoding: Encoding,
     to: ConnReply,
 ) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut reply = Reply::new(&mut out, version);
+    let mut reply = Reply::new(&mut out, encoding);
     match finish {
         Finish::Ok => reply.ok(),
         Finish::ClientList { ids } => {

@@ -6,7 +6,7 @@ use super::super::task::{Finish, Task};
 use super::super::{Engine, Ticket};
 use super::Asked;
 use crate::commands::{CommandError, Outcome, Shutdown};
-use crate::protocol::resp::{Reply, Version};
+use crate::protocol::reply::Reply;
 use crate::session::Session;
 
 /// The client is not answered: its connection ends with the process.
@@ -47,11 +47,12 @@ impl Engine {
     ) {
         let Some(to) = self.core.effects.remove(&ticket.0) else { return };
         let mut out = Vec::new();
-        // Both replies look the same in both versions.
-        let mut reply = Reply::new(&mut out, Version::Resp2);
-        match result {
-            Ok(()) => reply.ok(),
-            Err(text) => reply.error(&format!("ERR {text}")),
+        if let Some(session) = self.sessions.get_mut(to.conn) {
+            let mut reply = Reply::new(&mut out, session.client.encoding);
+            match result {
+                Ok(()) => reply.ok(),
+                Err(text) => reply.error(&format!("ERR {text}")),
+            }
         }
         self.complete(to, &out, outbox);
     }

@@ -4,7 +4,7 @@ use super::super::close_after_output;
 use super::super::dispatch::reply_now;
 use super::{Asked, transaction};
 use crate::commands::{CommandError, Hello, Outcome};
-use crate::protocol::resp::Version;
+use crate::protocol::reply::Encoding;
 
 /// The version of Redis whose behaviour clients may count on.
 pub(super) const REDIS_VERSION: &str = "7.2.4";
@@ -52,10 +52,10 @@ pub(super) fn hello(asked: &mut Asked<'_>, hello: Hello<'_>) -> Outcome {
         session.client.name = name.to_vec();
     }
     if let Some(version) = hello.version {
-        session.client.version = version;
+        session.client.encoding = version.into();
     }
     let id = session.client.id as i64;
-    let protocol = if session.client.version == Version::Resp3 { 3 } else { 2 };
+    let protocol = if session.client.encoding == Encoding::Resp3 { 3 } else { 2 };
     reply_now(session, |reply| {
         reply.map(7);
         for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {

@@ -5,10 +5,15 @@
 
 mod check;
 mod decode;
-mod reply;
-mod scan;
+pub mod encode;
 
 pub use check::check_pieces;
 pub use decode::{Decoded, Decoder, Limits, ProtocolError};
-pub use reply::{Reply, Version};
-pub use scan::{Elements, array_elements, integer, is_null};
+
+/// The version of the protocol that a connection chose with HELLO.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    #[default]
+    Resp2,
+    Resp3,
+}

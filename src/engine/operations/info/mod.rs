@@ -10,7 +10,7 @@ use super::super::task::{CoreReport, Finish, Task, TaskResult};
 use super::Asked;
 use crate::commands::Outcome;
 use crate::protocol::Args;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 
 pub(super) fn info(asked: &mut Asked<'_>, sections: Args<'_>) -> Outcome {
     let wanted = sections.iter().map(<[u8]>::to_ascii_lowercase).collect();

@@ -11,7 +11,7 @@ use super::super::task::{CoreReport, Finish, Task, TaskResult};
 use super::Asked;
 use super::info::Facts;
 use crate::commands::Outcome;
-use crate::protocol::resp::Reply;
+use crate::protocol::reply::Reply;
 use doctor::Patient;
 
 pub(super) fn stats(asked: &mut Asked<'_>) -> Outcome {
