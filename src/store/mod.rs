@@ -8,6 +8,7 @@
 //!     arena    blocks of memory by handle, in pages that can be emptied
 //!       entry  how key and value lie in a block
 //!     large    payloads too large for a block
+//!     value    forms of values that are sequences: packed runs, lists
 //!     eviction what gives way when memory is short; queues through the entries
 //! ```
 
@@ -21,6 +22,7 @@ pub mod memory;
 mod queue;
 mod shard;
 mod table;
+pub mod value;
 mod watched;
 
 pub use db::{Db, EntryMut, ExpiryCondition, PREFETCHED_KEYS, ScanCursor, Slot, VacantSlot};

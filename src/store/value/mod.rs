@@ -1,0 +1,4 @@
+//! Forms that values take.
+
+pub mod list;
+pub mod packed;
