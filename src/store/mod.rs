@@ -22,7 +22,7 @@ pub mod memory;
 mod queue;
 mod shard;
 mod table;
-mod value;
+pub mod value;
 mod watched;
 
 pub use db::{

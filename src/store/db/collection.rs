@@ -79,8 +79,13 @@ impl Buffer for PackedMut<'_> {
     }
 
     #[inline]
-    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        self.entry.splice(at, removed, inserted);
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.entry.value_mut()
+    }
+
+    #[inline]
+    fn splice(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        self.entry.splice(at, removed, added)
     }
 }
 

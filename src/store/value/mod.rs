@@ -16,12 +16,12 @@
 //! It takes a variant of [`Kind`](super::Kind) and of [`Object`] with an arm in each of their
 //! methods, its names in [`Encoding`](super::Encoding), and an implementation of [`Collection`].
 
-mod list;
-mod packed;
+pub mod list;
+pub mod packed;
 mod remains;
 
-pub use list::{End, List};
-pub use packed::Buffer;
+pub use list::List;
+pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
 
 use super::entry::{Encoding, Kind};
