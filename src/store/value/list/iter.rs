@@ -90,6 +90,26 @@ impl<'a> Iter<'a> {
         });
         Iter { runs, elements: elements.unwrap_or_else(packed::Iter::empty) }
     }
+
+    #[inline]
+    fn next_of_chunk(&mut self) -> Option<Element<'a>> {
+        match self.runs.to {
+            End::Back => self.elements.next(),
+            End::Front => self.elements.next_back(),
+        }
+    }
+
+    /// Apart from `next`, so that this stays small enough for the loops that it is inlined into.
+    #[cold]
+    #[inline(never)]
+    fn next_beyond_chunk(&mut self) -> Option<Element<'a>> {
+        loop {
+            self.elements = self.runs.next()?.iter();
+            if let Some(element) = self.next_of_chunk() {
+                return Some(element);
+            }
+        }
+    }
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -97,17 +117,35 @@ impl<'a> Iterator for Iter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Element<'a>> {
-        loop {
-            let element = match self.runs.to {
-                End::Back => self.elements.next(),
-                End::Front => self.elements.next_back(),
-            };
-            if element.is_some() {
-                return element;
-            }
-            self.elements = self.runs.next()?.iter();
+        match self.next_of_chunk() {
+            Some(element) => Some(element),
+            None => self.next_beyond_chunk(),
         }
     }
 }
 
 impl FusedIterator for Iter<'_> {}
+
+impl List {
+    /// Shows up to `count` elements from an index on. For long ranges: where an element begins is in
+    /// a register here, and in memory between two calls of [`Iter::next`].
+    pub fn visit(&self, index: usize, count: usize, to: End, mut show: impl FnMut(Element<'_>)) {
+        let Iter { mut runs, mut elements } = self.iter_from(index, to);
+        let mut left = count;
+        while left > 0 {
+            let wanted = left;
+            let show = |element| {
+                left -= 1;
+                show(element);
+            };
+            match to {
+                End::Back => elements.take(wanted).for_each(show),
+                End::Front => elements.rev().take(wanted).for_each(show),
+            }
+            match runs.next() {
+                Some(run) => elements = run.iter(),
+                None => break,
+            }
+        }
+    }
+}

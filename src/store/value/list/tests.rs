@@ -148,6 +148,11 @@ fn compare_reads(list: &List, model: &Model, seed: &mut u64) {
     let backward = list.iter_from(index, End::Front).map(|e| e.to_vec());
     let expected = if index < model.len() { index + 1 } else { 0 };
     assert!(backward.eq(model.iter().take(expected).rev().cloned()));
+    let (count, to) = (below(seed, model.len() + 3), end(seed));
+    let mut visited = Vec::new();
+    list.visit(index, count, to, |element| visited.push(element.to_vec()));
+    let expected: Vec<_> = list.iter_from(index, to).take(count).map(|e| e.to_vec()).collect();
+    assert_eq!(visited, expected);
     let in_runs: usize = list.runs().map(packed::Packed::len).sum();
     assert_eq!(in_runs, model.len());
 
