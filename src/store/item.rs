@@ -1,30 +1,32 @@
 //! An entry outside of any database: on its way to another key, database or shard.
 
 use super::UnixMs;
-use super::entry::{Encoding, EntryRef, StoredValue, Text};
+use super::entry::{Encoding, EntryRef, Kind, StoredValue};
+use super::value::{Content, OwnedValue};
 
-/// An owned key and value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An owned key, value and expiry. A value that does not lie in a block is carried as a pointer: a
+/// move copies none of its bytes.
+///
+/// Dropping one frees its value at once, however long that takes; see
+/// [`Shard::discard`](super::Shard::discard).
+#[derive(Clone, Debug)]
 pub struct Item {
-    key: Box<[u8]>,
-    text: Box<[u8]>,
-    encoding: Encoding,
-    expiry: Option<UnixMs>,
+    pub(super) key: Box<[u8]>,
+    pub(super) value: OwnedValue,
+    pub(super) expiry: Option<UnixMs>,
 }
 
 impl Item {
     pub fn string(key: &[u8], value: &[u8], encoding: Encoding, expiry: Option<UnixMs>) -> Item {
-        Item { key: key.into(), text: value.into(), encoding, expiry }
+        let stored = StoredValue::new(value, encoding);
+        let content = Content::Bytes(stored.bytes().into());
+        let value = OwnedValue { kind: Kind::String, encoding: stored.encoding(), content };
+        Item { key: key.into(), value, expiry }
     }
 
+    /// As large as the entry: of a payload or an object every byte is copied.
     pub fn copy_of(entry: EntryRef<'_>) -> Item {
-        let text = match entry.as_string() {
-            Ok(Text::Stored(bytes)) => bytes.into(),
-            Ok(digits) => (*digits).into(),
-            // There are no other kinds of values.
-            Err(_) => Box::default(),
-        };
-        Item { key: entry.key().into(), text, encoding: entry.encoding(), expiry: entry.expiry() }
+        Item { key: entry.key().into(), value: entry.owned_value(), expiry: entry.expiry() }
     }
 
     /// The same value and expiry under another key.
@@ -37,16 +39,16 @@ impl Item {
         &self.key
     }
 
+    pub fn kind(&self) -> Kind {
+        self.value.kind
+    }
+
     pub fn expiry(&self) -> Option<UnixMs> {
         self.expiry
     }
 
     /// Bytes of the key and the value.
     pub fn bytes(&self) -> usize {
-        self.key.len() + self.text.len()
-    }
-
-    pub(super) fn stored_value(&self) -> StoredValue<'_> {
-        StoredValue::new(&self.text, self.encoding)
+        self.key.len() + self.value.bytes()
     }
 }

@@ -14,9 +14,15 @@ const MAPPED_BYTES_MIN: usize = 1 << 20;
 const SYSTEM_PAGE_BYTES: usize = 4096;
 const ALIGN: usize = 8;
 
-/// An owned allocation whose length its owner knows.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Payload(NonNull<u8>);
+/// Initialised bytes in an allocation of their own, which dropping gives back at once.
+///
+/// Invariant: the bytes of a mapping behind its length are zero, so that it grows by zero bytes
+/// without writing them: a hole costs no memory and no time.
+#[derive(Debug)]
+pub struct Payload {
+    start: NonNull<u8>,
+    len: usize,
+}
 
 // SAFETY: a payload owns its memory; nothing about it is tied to a thread.
 unsafe impl Send for Payload {}
@@ -27,7 +33,9 @@ pub fn held_bytes(len: usize) -> usize {
     if is_mapped(len) { len.next_multiple_of(SYSTEM_PAGE_BYTES) } else { good_size(len) }
 }
 
-fn is_mapped(len: usize) -> bool {
+/// Whether a payload of `len` bytes is a mapping of its own. Giving such memory back takes so long
+/// that it is done in slices.
+pub fn is_mapped(len: usize) -> bool {
     len >= MAPPED_BYTES_MIN && cfg!(not(miri))
 }
 
@@ -41,99 +49,135 @@ fn layout(len: usize) -> Layout {
     Layout::from_size_align(good_size(len), ALIGN).expect("a payload is far below isize::MAX")
 }
 
+/// Memory for `len` bytes, which are not initialised unless they are mapped.
+fn allocate(len: usize) -> NonNull<u8> {
+    let start = if is_mapped(len) {
+        mapping::map(mapping_bytes(len))
+    } else {
+        // SAFETY: the layout is not of size zero.
+        NonNull::new(unsafe { alloc(layout(len)) })
+    };
+    start.unwrap_or_else(|| handle_alloc_error(layout(len)))
+}
+
 impl Payload {
-    /// `len` bytes that are not initialised (mapped ones read as zero).
-    pub fn allocate(len: usize) -> Payload {
-        let start = if is_mapped(len) {
-            mapping::map(mapping_bytes(len))
-        } else {
-            // SAFETY: the layout is not of size zero.
-            NonNull::new(unsafe { alloc(layout(len)) })
-        };
-        match start {
-            Some(start) => Payload(start),
-            None => handle_alloc_error(layout(len)),
-        }
+    pub fn copy_of(bytes: &[u8]) -> Payload {
+        Payload::starting_with(bytes, bytes.len())
     }
 
-    /// The payload with room for `len` bytes; what fits of the first `old_len` bytes stays.
-    pub fn resize(self, old_len: usize, len: usize) -> Payload {
-        let moved = match (is_mapped(old_len), is_mapped(len)) {
-            (false, false) if layout(old_len) == layout(len) => return self,
-            // SAFETY: allocated with the old length's layout.
-            (false, false) => NonNull::new(unsafe {
-                realloc(self.0.as_ptr(), layout(old_len), layout(len).size())
-            }),
-            (true, true) => mapping::remap(self.0, mapping_bytes(old_len), mapping_bytes(len)),
-            _ => {
-                let copy = Payload::allocate(len);
-                // SAFETY: both are at least this long, and they do not overlap.
-                unsafe {
-                    self.0.copy_to_nonoverlapping(copy.0, old_len.min(len));
-                }
-                self.free(old_len);
-                return copy;
+    /// `len` bytes that begin with as many of `bytes` as fit; the others are zero.
+    pub fn starting_with(bytes: &[u8], len: usize) -> Payload {
+        let start = allocate(len);
+        let copied = bytes.len().min(len);
+        // SAFETY: the new memory holds `len` bytes and is nobody else's.
+        unsafe {
+            start.copy_from_nonoverlapping(NonNull::from(bytes).cast(), copied);
+            if !is_mapped(len) {
+                start.add(copied).write_bytes(0, len - copied);
             }
-        };
-        match moved {
-            Some(moved) => Payload(moved),
-            None => handle_alloc_error(layout(len)),
         }
+        Payload { start, len }
     }
 
-    /// Gives the memory back at once; see [`Remains::free_slice`].
-    pub fn free(self, len: usize) {
-        if is_mapped(len) {
-            mapping::unmap(self.0, mapping_bytes(len));
-        } else {
-            // SAFETY: allocated with this layout.
-            unsafe { dealloc(self.0.as_ptr(), layout(len)) };
-        }
+    pub fn len(&self) -> usize {
+        self.len
     }
 
-    /// Whether giving the memory back takes so long that it should be done in slices.
-    pub fn is_huge(len: usize) -> bool {
-        is_mapped(len)
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: all bytes are initialised.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and they are borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+
+    pub fn is_mapped(&self) -> bool {
+        is_mapped(self.len)
+    }
+
+    /// Whether making it this long leaves its memory as it is or moves it without a copy.
+    pub fn grows_in_place(&self, len: usize) -> bool {
+        let (mapped, old) = (is_mapped(len), self.is_mapped());
+        mapped == old && (mapped || layout(len) == layout(self.len))
     }
 
     /// Whether making it this much shorter gives so much back that it should be done in slices.
-    pub fn gives_much_back(old_len: usize, len: usize) -> bool {
-        Payload::is_huge(old_len) && len <= old_len / 2
+    pub fn gives_much_back(&self, len: usize) -> bool {
+        self.is_mapped() && len <= self.len / 2
     }
 
-    #[cfg(test)]
-    fn start(&self) -> NonNull<u8> {
-        self.0
+    /// Makes it `len` bytes long; new ones are zero.
+    pub fn resize(&mut self, len: usize) {
+        let old = self.len;
+        if is_mapped(old) != is_mapped(len) {
+            *self = Payload::starting_with(self.as_slice(), len);
+            return;
+        }
+        let moved = if is_mapped(len) {
+            mapping::remap(self.start, mapping_bytes(old), mapping_bytes(len))
+        } else if layout(old) == layout(len) {
+            Some(self.start)
+        } else {
+            // SAFETY: allocated with the old length's layout.
+            NonNull::new(unsafe { realloc(self.start.as_ptr(), layout(old), layout(len).size()) })
+        };
+        self.start = moved.unwrap_or_else(|| handle_alloc_error(layout(len)));
+        self.len = len;
+        if !is_mapped(len) {
+            // SAFETY: the memory is `len` bytes long.
+            unsafe { self.start.add(old.min(len)).write_bytes(0, len.saturating_sub(old)) };
+        } else if len < old {
+            let end = old.min(mapping_bytes(len));
+            // SAFETY: the mapping goes on to `end`, and what lies behind `len` is nobody's.
+            unsafe { mapping::clear(self.start, len, end) };
+        }
     }
 
+    /// Gives the address away; [`Payload::from_start`] takes it back.
     pub fn into_bits(self) -> u64 {
-        self.0.as_ptr().expose_provenance() as u64
+        let bits = self.start.as_ptr().expose_provenance() as u64;
+        std::mem::forget(self);
+        bits
     }
 
     /// # Safety
-    /// `bits` come from [`Payload::into_bits`], and nobody else makes a payload of them.
-    pub unsafe fn from_bits(bits: u64) -> Payload {
-        let start = std::ptr::with_exposed_provenance_mut(bits as usize);
-        // SAFETY: `into_bits` was given a non-null pointer.
-        Payload(unsafe { NonNull::new_unchecked(start) })
+    /// `start` is what [`Payload::into_bits`] gave of a payload of `len` bytes, and nobody else
+    /// makes a payload of it.
+    pub unsafe fn from_start(start: NonNull<u8>, len: usize) -> Payload {
+        Payload { start, len }
     }
 }
 
-/// A huge payload on its way back to the system.
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if self.is_mapped() {
+            mapping::unmap(self.start, mapping_bytes(self.len));
+        } else {
+            // SAFETY: allocated with this layout.
+            unsafe { dealloc(self.start.as_ptr(), layout(self.len)) };
+        }
+    }
+}
+
+/// The mapping of a payload on its way back to the system.
 #[derive(Debug)]
-pub struct Remains {
+pub struct Unmapping {
     start: NonNull<u8>,
     bytes: usize,
 }
 
 // SAFETY: it owns its mapping.
-unsafe impl Send for Remains {}
+unsafe impl Send for Unmapping {}
 
-impl Remains {
-    /// Of a payload of `len` bytes that is huge.
-    pub fn new(payload: Payload, len: usize) -> Remains {
-        debug_assert!(Payload::is_huge(len));
-        Remains { start: payload.0, bytes: mapping_bytes(len) }
+impl Unmapping {
+    /// Of a payload that is mapped.
+    pub fn new(payload: Payload) -> Unmapping {
+        debug_assert!(payload.is_mapped());
+        let remains = Unmapping { start: payload.start, bytes: mapping_bytes(payload.len) };
+        std::mem::forget(payload);
+        remains
     }
 
     pub fn bytes(&self) -> usize {
@@ -151,7 +195,7 @@ impl Remains {
     }
 }
 
-impl Drop for Remains {
+impl Drop for Unmapping {
     fn drop(&mut self) {
         if self.bytes > 0 {
             mapping::unmap(self.start, self.bytes);
@@ -163,9 +207,11 @@ mod mapping {
     use std::ptr::{NonNull, null_mut};
 
     use libc::{
-        MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, MREMAP_MAYMOVE, PROT_READ, PROT_WRITE, mmap,
-        mremap, munmap,
+        MADV_DONTNEED, MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, MREMAP_MAYMOVE, PROT_READ,
+        PROT_WRITE, madvise, mmap, mremap, munmap,
     };
+
+    use super::SYSTEM_PAGE_BYTES;
 
     fn checked(start: *mut libc::c_void) -> Option<NonNull<u8>> {
         NonNull::new(start.cast::<u8>()).filter(|_| start != MAP_FAILED)
@@ -185,6 +231,24 @@ mod mapping {
         checked(unsafe { mremap(start.as_ptr().cast(), old_bytes, bytes, MREMAP_MAYMOVE) })
     }
 
+    /// Makes the bytes from `from` to `to` zero and gives the whole pages among them back.
+    ///
+    /// # Safety
+    /// The mapping at `start` must reach to the end of `to`'s page.
+    pub unsafe fn clear(start: NonNull<u8>, from: usize, to: usize) {
+        let pages = from.next_multiple_of(SYSTEM_PAGE_BYTES).min(to);
+        // SAFETY: the caller's; a private anonymous page that is given back reads as zero.
+        unsafe {
+            start.add(from).write_bytes(0, pages - from);
+            if pages < to {
+                let advised = madvise(start.add(pages).as_ptr().cast(), to - pages, MADV_DONTNEED);
+                if advised != 0 {
+                    start.add(pages).write_bytes(0, to - pages);
+                }
+            }
+        }
+    }
+
     pub fn unmap(start: NonNull<u8>, bytes: usize) {
         // SAFETY: the mapping is the caller's, who gives it up.
         unsafe {
@@ -200,29 +264,62 @@ mod tests {
     #[test]
     #[cfg(not(miri))]
     fn payloads_keep_what_fits_across_both_kinds_of_memory() {
-        let lengths = [9_000, 10_000, 1 << 20, (1 << 20) + 1, 5 << 20, 3 << 20, (1 << 20) - 1, 20];
-        let mut payload = Payload::allocate(8_500);
-        let mut len: usize = 8_500;
-        // SAFETY: the payload is as long as this.
-        unsafe { payload.start().write_bytes(0xAB, len) };
-        let mut kept = len;
-        for next in lengths {
-            payload = payload.resize(len, next);
-            kept = kept.min(next);
-            len = next;
-            // SAFETY: as above; the first `kept` bytes were written.
-            let bytes = unsafe { std::slice::from_raw_parts(payload.start().as_ptr(), kept) };
-            assert!(bytes.iter().all(|byte| *byte == 0xAB), "{len}");
+        let lengths = [
+            9_000,
+            10_000,
+            1 << 20,
+            (1 << 20) + 1,
+            5 << 20,
+            (5 << 20) - 9_000,
+            (5 << 20) - 1,
+            3 << 20,
+            (1 << 20) - 1,
+            20,
+        ];
+        let mut payload = Payload::copy_of(&[0xAB; 8_500]);
+        let mut kept = payload.len();
+        for len in lengths {
+            payload.resize(len);
+            kept = kept.min(len);
+            let (old, new) = payload.as_slice().split_at(kept);
+            assert!(old.iter().all(|byte| *byte == 0xAB), "{len}");
+            assert!(new.iter().all(|byte| *byte == 0), "{len}");
+            payload.as_mut_slice().fill(0xAB);
+            kept = len;
         }
-        payload.free(len);
+    }
+
+    /// Resident pages are the proof: nothing of a hole is written.
+    #[test]
+    #[cfg(not(miri))]
+    fn a_hole_takes_no_memory() {
+        let mut payload = Payload::copy_of(b"start");
+        payload.resize(400_000_000);
+        payload.resize(500_000_000);
+        let resident = resident_pages(&payload);
+        assert!(resident <= 1, "{resident} pages");
+        let mut fresh = Payload::starting_with(b"start", 400_000_000);
+        fresh.resize(300_000_000);
+        fresh.resize(420_000_000);
+        assert!(resident_pages(&fresh) <= 3);
+    }
+
+    #[cfg(not(miri))]
+    fn resident_pages(payload: &Payload) -> usize {
+        let mut pages = vec![0_u8; payload.len().div_ceil(SYSTEM_PAGE_BYTES)];
+        // SAFETY: the mapping is as long as the payload, and there is a byte for every page.
+        let answer = unsafe {
+            libc::mincore(payload.start.as_ptr().cast(), payload.len(), pages.as_mut_ptr())
+        };
+        assert_eq!(answer, 0);
+        pages.iter().filter(|page| **page & 1 == 1).count()
     }
 
     #[test]
     #[cfg(not(miri))]
-    fn remains_go_slice_by_slice() {
-        let len = (3 << 20) + 5;
-        let payload = Payload::allocate(len);
-        let mut remains = Remains::new(payload, len);
+    fn mappings_go_slice_by_slice() {
+        let payload = Payload::starting_with(&[], (3 << 20) + 5);
+        let mut remains = Unmapping::new(payload);
         let mut slices = 1;
         while remains.free_slice(1 << 20) {
             slices += 1;

@@ -8,6 +8,7 @@
 //!     arena    blocks of memory by handle, in pages that can be emptied
 //!       entry  how key and value lie in a block
 //!     large    payloads too large for a block
+//!     value    collections, packed in one run of bytes or objects on the heap
 //!     eviction what gives way when memory is short; queues through the entries
 //! ```
 
@@ -21,14 +22,19 @@ pub mod memory;
 mod queue;
 mod shard;
 mod table;
+pub mod value;
 mod watched;
 
-pub use db::{Db, EntryMut, ExpiryCondition, PREFETCHED_KEYS, ScanCursor, Slot, VacantSlot};
-pub use entry::{Encoding, EntryRef, Kind, Text};
+pub use db::{
+    CollectionMut, Db, EntryMut, ExpiryCondition, ObjectMut, PREFETCHED_KEYS, PackedMut,
+    ScanCursor, Slot, VacantSlot,
+};
+pub use entry::{CollectionRef, Encoding, EntryRef, Kind, Text};
 pub use eviction::{LfuSettings, Order, Policy, frequency};
 pub use item::Item;
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
+pub use value::{Buffer, Collection, End, List, Object};
 pub use watched::{WatchedKeys, Watcher};
 
 /// Milliseconds since the Unix epoch.

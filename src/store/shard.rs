@@ -6,15 +6,15 @@ use std::sync::OnceLock;
 use super::arena::Geometry;
 use super::db::{Db, EntryMut, Slot};
 use super::eviction::{Order, Policy};
-use super::large::Remains;
 use super::table::KeyHasher;
-use super::{EntryRef, UnixMs, split_mix};
+use super::value::{Content, Remains};
+use super::{EntryRef, Item, UnixMs, split_mix};
 
 /// As many as Redis has by default. SELECT refuses the others.
 pub const DATABASES: usize = 16;
 /// What a shard can hold in blocks of eight bytes.
 const DEFAULT_CAPACITY_BYTES: u64 = 32 << 30;
-/// What one step of giving the memory of huge values back gives.
+/// A database that was flushed and held more is freed in slices.
 const SLICE_BYTES: usize = 1 << 20;
 /// Pages that one step of the sweep glances at, at most.
 const SWEEP_GLANCES: usize = 8192;
@@ -55,7 +55,7 @@ pub struct Shard {
     /// The database that the sweep, or compaction, looks at next.
     sweep_db: usize,
     compact_db: usize,
-    /// Former databases and huge values whose memory is still to be given back.
+    /// Former databases and large values whose memory is still to be given back.
     dead: VecDeque<Box<Db>>,
     remains: VecDeque<Remains>,
 }
@@ -171,6 +171,26 @@ impl Shard {
         len
     }
 
+    /// Moves the entry at a key to another database, where there must be none; whether there was one
+    /// that had not expired. Its value is copied only as far as it lies in its block.
+    pub fn move_entry(&mut self, key: &[u8], from: usize, to: usize, now: UnixMs) -> bool {
+        let item = self.db_mut(from).take(key, now);
+        let is_there = item.is_some();
+        if let Some(item) = item {
+            self.db_mut(to).insert(item, now);
+        }
+        is_there
+    }
+
+    /// Frees an item that is not needed any more, a large one in slices.
+    pub fn discard(&mut self, item: Item) {
+        self.remains.extend(match item.value.content {
+            Content::Bytes(_) => None,
+            Content::Payload(payload) => Remains::of_payload(payload),
+            Content::Object(object) => Remains::of_object(object),
+        });
+    }
+
     pub fn clear(&mut self) {
         for index in 0..DATABASES {
             self.clear_db(index);
@@ -242,7 +262,8 @@ impl Shard {
 
     /// Bytes that were taken from the system past the process's allocator.
     pub fn mapped_bytes(&self) -> usize {
-        self.dbs.iter().map(Db::mapped_bytes).sum::<usize>() + self.dead_bytes()
+        self.dbs.iter().chain(self.dead.iter().map(|db| &**db)).map(Db::mapped_bytes).sum::<usize>()
+            + self.all_remains().map(Remains::mapped_bytes).sum::<usize>()
     }
 
     /// Whether there may be no room for what a command brings.
@@ -308,8 +329,12 @@ impl Shard {
     /// Bytes of former databases and huge values that are still to be given back.
     pub fn dead_bytes(&self) -> usize {
         self.dead.iter().map(|db| db.allocated_bytes()).sum::<usize>()
-            + self.remains.iter().map(Remains::bytes).sum::<usize>()
-            + self.used_dbs().flat_map(|db| &db.remains).map(Remains::bytes).sum::<usize>()
+            + self.all_remains().map(Remains::bytes).sum::<usize>()
+    }
+
+    fn all_remains(&self) -> impl Iterator<Item = &Remains> {
+        let of_dead = self.dead.iter().flat_map(|db| &db.remains);
+        self.remains.iter().chain(self.used_dbs().flat_map(|db| &db.remains)).chain(of_dead)
     }
 
     /// Former databases and huge values whose memory is still to be given back.
@@ -338,7 +363,7 @@ impl Shard {
             self.remains.extend(db.remains.drain(..));
         }
         if let Some(first) = self.remains.front_mut() {
-            if !first.free_slice(SLICE_BYTES) {
+            if !first.free_slice() {
                 self.remains.pop_front();
                 self.counts.lazily_freed += 1;
             }

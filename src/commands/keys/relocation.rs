@@ -112,13 +112,8 @@ fn move_key(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     if destination == context.db_index {
         return Err(same_object());
     }
-    let mut moved = false;
-    if !context.shard.db(destination).contains(key, now)
-        && let Some(item) = context.db_mut().take(key, now)
-    {
-        context.shard.db_mut(destination).insert(item, now);
-        moved = true;
-    }
+    let moved = !context.shard.db(destination).contains(key, now)
+        && context.shard.move_entry(key, context.db_index, destination, now);
     context.reply.integer(i64::from(moved));
     Ok(())
 }
@@ -137,7 +132,7 @@ pub const RENAME: Command = Command {
         summary: "Renames a key; one that has the new name already is lost.",
         since: "1.0.0",
         group: Group::Generic,
-        complexity: "O(N) where N is the size of a string.",
+        complexity: "O(1) if both keys are in one shard.",
         arguments: "key newkey",
     },
     tips: &[],
@@ -164,7 +159,7 @@ pub const RENAMENX: Command = Command {
         summary: "Renames a key if no key has the new name.",
         since: "1.0.0",
         group: Group::Generic,
-        complexity: "O(N) where N is the size of a string.",
+        complexity: "O(1) if both keys are in one shard.",
         arguments: "key newkey",
     },
     tips: &[],
@@ -191,10 +186,7 @@ fn rename_key(
     if key == new_key || !replace && db.contains(new_key, now) {
         return Ok(false);
     }
-    if let Some(item) = db.take(key, now) {
-        db.insert(item.with_key(new_key), now);
-    }
-    Ok(true)
+    Ok(db.rename(key, new_key, now))
 }
 
 #[cfg(test)]

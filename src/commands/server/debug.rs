@@ -90,13 +90,16 @@ const OBJECT: Command = Command {
 fn object(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let lru_clock = (context.now / 1000) & LRU_CLOCK_MAX;
     let entry = context.peek(args.at(2)).ok_or(CommandError::NoSuchKey)?;
-    let value = entry.as_string()?;
+    let serialized_len = match entry.as_string() {
+        Ok(value) => serialized_len(&value, entry.encoding()),
+        Err(_) => entry.value_size(),
+    };
     let line = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{lru_clock} \
          lru_seconds_idle:{}",
-        value.as_ptr(),
+        entry.address(),
         entry.encoding().name(),
-        serialized_len(&value, entry.encoding()),
+        serialized_len,
         entry.idle_seconds(context.now),
     );
     context.reply.simple(&line);

@@ -31,9 +31,8 @@ fn append(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let len = match context.shard.db_mut(context.db_index).slot(key, context.now) {
         Slot::Occupied(mut entry) => {
             let old_len = entry.as_string()?.len();
-            let len = checked_end(old_len, value, bytes_max)?;
-            entry.resize_string(len)?[old_len..].copy_from_slice(value);
-            len
+            checked_end(old_len, value, bytes_max)?;
+            entry.append_string(value)?
         }
         Slot::Vacant(slot) => {
             slot.insert(value, Encoding::of_value(value), None);
@@ -109,7 +108,8 @@ pub const SETRANGE: Command = Command {
         summary: "Overwrites a part of the string at a key, which grows with zero bytes if it \
                   is too short.",
         since: "2.2.0",
-        complexity: "O(M) where M is the length of the value, if the string need not grow.",
+        complexity: "O(M) where M is the length of the value; bytes in between that are zero are \
+                     not written in strings of a mebibyte or more.",
         arguments: "key offset value",
         ..DOCS
     },

@@ -224,6 +224,13 @@ impl Arena {
         unsafe { self.base.add((handle.0 as usize) << self.geometry.shift) }
     }
 
+    /// The handle of the block that begins there.
+    pub fn handle_of(&self, block: NonNull<u8>) -> Handle {
+        let place = block.addr().get() - self.base.addr().get();
+        debug_assert!(place < self.geometry.region_bytes());
+        Handle((place >> self.geometry.shift) as u32)
+    }
+
     fn is_live_page(&self, handle: Handle) -> bool {
         self.pages.get(self.page_of(handle) as usize).is_some_and(|page| page.class.is_some())
     }

@@ -3,9 +3,23 @@
 use super::Db;
 use super::sweep::due_second;
 use crate::store::arena::Handle;
-use crate::store::entry::{Encoding, EntryRef, Shape, StoredValue, Text};
+use crate::store::entry::{
+    Encoding, EntryRef, OBJECT_BYTES, Outside, PAYLOAD_BYTES, StoredValue, Text, fits_inline,
+};
 use crate::store::large::Payload;
+use crate::store::value::{Content, Object, OwnedValue, Remains};
 use crate::store::{Kind, UnixMs, WrongType};
+
+/// A value that grows in its block gets room for this part of its length besides, within limits:
+/// then it is not moved for every few bytes.
+const SLACK_PART: usize = 4;
+const SLACK_BYTES_MAX: usize = 512;
+/// A block is exchanged for a smaller one when its value has left more than half of it unused, and
+/// so many bytes.
+const UNUSED_BYTES_MIN: usize = 64;
+/// A payload that shrinks comes back into the block when it fills at most this part of it, so that
+/// one that goes up and down by a few bytes is not copied each time.
+const RETURN_PART: usize = 2;
 
 /// What is at a key: see [`Db::slot`].
 pub enum Slot<'a> {
@@ -15,10 +29,10 @@ pub enum Slot<'a> {
 
 /// An entry borrowed for a change.
 pub struct EntryMut<'a> {
-    db: &'a mut Db,
-    handle: Handle,
-    hash: u64,
-    now: UnixMs,
+    pub(super) db: &'a mut Db,
+    pub(super) handle: Handle,
+    pub(super) hash: u64,
+    pub(super) now: UnixMs,
 }
 
 /// The place of a key that has no entry.
@@ -68,8 +82,89 @@ impl<'a> VacantSlot<'a> {
     pub fn insert(self, value: &[u8], encoding: Encoding, expiry: Option<UnixMs>) -> EntryMut<'a> {
         let VacantSlot { db, key, hash, now } = self;
         db.watched.modified(key);
-        let handle = db.create(hash, key, &StoredValue::new(value, encoding), expiry, now);
+        let value = StoredValue::new(value, encoding);
+        let kind = (Kind::String, value.encoding());
+        let handle = db.create(hash, key, value.bytes(), kind, expiry, now);
         EntryMut { db, handle, hash, now }
+    }
+
+    /// A collection in one packed run.
+    pub fn insert_packed(self, kind: Kind, encoding: Encoding, bytes: &[u8]) -> EntryMut<'a> {
+        let VacantSlot { db, key, hash, now } = self;
+        db.watched.modified(key);
+        let handle = db.create(hash, key, bytes, (kind, encoding), None, now);
+        EntryMut { db, handle, hash, now }
+    }
+
+    /// A collection on the heap.
+    pub fn insert_object(self, object: Object) -> EntryMut<'a> {
+        let VacantSlot { db, key, hash, now } = self;
+        db.watched.modified(key);
+        let value = OwnedValue {
+            kind: object.kind(),
+            encoding: object.encoding(),
+            content: Content::Object(object),
+        };
+        let handle = db.create_owned(hash, key, value, None, now);
+        EntryMut { db, handle, hash, now }
+    }
+}
+
+/// What an entry takes, as far as the accounts of its database go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Footprint {
+    block_bytes: usize,
+    has_outside: bool,
+    outside: Outside,
+}
+
+impl Db {
+    #[inline]
+    pub(super) fn footprint(&self, handle: Handle) -> Footprint {
+        let entry = self.arena.entry(handle);
+        let block_bytes = self.arena.class_bytes(self.arena.class_of_block(handle));
+        Footprint { block_bytes, has_outside: entry.has_outside(), outside: entry.outside() }
+    }
+
+    /// Brings all accounts up to what an entry takes now, which was `before` the change. The only
+    /// place that does.
+    #[inline]
+    pub(super) fn settle(&mut self, handle: Handle, before: Footprint) {
+        let after = self.footprint(handle);
+        if after != before {
+            self.count_outside(before, after);
+            let (old, new) = (before.bytes(), after.bytes());
+            self.eviction.resized(&self.arena, handle, old, new);
+        }
+    }
+
+    /// As [`Db::settle`] for what is in no queue, or about to come into one or to leave it.
+    pub(super) fn count_outside(&mut self, before: Footprint, after: Footprint) {
+        let (old, new) = (before.outside, after.outside);
+        self.with_outside =
+            self.with_outside - usize::from(before.has_outside) + usize::from(after.has_outside);
+        self.outside.bytes = self.outside.bytes - old.bytes + new.bytes;
+        self.outside.mapped_bytes = self.outside.mapped_bytes - old.mapped_bytes + new.mapped_bytes;
+    }
+
+    /// Lets a block stand in table and queues where another did.
+    pub(super) fn take_place(&mut self, hash: u64, from: Handle, to: Handle) {
+        let (previous, next) = self.arena.entry(from).neighbours();
+        let mut view = self.arena.entry_mut(to);
+        view.set_previous(previous);
+        view.set_next(next);
+        self.table.replace(hash, from, to);
+        self.eviction.moved(&mut self.arena, from, to);
+    }
+}
+
+impl Footprint {
+    fn bytes(self) -> usize {
+        self.block_bytes + self.outside.bytes
+    }
+
+    pub(super) fn outside_bytes(self) -> usize {
+        self.outside.bytes
     }
 }
 
@@ -100,14 +195,26 @@ impl EntryMut<'_> {
         self.get().as_string()
     }
 
-    /// Replaces the value; key and expiry stay.
+    /// Tells whoever watches the key.
+    #[inline]
+    pub(super) fn modified(&mut self) {
+        self.db.watched.modified(self.db.arena.entry(self.handle).key());
+    }
+
+    /// Removes the entry.
+    pub fn remove(mut self) {
+        self.modified();
+        self.db.dispose(self.hash, self.handle);
+    }
+
+    /// Replaces the value by a string; key and expiry stay.
     #[inline]
     pub fn replace_string(&mut self, value: &[u8], encoding: Encoding) {
         let expiry = self.expiry();
         self.replace_string_and_expiry(value, encoding, expiry);
     }
 
-    /// Replaces value and expiry; the key stays.
+    /// Replaces value and expiry by those of a string; the key stays.
     #[inline]
     pub fn replace_string_and_expiry(
         &mut self,
@@ -116,128 +223,271 @@ impl EntryMut<'_> {
         expiry: Option<UnixMs>,
     ) {
         let stored = StoredValue::new(value, encoding);
-        self.reshape(stored.bytes().len(), 0, expiry);
+        self.replace_bytes(stored.bytes(), (Kind::String, stored.encoding()), expiry);
+    }
+
+    /// Replaces the value by a collection in one packed run; key and expiry stay.
+    pub fn replace_packed(&mut self, kind: Kind, encoding: Encoding, bytes: &[u8]) {
+        let expiry = self.expiry();
+        self.replace_bytes(bytes, (kind, encoding), expiry);
+    }
+
+    /// Replaces the value by a collection on the heap; key and expiry stay.
+    pub fn replace_object(&mut self, object: Object) {
+        self.modified();
+        let before = self.db.footprint(self.handle);
+        self.drop_value();
+        self.refit(OBJECT_BYTES, self.expiry());
+        self.db.arena.entry_mut(self.handle).put_object(object);
+        self.db.settle(self.handle, before);
+    }
+
+    #[inline]
+    fn replace_bytes(
+        &mut self,
+        bytes: &[u8],
+        (kind, encoding): (Kind, Encoding),
+        expiry: Option<UnixMs>,
+    ) {
+        self.modified();
+        let entry = self.get();
+        let inline = fits_inline(entry.key_bytes(), bytes.len());
+        let stays = inline && entry.is_inline() && entry.expires() == expiry.is_some();
+        if stays && entry.value_bytes() == bytes.len() {
+            self.write_expiry(expiry);
+        } else if stays || inline && !entry.has_outside() {
+            // Nothing outside of the block, before and after.
+            let before = self.db.footprint(self.handle);
+            self.db.arena.entry_mut(self.handle).set_inline_len(0);
+            self.refit(bytes.len(), expiry);
+            self.db.settle(self.handle, before);
+        } else {
+            self.replace_with_outside(bytes, inline, expiry);
+            self.db.arena.entry_mut(self.handle).set_kind(kind, encoding);
+            return;
+        }
         let mut view = self.db.arena.entry_mut(self.handle);
-        view.set_encoding(stored.encoding());
-        view.value_mut().copy_from_slice(stored.bytes());
+        view.set_kind(kind, encoding);
+        view.write_inline(bytes);
+    }
+
+    /// Where the old value or the new one lies outside of the block.
+    fn replace_with_outside(&mut self, bytes: &[u8], inline: bool, expiry: Option<UnixMs>) {
+        let before = self.db.footprint(self.handle);
+        let old = self.db.arena.entry_mut(self.handle).take_payload();
+        match old {
+            // Memory that is there already is written again.
+            Some(mut payload)
+                if !inline
+                    && payload.grows_in_place(bytes.len())
+                    && !payload.gives_much_back(bytes.len()) =>
+            {
+                payload.resize(bytes.len());
+                payload.as_mut_slice().copy_from_slice(bytes);
+                self.refit(PAYLOAD_BYTES, expiry);
+                self.db.arena.entry_mut(self.handle).put_payload(payload);
+            }
+            old => {
+                self.db.free_payload(old);
+                self.drop_value();
+                if inline {
+                    self.refit(bytes.len(), expiry);
+                    self.db.arena.entry_mut(self.handle).write_inline(bytes);
+                } else {
+                    self.refit(PAYLOAD_BYTES, expiry);
+                    let payload = Payload::copy_of(bytes);
+                    self.db.arena.entry_mut(self.handle).put_payload(payload);
+                }
+            }
+        }
+        self.db.settle(self.handle, before);
+    }
+
+    /// Leaves an empty value, to be replaced.
+    fn drop_value(&mut self) {
+        let (payload, object) = {
+            let mut view = self.db.arena.entry_mut(self.handle);
+            (view.take_payload(), view.take_object())
+        };
+        self.db.arena.entry_mut(self.handle).set_inline_len(0);
+        self.db.free_payload(payload);
+        self.db.free_object(object);
     }
 
     /// Makes the string `len` bytes long, what is new of it zero, its encoding raw.
     pub fn resize_string(&mut self, len: usize) -> Result<&mut [u8], WrongType> {
+        self.make_raw()?;
+        self.resize_value(len);
+        Ok(self.db.arena.entry_mut(self.handle).value_mut())
+    }
+
+    /// Appends to the string, whose encoding is raw then; returns its length.
+    pub fn append_string(&mut self, bytes: &[u8]) -> Result<usize, WrongType> {
+        self.make_raw()?;
+        let len = self.get().stored_value().len();
+        self.splice(len, 0, bytes.len()).copy_from_slice(bytes);
+        Ok(len + bytes.len())
+    }
+
+    fn make_raw(&mut self) -> Result<(), WrongType> {
         if self.encoding() == Encoding::Int {
             let digits = self.as_string()?.to_vec();
             self.replace_string(&digits, Encoding::Raw);
+        } else if self.kind() != Kind::String {
+            return Err(WrongType);
         }
-        let kept = self.get().shape().value_len;
-        let expiry = self.expiry();
-        self.reshape(len, kept, expiry);
-        let mut view = self.db.arena.entry_mut(self.handle);
-        view.set_encoding(Encoding::Raw);
-        Ok(view.value_mut())
+        self.db.arena.entry_mut(self.handle).set_kind(Kind::String, Encoding::Raw);
+        Ok(())
     }
 
     pub fn set_expiry(&mut self, expiry: Option<UnixMs>) {
-        let value_len = self.get().shape().value_len;
-        self.reshape(value_len, value_len, expiry);
+        self.modified();
+        if expiry.is_some() == self.get().expires() {
+            self.write_expiry(expiry);
+            return;
+        }
+        let before = self.db.footprint(self.handle);
+        self.move_to(self.get().value_bytes(), expiry);
+        self.db.settle(self.handle, before);
     }
 
-    /// Gives the entry this length of value and this expiry. Of the old value at least the first
-    /// `kept` bytes stay; new ones are zero.
+    /// The bytes of a value that is inline or a payload, to be changed where they lie.
+    pub(super) fn value_mut(&mut self) -> &mut [u8] {
+        self.modified();
+        self.db.arena.entry_mut(self.handle).value_mut()
+    }
+
+    /// Replaces the `removed` bytes at `at` of a value that is inline or a payload by `added` ones,
+    /// which are given to be written. In its block a value grows in place as long as there is room.
+    pub(super) fn splice(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        self.modified();
+        let old = self.get().stored_value().len();
+        debug_assert!(at + removed <= old, "{at} and {removed} of {old}");
+        let len = old - removed + added;
+        if len > old {
+            self.fit_value(len);
+        }
+        if added != removed {
+            let value = self.db.arena.entry_mut(self.handle).value_mut();
+            value.copy_within(at + removed..old, at + added);
+        }
+        if len < old {
+            self.fit_value(len);
+        }
+        &mut self.db.arena.entry_mut(self.handle).value_mut()[at..at + added]
+    }
+
+    /// Changes the length of a value that is inline or a payload; new bytes are zero.
+    fn resize_value(&mut self, len: usize) {
+        self.modified();
+        self.fit_value(len);
+    }
+
     #[inline]
-    fn reshape(&mut self, value_len: usize, kept: usize, expiry: Option<UnixMs>) {
-        self.db.watched.modified(self.db.arena.entry(self.handle).key());
-        let mut old = self.get().shape();
-        let new = Shape { value_len, expires: expiry.is_some(), ..old };
-        if Payload::gives_much_back(old.payload_len(), new.payload_len()) {
-            self.rebuild(new, kept, expiry);
+    fn fit_value(&mut self, len: usize) {
+        let entry = self.get();
+        let old = entry.stored_value().len();
+        if old == len {
             return;
         }
-        let moved = Shape { expires: new.expires, ..old };
-        if old.expires != new.expires && old.is_large() && moved.is_large() && new.is_large() {
-            self.move_payload(expiry);
-            old = moved;
+        if entry.is_inline() && fits_inline(entry.key_bytes(), len) {
+            let room = self.db.arena.room(self.handle);
+            if len <= room && room - len <= UNUSED_BYTES_MIN.max(len) {
+                self.db.arena.entry_mut(self.handle).set_inline_len(len);
+                return;
+            }
         }
-        let is_same_form = old.expires == new.expires && old.is_large() == new.is_large();
-        if !is_same_form || old.class(&self.db.arena) != new.class(&self.db.arena) {
-            self.rebuild(new, kept, expiry);
-            return;
+        self.change_form(len);
+    }
+
+    /// As [`EntryMut::fit_value`], where a value needs another block or memory outside of it.
+    #[inline(never)]
+    fn change_form(&mut self, len: usize) {
+        let before = self.db.footprint(self.handle);
+        let key_bytes = self.get().key_bytes();
+        match self.db.arena.entry_mut(self.handle).take_payload() {
+            None if fits_inline(key_bytes, len) => {
+                let old = self.get().value_bytes();
+                self.db.arena.entry_mut(self.handle).set_inline_len(old.min(len));
+                self.move_to(len + slack(key_bytes, len), self.expiry());
+                self.db.arena.entry_mut(self.handle).set_inline_len(len);
+            }
+            None => {
+                let payload = Payload::starting_with(self.get().stored_value(), len);
+                self.db.arena.entry_mut(self.handle).set_inline_len(0);
+                self.refit(PAYLOAD_BYTES, self.expiry());
+                self.db.arena.entry_mut(self.handle).put_payload(payload);
+            }
+            Some(payload) if fits_inline(key_bytes, len * RETURN_PART) => {
+                self.move_to(len + slack(key_bytes, len), self.expiry());
+                let kept = &payload.as_slice()[..len.min(payload.len())];
+                let mut view = self.db.arena.entry_mut(self.handle);
+                view.write_inline(kept);
+                view.set_inline_len(len);
+                self.db.free_payload(Some(payload));
+            }
+            Some(payload) if payload.gives_much_back(len) => {
+                let shorter = Payload::starting_with(payload.as_slice(), len);
+                self.db.arena.entry_mut(self.handle).put_payload(shorter);
+                self.db.free_payload(Some(payload));
+            }
+            Some(mut payload) => {
+                payload.resize(len);
+                self.db.arena.entry_mut(self.handle).put_payload(payload);
+            }
         }
-        if old.is_large() {
-            self.resize_payload(old, new);
-        } else if old.value_len != value_len {
-            self.db.arena.entry_mut(self.handle).set_value_len(value_len);
-        }
+        self.db.settle(self.handle, before);
+    }
+
+    /// Gives an expiry that is there another time, and tells the sweep.
+    #[inline]
+    fn write_expiry(&mut self, expiry: Option<UnixMs>) {
         if let Some(at) = expiry {
             self.db.arena.entry_mut(self.handle).write_expiry(at);
             self.db.arena.set_due(self.handle, due_second(at, self.now));
         }
     }
 
-    fn resize_payload(&mut self, old: Shape, new: Shape) {
-        let db = &mut *self.db;
-        if old.value_len != new.value_len {
-            db.arena.entry_mut(self.handle).resize_payload(new.value_len);
+    /// Gives the entry this expiry or none, and the smallest block that has room for `room` bytes
+    /// of value. Whoever changes what is outside of it settles the accounts.
+    #[inline]
+    fn refit(&mut self, room: usize, expiry: Option<UnixMs>) {
+        let arena = &self.db.arena;
+        let class = arena.class_for(self.handle, room, expiry.is_some());
+        if class == arena.class_of_block(self.handle) {
+            self.write_expiry(expiry);
+        } else {
+            self.move_to(room, expiry);
         }
-        let (before, after) = (old.payload_bytes(), new.payload_bytes());
-        db.payload_bytes = db.payload_bytes - before + after;
-        db.huge_bytes = db.huge_bytes - old.huge_bytes() + new.huge_bytes();
-        db.eviction.resized(&db.arena, self.handle, before, after);
     }
 
-    /// Moves a large entry to a block that has an expiry or one that has none.
-    fn move_payload(&mut self, expiry: Option<UnixMs>) {
+    /// Moves the entry to a new block; see [`EntryMut::refit`].
+    fn move_to(&mut self, room: usize, expiry: Option<UnixMs>) {
         let db = &mut *self.db;
-        let before = db.eviction.bytes_of(&db.arena, self.handle);
-        let handle = db.arena.allocate_for_payload_of(self.handle, expiry);
-        match expiry {
-            Some(at) => {
-                db.expiring += 1;
-                db.arena.set_due(handle, due_second(at, self.now));
-            }
-            None => db.expiring -= 1,
+        let had_expiry = db.arena.entry(self.handle).expires();
+        let handle = db.arena.move_entry(self.handle, room, expiry);
+        db.expiring = db.expiring - usize::from(had_expiry) + usize::from(expiry.is_some());
+        if let Some(at) = expiry {
+            db.arena.set_due(handle, due_second(at, self.now));
         }
         db.take_place(self.hash, self.handle, handle);
-        let after = db.eviction.bytes_of(&db.arena, handle);
-        db.eviction.resized(&db.arena, handle, before, after);
         db.arena.free(self.handle);
-        self.handle = handle;
-    }
-
-    /// Moves the entry to a block of another form.
-    fn rebuild(&mut self, new: Shape, kept: usize, expiry: Option<UnixMs>) {
-        let db = &mut *self.db;
-        let old = db.arena.entry(self.handle);
-        let (history, encoding, queue) = (old.history(), old.encoding(), old.queue());
-        let bytes_before = db.eviction.bytes_of(&db.arena, self.handle);
-        let kept = kept.min(new.value_len).min(old.shape().value_len);
-        let mut scratch = std::mem::take(&mut db.scratch);
-        scratch.clear();
-        scratch.extend_from_slice(old.key());
-        scratch.extend_from_slice(&old.stored_value()[..kept]);
-        let (key, value) = scratch.split_at(new.key_len);
-        let handle = db.arena.allocate_entry(key, value, new.value_len, expiry, queue);
-        let mut view = db.arena.entry_mut(handle);
-        view.copy_history(history);
-        view.set_encoding(encoding);
-        scratch.shrink_to(64 * 1024);
-        db.scratch = scratch;
-        db.account(handle, expiry, self.now);
-        db.take_place(self.hash, self.handle, handle);
-        let bytes_after = db.eviction.bytes_of(&db.arena, handle);
-        db.eviction.resized(&db.arena, handle, bytes_before, bytes_after);
-        db.free_block(self.handle);
         self.handle = handle;
     }
 }
 
+/// What a value that grows gets besides its length.
+fn slack(key_bytes: usize, len: usize) -> usize {
+    let slack = (len / SLACK_PART).min(SLACK_BYTES_MAX);
+    if fits_inline(key_bytes, len + slack) { slack } else { 0 }
+}
+
 impl Db {
-    /// Lets a block stand in table and queues where another did.
-    pub(super) fn take_place(&mut self, hash: u64, from: Handle, to: Handle) {
-        let (previous, next) = self.arena.entry(from).neighbours();
-        let mut view = self.arena.entry_mut(to);
-        view.set_previous(previous);
-        view.set_next(next);
-        self.table.replace(hash, from, to);
-        self.eviction.moved(&mut self.arena, from, to);
+    pub(super) fn free_payload(&mut self, payload: Option<Payload>) {
+        self.remains.extend(payload.and_then(Remains::of_payload));
+    }
+
+    pub(super) fn free_object(&mut self, object: Option<Object>) {
+        self.remains.extend(object.and_then(Remains::of_object));
     }
 }

@@ -64,7 +64,7 @@ impl Db {
     fn relocate(&mut self, from: Handle) {
         let entry = self.arena.entry(from);
         let hash = self.hash(entry.key());
-        let expires = entry.shape().expires;
+        let expires = entry.expires();
         let to = self.arena.allocate_copy(from);
         if expires {
             self.arena.copy_due(from, to);

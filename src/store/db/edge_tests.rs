@@ -206,7 +206,7 @@ fn an_expiry_leaves_a_large_value_where_it_is() {
         }
     }
     sweep_all(&mut db, START + 3 * HOUR + 1_000);
-    assert_eq!((db.len(), db.expiring(), db.large, db.payload_bytes), (0, 0, 0, 0));
+    assert_eq!((db.len(), db.expiring(), db.with_outside, db.outside.bytes), (0, 0, 0, 0));
     db.check();
 }
 
@@ -287,7 +287,7 @@ fn taking_apart_lowers_the_account() {
         (last, steps) = (now, steps + 1);
     }
     assert!(steps > 5);
-    assert_eq!((db.entry_bytes(), db.large), (0, 0));
+    assert_eq!((db.entry_bytes(), db.with_outside), (0, 0));
 }
 
 /// However many payloads there are, a step frees few of them.
@@ -295,10 +295,10 @@ fn taking_apart_lowers_the_account() {
 fn taking_apart_frees_few_payloads_at_once() {
     let mut db = db();
     (0..1_500).for_each(|number| set(&mut db, number, 9_000, None, START));
-    let mut last = db.large;
+    let mut last = db.with_outside;
     while db.take_apart() {
-        assert!(last - db.large <= 128, "{last} {}", db.large);
-        last = db.large;
+        assert!(last - db.with_outside <= 128, "{last} {}", db.with_outside);
+        last = db.with_outside;
     }
-    assert_eq!((last, db.payload_bytes, db.entry_bytes()), (0, 0, 0));
+    assert_eq!((last, db.outside.bytes, db.entry_bytes()), (0, 0, 0));
 }

@@ -2,6 +2,7 @@
 //! cost.
 
 mod change;
+mod collection;
 mod compaction;
 // They need more pages than there are under Miri.
 #[cfg(all(test, not(miri)))]
@@ -10,13 +11,18 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+use change::Footprint;
 pub use change::{EntryMut, Slot, VacantSlot};
+pub use collection::{CollectionMut, ObjectMut, PackedMut};
 
 use super::arena::{Arena, Geometry, Handle};
-use super::entry::{Encoding, EntryRef, StoredValue};
+use super::entry::{
+    Encoding, EntryRef, Kind, OBJECT_BYTES, Outside, PAYLOAD_BYTES, fits_inline, key_bytes_of,
+};
 use super::eviction::{Eviction, Policy};
-use super::large::{Payload, Remains};
+use super::large::Payload;
 use super::table::{KeyHasher, Table, TableCursor};
+use super::value::{Content, OwnedValue, Remains};
 use super::watched::WatchedKeys;
 use super::{Item, UnixMs};
 
@@ -63,21 +69,17 @@ pub struct Db {
     pub(super) eviction: Eviction,
     /// Entries that have an expiry.
     expiring: usize,
-    /// Entries whose payload is outside of the arena, and what those hold.
-    large: usize,
-    payload_bytes: usize,
-    /// Of `payload_bytes`, what is in mappings of its own.
-    huge_bytes: usize,
-    /// Huge payloads that are still to be given back, in slices.
+    /// Entries that hold something outside of the arena, and what that is.
+    with_outside: usize,
+    outside: Outside,
+    /// Large values that are still to be freed, in slices.
     pub(super) remains: Vec<Remains>,
     pub(super) departures: Departures,
     pub watched: WatchedKeys,
     /// Where the sweep for expired entries goes on.
     sweep: sweep::Place,
     compaction: compaction::Place,
-    /// Key and value on their way from one block to another.
-    scratch: Vec<u8>,
-    /// While the database is taken apart: what is left of a segment, for the sake of payloads.
+    /// While the database is taken apart: what is left of a segment, for the sake of what is outside.
     dying: Vec<Handle>,
 }
 
@@ -88,15 +90,13 @@ impl Db {
             arena: Arena::new(geometry),
             eviction: Eviction::new(policy),
             expiring: 0,
-            large: 0,
-            payload_bytes: 0,
-            huge_bytes: 0,
+            with_outside: 0,
+            outside: Outside::default(),
             remains: Vec::new(),
             departures: Departures::default(),
             watched: WatchedKeys::default(),
             sweep: sweep::Place::default(),
             compaction: compaction::Place::default(),
-            scratch: Vec::new(),
             dying: Vec::new(),
         }
     }
@@ -135,7 +135,7 @@ impl Db {
     /// Bytes that the entries hold.
     #[inline]
     pub fn entry_bytes(&self) -> usize {
-        self.arena.live_bytes() + self.payload_bytes
+        self.arena.live_bytes() + self.outside.bytes
     }
 
     /// Bytes of the pages that entries are in, beyond those of the entries.
@@ -143,9 +143,9 @@ impl Db {
         self.arena.held_bytes() - self.arena.live_bytes()
     }
 
-    /// Bytes of pages and of huge payloads.
+    /// Bytes of pages and of mapped payloads.
     pub fn mapped_bytes(&self) -> usize {
-        self.arena.resident_bytes() + self.huge_bytes
+        self.arena.resident_bytes() + self.outside.mapped_bytes
     }
 
     /// Whether there may be no room for what a command brings.
@@ -153,11 +153,11 @@ impl Db {
         self.arena.is_nearly_full()
     }
 
-    /// Bytes that a key costs: its block, its payload and its part of the table.
+    /// Bytes that an entry of this database costs: its block, what it holds outside of it and its
+    /// part of the table.
     pub fn cost_of(&self, entry: EntryRef<'_>) -> usize {
-        let shape = entry.shape();
-        let block = self.arena.class_bytes(shape.class(&self.arena));
-        block + shape.payload_bytes() + self.table.allocated_bytes().div_ceil(self.len().max(1))
+        let block = self.arena.class_bytes(self.arena.class_of_block(entry.handle_in(&self.arena)));
+        block + entry.outside().bytes + self.table.allocated_bytes().div_ceil(self.len().max(1))
     }
 
     #[inline]
@@ -205,13 +205,28 @@ impl Db {
 
     /// Puts the item at its key, whatever was there.
     pub fn insert(&mut self, item: Item, now: UnixMs) {
-        let hash = self.hash(item.key());
-        if let Some(handle) = self.find(hash, item.key()) {
+        let Item { key, value, expiry } = item;
+        self.put(&key, value, expiry, now);
+    }
+
+    fn put(&mut self, key: &[u8], value: OwnedValue, expiry: Option<UnixMs>, now: UnixMs) {
+        let hash = self.hash(key);
+        if let Some(handle) = self.find(hash, key) {
             self.dispose(hash, handle);
         }
-        self.watched.modified(item.key());
-        let value = item.stored_value();
-        self.create(hash, item.key(), &value, item.expiry(), now);
+        self.watched.modified(key);
+        self.create_owned(hash, key, value, expiry, now);
+    }
+
+    /// Gives the entry at `key` the name `new_key`, whatever was there; whether there was one that
+    /// had not expired. Its value is copied only as far as it lies in its block.
+    pub fn rename(&mut self, key: &[u8], new_key: &[u8], now: UnixMs) -> bool {
+        let taken = self.take_value(key, now);
+        let is_there = taken.is_some();
+        if let Some((value, expiry)) = taken {
+            self.put(new_key, value, expiry, now);
+        }
+        is_there
     }
 
     /// Sets the key to a string, whatever was there, with this expiry or none.
@@ -246,15 +261,25 @@ impl Db {
 
     /// Takes the entry out, unless it has expired (then it is dropped).
     pub fn take(&mut self, key: &[u8], now: UnixMs) -> Option<Item> {
+        let (value, expiry) = self.take_value(key, now)?;
+        Some(Item { key: key.into(), value, expiry })
+    }
+
+    fn take_value(&mut self, key: &[u8], now: UnixMs) -> Option<(OwnedValue, Option<UnixMs>)> {
         let hash = self.hash(key);
         let handle = self.find(hash, key)?;
         let entry = self.arena.entry(handle);
-        let item = (!entry.is_expired(now)).then(|| Item::copy_of(entry));
-        self.dispose(hash, handle);
-        if item.is_some() {
-            self.watched.modified(key);
+        let expiry = entry.expiry();
+        if entry.is_expired(now) {
+            self.dispose(hash, handle);
+            return None;
         }
-        item
+        let before = self.footprint(handle);
+        let value = self.arena.entry_mut(handle).take_value();
+        self.settle(handle, before);
+        self.dispose(hash, handle);
+        self.watched.modified(key);
+        Some((value, expiry))
     }
 
     /// Visits entries from `cursor` on until about `count` have been seen, and says where to go on;
@@ -311,36 +336,68 @@ impl Db {
         &mut self,
         hash: u64,
         key: &[u8],
-        value: &StoredValue<'_>,
+        bytes: &[u8],
+        (kind, encoding): (Kind, Encoding),
         expiry: Option<UnixMs>,
         now: UnixMs,
     ) -> Handle {
-        let bytes = value.bytes();
-        let queue = Eviction::FIRST_QUEUE;
-        let handle = self.arena.allocate_entry(key, bytes, bytes.len(), expiry, queue);
+        let inline = fits_inline(key_bytes_of(key.len()), bytes.len());
+        let room = if inline { bytes.len() } else { PAYLOAD_BYTES };
+        let handle = self.arena.allocate_entry(key, room, expiry, Eviction::FIRST_QUEUE);
         let mut view = self.arena.entry_mut(handle);
-        view.set_encoding(value.encoding());
-        view.set_accessed(now);
-        self.table.insert(&self.arena, hash, handle);
-        self.account(handle, expiry, now);
-        self.eviction.added(&mut self.arena, handle, hash);
+        view.set_kind(kind, encoding);
+        if inline {
+            view.write_inline(bytes);
+        } else {
+            view.put_payload(Payload::copy_of(bytes));
+        }
+        self.enlist(hash, handle, expiry, now);
         handle
     }
 
-    /// Counts what a new block brings besides the block itself.
+    /// As [`Db::create`] of a value that is there already.
+    fn create_owned(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: OwnedValue,
+        expiry: Option<UnixMs>,
+        now: UnixMs,
+    ) -> Handle {
+        let OwnedValue { kind, encoding, content } = value;
+        let room = match &content {
+            Content::Bytes(bytes) => {
+                return self.create(hash, key, bytes, (kind, encoding), expiry, now);
+            }
+            Content::Payload(_) => PAYLOAD_BYTES,
+            Content::Object(_) => OBJECT_BYTES,
+        };
+        let handle = self.arena.allocate_entry(key, room, expiry, Eviction::FIRST_QUEUE);
+        let mut view = self.arena.entry_mut(handle);
+        view.set_kind(kind, encoding);
+        match content {
+            Content::Bytes(bytes) => view.write_inline(&bytes),
+            Content::Payload(payload) => view.put_payload(payload),
+            Content::Object(object) => view.put_object(object),
+        }
+        self.enlist(hash, handle, expiry, now);
+        handle
+    }
+
+    /// Puts a new block into the table, the queues and the accounts.
     #[inline]
-    fn account(&mut self, handle: Handle, expiry: Option<UnixMs>, now: UnixMs) {
+    fn enlist(&mut self, hash: u64, handle: Handle, expiry: Option<UnixMs>, now: UnixMs) {
+        self.arena.entry_mut(handle).set_accessed(now);
+        self.table.insert(&self.arena, hash, handle);
         if let Some(at) = expiry {
             self.expiring += 1;
             self.arena.set_due(handle, sweep::due_second(at, now));
         }
-        let entry = self.arena.entry(handle);
-        if entry.is_large() {
-            self.large += 1;
-            let shape = entry.shape();
-            self.payload_bytes += shape.payload_bytes();
-            self.huge_bytes += shape.huge_bytes();
+        if self.arena.entry(handle).has_outside() {
+            let after = self.footprint(handle);
+            self.count_outside(Footprint::default(), after);
         }
+        self.eviction.added(&mut self.arena, handle, hash);
     }
 
     /// Drops an entry.
@@ -350,23 +407,25 @@ impl Db {
         self.free_block(handle);
     }
 
-    /// Frees a block that table and queues have forgotten.
-    fn free_block(&mut self, handle: Handle) {
+    /// Frees a block that table and queues have forgotten, and what it holds outside; returns how
+    /// much that was.
+    fn free_block(&mut self, handle: Handle) -> usize {
         let entry = self.arena.entry(handle);
-        let shape = entry.shape();
-        self.expiring -= usize::from(shape.expires);
-        if entry.is_large() {
-            self.large -= 1;
-            self.payload_bytes -= shape.payload_bytes();
-            self.huge_bytes -= shape.huge_bytes();
-            let payload = self.arena.entry_mut(handle).take_payload();
-            if Payload::is_huge(shape.payload_len()) {
-                self.remains.push(Remains::new(payload, shape.payload_len()));
-            } else {
-                payload.free(shape.payload_len());
-            }
+        self.expiring -= usize::from(entry.expires());
+        let mut outside_bytes = 0;
+        if entry.has_outside() {
+            let before = self.footprint(handle);
+            self.count_outside(before, Footprint::default());
+            outside_bytes = before.outside_bytes();
+            let mut view = self.arena.entry_mut(handle);
+            let (payload, object) = (view.take_payload(), view.take_object());
+            let key = view.take_key_payload();
+            self.free_payload(payload);
+            self.free_object(object);
+            self.free_payload(key);
         }
         self.arena.free(handle);
+        outside_bytes
     }
 
     /// Drops an entry that no client asked to drop.
@@ -379,17 +438,26 @@ impl Db {
 
     /// Takes the database apart piece by piece; false when nothing is left.
     pub(super) fn take_apart(&mut self) -> bool {
-        /// Segments with up to 2,048 handles each, entries with payloads, and pages of memory.
+        /// Segments with up to 2,048 handles each, entries that hold something outside of their
+        /// blocks and how much that is, and pages of memory.
         const SEGMENTS: usize = 16;
         const ENTRIES: usize = 128;
+        const OUTSIDE_BYTES: usize = 1 << 20;
         const PAGES: usize = 16;
         if let Some(last) = self.remains.last_mut() {
-            if !last.free_slice(PAGES * super::arena::PAGE_BYTES) {
+            if !last.free_slice() {
                 self.remains.pop();
             }
             return true;
         }
-        if self.large > 0 && (0..ENTRIES).all(|_| self.free_dying()) {
+        let mut freed_bytes = 0;
+        for _ in 0..ENTRIES {
+            if self.with_outside == 0 || freed_bytes >= OUTSIDE_BYTES {
+                break;
+            }
+            freed_bytes += self.free_dying();
+        }
+        if self.with_outside > 0 {
             return true;
         }
         for _ in 0..SEGMENTS {
@@ -402,22 +470,22 @@ impl Db {
 }
 
 impl Db {
-    /// Frees one entry of a database that is taken apart; false if there is none.
-    fn free_dying(&mut self) -> bool {
+    /// Frees one entry of a database that is taken apart, and returns how much that was outside of
+    /// its block.
+    fn free_dying(&mut self) -> usize {
         while self.dying.is_empty() {
-            let Some(handles) = self.table.take_apart() else { return false };
+            let Some(handles) = self.table.take_apart() else { return 0 };
             self.dying.extend(handles);
         }
-        if let Some(handle) = self.dying.pop() {
-            self.free_block(handle);
-        }
-        true
+        self.dying.pop().map_or(0, |handle| self.free_block(handle))
     }
 }
 
 impl Drop for Db {
-    /// Payloads are the only memory that does not go by itself.
+    /// What lies outside of the arena is the only memory that does not go by itself.
     fn drop(&mut self) {
-        while self.large > 0 && self.free_dying() {}
+        while self.with_outside > 0 {
+            self.free_dying();
+        }
     }
 }

@@ -22,18 +22,18 @@ impl Db {
         assert_eq!(self.len(), handles.len());
         let entries = || handles.iter().map(|handle| self.arena.entry(*handle));
         assert_eq!(self.expiring, entries().filter(|entry| entry.expiry().is_some()).count());
-        assert_eq!(self.large, entries().filter(|entry| entry.is_large()).count());
-        let payloads: usize = entries().map(|entry| entry.shape().payload_bytes()).sum();
-        assert_eq!(self.payload_bytes, payloads);
-        let huge: usize = entries().map(|entry| entry.shape().huge_bytes()).sum();
-        assert_eq!(self.huge_bytes, huge);
-        let blocks: usize =
-            entries().map(|e| self.arena.class_bytes(e.shape().class(&self.arena))).sum();
-        assert_eq!(self.arena.live_bytes(), blocks);
+        assert_eq!(self.with_outside, entries().filter(|entry| entry.has_outside()).count());
+        let outside = |of: fn(Outside) -> usize| entries().map(|e| of(e.outside())).sum::<usize>();
+        assert_eq!(self.outside.bytes, outside(|outside| outside.bytes));
+        assert_eq!(self.outside.mapped_bytes, outside(|outside| outside.mapped_bytes));
+        let block = |handle: Handle| self.arena.class_bytes(self.arena.class_of_block(handle));
+        assert_eq!(self.arena.live_bytes(), handles.iter().map(|handle| block(*handle)).sum());
         for handle in &handles {
             let entry = self.arena.entry(*handle);
-            assert_eq!(self.arena.class_of_block(*handle), entry.shape().class(&self.arena));
+            assert!(entry.value_bytes() <= self.arena.room(*handle));
+            assert_eq!(self.arena.class_of_block(*handle).expires(), entry.expires());
             assert_eq!(self.find(self.hash(entry.key()), entry.key()), Some(*handle));
+            assert_eq!(entry.handle_in(&self.arena), *handle);
         }
         let queued = self.eviction.check(&self.arena);
         assert_eq!(queued, distinct);
@@ -150,7 +150,7 @@ fn behaves_like_a_map_and_keeps_its_accounts() {
             assert_eq!(found.as_deref(), model.get(key, now));
         }
         while db.take_apart() {}
-        assert_eq!((db.large, db.payload_bytes), (0, 0));
+        assert_eq!((db.with_outside, db.outside), (0, Outside::default()));
     }
 }
 

@@ -4,28 +4,43 @@ use std::ops::Deref;
 
 use crate::text::number::{self, parse_i64};
 
-/// The kind of a value, as TYPE names it.
+/// The kind of a value, as TYPE names it. The numbers are those in entries' headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    String,
+    String = 0,
+    List = 1,
 }
 
 impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
+            Kind::List => "list",
+        }
+    }
+
+    #[inline]
+    pub(super) fn from_bits(bits: u64) -> Kind {
+        match bits {
+            1 => Kind::List,
+            _ => Kind::String,
         }
     }
 }
 
-/// How Redis would store a string; what OBJECT ENCODING reports.
+/// How Redis would store a value; what OBJECT ENCODING reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// The decimal digits of an `i64`, kept as that number.
     Int,
-    /// Up to 44 bytes.
+    /// A string of up to 44 bytes.
     EmbStr,
+    /// A string of any length.
     Raw,
+    /// A collection in one packed run of bytes.
+    Listpack,
+    /// A list on the heap.
+    Quicklist,
 }
 
 /// Redis's OBJ_ENCODING_EMBSTR_SIZE_LIMIT.
@@ -51,6 +66,29 @@ impl Encoding {
             Encoding::Int => "int",
             Encoding::EmbStr => "embstr",
             Encoding::Raw => "raw",
+            Encoding::Listpack => "listpack",
+            Encoding::Quicklist => "quicklist",
+        }
+    }
+
+    /// In the header of an entry whose value is of the encoding's kind: of every kind its own.
+    #[inline]
+    pub(super) fn to_bits(self) -> u64 {
+        match self {
+            Encoding::Int | Encoding::Listpack => 0,
+            Encoding::EmbStr | Encoding::Quicklist => 1,
+            Encoding::Raw => 2,
+        }
+    }
+
+    #[inline]
+    pub(super) fn from_bits(kind: Kind, bits: u64) -> Encoding {
+        match (kind, bits) {
+            (Kind::String, 0) => Encoding::Int,
+            (Kind::String, 1) => Encoding::EmbStr,
+            (Kind::String, _) => Encoding::Raw,
+            (Kind::List, 0) => Encoding::Listpack,
+            (Kind::List, _) => Encoding::Quicklist,
         }
     }
 }

@@ -117,7 +117,7 @@ impl Eviction {
     pub(super) fn bytes_of(&self, arena: &Arena, handle: Handle) -> usize {
         let block = arena.class_bytes(arena.class_of_block(handle));
         let entry = arena.entry(handle);
-        block + if entry.is_large() { entry.shape().payload_bytes() } else { 0 }
+        block + entry.outside().bytes
     }
 
     fn queue(&mut self, id: u8) -> &mut Queue {

@@ -17,7 +17,7 @@ impl Keys {
     }
 
     fn insert(&mut self, key: &[u8]) {
-        let handle = self.arena.allocate_entry(key, &[], 0, None, 1);
+        let handle = self.arena.allocate_entry(key, 0, None, 1);
         self.table.insert(&self.arena, self.hash(key), handle);
     }
 

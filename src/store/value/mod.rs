@@ -1,0 +1,196 @@
+//! Values: what a key holds, apart from the entry that holds it.
+//!
+//! A value has one of three forms, which its entry's header tells:
+//!
+//! | form | where | what for |
+//! |---|---|---|
+//! | inline | in the entry's block | strings and packed collections of up to about 8 KB |
+//! | payload | an allocation of its own ([`Payload`]) | longer ones |
+//! | object | on the heap, behind a pointer ([`Object`]) | collections that have grown out of one packed run |
+//!
+//! The key stays in the block whatever the form, so a value changes its form, its key, its database
+//! or its shard by a move of its pointer.
+//!
+//! # Another kind of collection
+//!
+//! It takes a variant of [`Kind`](super::Kind) and of [`Object`] with an arm in each of their
+//! methods, its names in [`Encoding`](super::Encoding), and an implementation of [`Collection`].
+
+pub mod list;
+pub mod packed;
+mod remains;
+
+pub use list::List;
+pub use packed::{Buffer, End};
+pub(super) use remains::Remains;
+
+use super::entry::{Encoding, Kind};
+use super::large::Payload;
+use super::memory::good_size;
+
+/// A type of collection that an entry keeps behind a pointer.
+///
+/// # Safety
+/// [`Object::into_bits`] of an object of kind `KIND` is the address of a `Box<Self>`.
+pub unsafe trait Collection: Sized + Send + 'static {
+    const KIND: Kind;
+
+    /// How many elements it has.
+    fn len(&self) -> usize;
+
+    fn into_object(self) -> Object;
+}
+
+// SAFETY: `Object::List` holds a `Box<List>`.
+unsafe impl Collection for List {
+    const KIND: Kind = Kind::List;
+
+    fn len(&self) -> usize {
+        List::len(self)
+    }
+
+    fn into_object(self) -> Object {
+        Object::List(Box::new(self))
+    }
+}
+
+/// A collection on the heap, of any kind. It knows what it holds without being walked.
+#[derive(Clone, Debug)]
+pub enum Object {
+    List(Box<List>),
+}
+
+impl Object {
+    /// Above this a collection is freed in slices.
+    const FREED_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
+
+    pub fn kind(&self) -> Kind {
+        match self {
+            Object::List(_) => Kind::List,
+        }
+    }
+
+    pub fn encoding(&self) -> Encoding {
+        match self {
+            Object::List(_) => Encoding::Quicklist,
+        }
+    }
+
+    /// Bytes that it holds, its own box included.
+    pub fn heap_bytes(&self) -> usize {
+        self.as_ref().heap_bytes()
+    }
+
+    fn as_ref(&self) -> ObjectRef<'_> {
+        match self {
+            Object::List(list) => ObjectRef::List(list),
+        }
+    }
+
+    /// Frees some of what it holds, about `budget` elements; true while there is more.
+    pub(super) fn free_slice(&mut self, budget: usize) -> bool {
+        match self {
+            Object::List(list) => list.free_slice(budget),
+        }
+    }
+
+    pub(super) fn takes_long_to_free(&self) -> bool {
+        self.heap_bytes() > Self::FREED_AT_ONCE_BYTES_MAX
+    }
+
+    /// Gives the address away; [`Object::from_bits`] takes it back.
+    pub(super) fn into_bits(self) -> u64 {
+        let address = match self {
+            Object::List(list) => Box::into_raw(list).expose_provenance(),
+        };
+        address as u64
+    }
+
+    /// # Safety
+    /// `bits` come from [`Object::into_bits`] of an object of this kind, and nobody else makes an
+    /// object of them.
+    pub(super) unsafe fn from_bits(kind: Kind, bits: u64) -> Object {
+        let address = bits as usize;
+        match kind {
+            // No string is ever an object.
+            Kind::String | Kind::List => {
+                debug_assert_eq!(kind, Kind::List);
+                // SAFETY: the caller's.
+                Object::List(unsafe {
+                    Box::from_raw(std::ptr::with_exposed_provenance_mut(address))
+                })
+            }
+        }
+    }
+}
+
+/// An object that stays where it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ObjectRef<'a> {
+    List(&'a List),
+}
+
+impl ObjectRef<'_> {
+    /// # Safety
+    /// `bits` are those of an object of this kind, which lives for so long and does not change.
+    pub unsafe fn from_bits(kind: Kind, bits: u64) -> Self {
+        let address = bits as usize;
+        match kind {
+            Kind::String | Kind::List => {
+                debug_assert_eq!(kind, Kind::List);
+                // SAFETY: the caller's.
+                ObjectRef::List(unsafe { &*std::ptr::with_exposed_provenance(address) })
+            }
+        }
+    }
+
+    pub fn heap_bytes(self) -> usize {
+        match self {
+            ObjectRef::List(list) => good_size(size_of::<List>()) + list.heap_bytes(),
+        }
+    }
+
+    pub fn to_object(self) -> Object {
+        match self {
+            ObjectRef::List(list) => list.clone().into_object(),
+        }
+    }
+}
+
+/// A value outside of any entry.
+#[derive(Debug)]
+pub(super) struct OwnedValue {
+    pub kind: Kind,
+    pub encoding: Encoding,
+    pub content: Content,
+}
+
+/// What an entry's value consists of.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Short enough to lie in a block, or about to be looked at.
+    Bytes(Box<[u8]>),
+    Payload(Payload),
+    Object(Object),
+}
+
+impl OwnedValue {
+    pub fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.len(),
+            Content::Payload(payload) => payload.len(),
+            Content::Object(object) => object.heap_bytes(),
+        }
+    }
+}
+
+impl Clone for OwnedValue {
+    fn clone(&self) -> Self {
+        let content = match &self.content {
+            Content::Bytes(bytes) => Content::Bytes(bytes.clone()),
+            Content::Payload(payload) => Content::Payload(Payload::copy_of(payload.as_slice())),
+            Content::Object(object) => Content::Object(object.clone()),
+        };
+        OwnedValue { kind: self.kind, encoding: self.encoding, content }
+    }
+}

@@ -1,0 +1,50 @@
+//! What is left of values that are gone, on its way back to the system or the allocator.
+
+use super::Object;
+use crate::store::large::{Payload, Unmapping};
+
+/// Memory that takes so long to free that it goes in slices. Dropping it frees the rest at once.
+#[derive(Debug)]
+pub enum Remains {
+    Mapping(Unmapping),
+    Object(Object),
+}
+
+impl Remains {
+    /// About what one slice frees, of a mapping and of a collection: well below a millisecond.
+    const SLICE_BYTES: usize = 1 << 20;
+    const SLICE_ELEMENTS: usize = 16 * 1024;
+
+    /// Frees a payload at once if that is quick.
+    pub fn of_payload(payload: Payload) -> Option<Remains> {
+        payload.is_mapped().then(|| Remains::Mapping(Unmapping::new(payload)))
+    }
+
+    /// Frees an object at once if that is quick.
+    pub fn of_object(object: Object) -> Option<Remains> {
+        object.takes_long_to_free().then_some(Remains::Object(object))
+    }
+
+    pub fn bytes(&self) -> usize {
+        match self {
+            Remains::Mapping(mapping) => mapping.bytes(),
+            Remains::Object(object) => object.heap_bytes(),
+        }
+    }
+
+    /// Of [`Remains::bytes`], what is in mappings of its own.
+    pub fn mapped_bytes(&self) -> usize {
+        match self {
+            Remains::Mapping(mapping) => mapping.bytes(),
+            Remains::Object(_) => 0,
+        }
+    }
+
+    /// Frees one slice; true while there is more.
+    pub fn free_slice(&mut self) -> bool {
+        match self {
+            Remains::Mapping(mapping) => mapping.free_slice(Self::SLICE_BYTES),
+            Remains::Object(object) => object.free_slice(Self::SLICE_ELEMENTS),
+        }
+    }
+}
