@@ -73,7 +73,8 @@ directives! {
         "acllog-max-len" acllog_max_len: i64 = "128", COUNT, Anytime, None;
     }
     "Shards and cores" {
-        /// Number of shards, each with a core of its own: 1 to 1024, or auto for one per core.
+        /// Number of shards, each with a core of its own: 1 to 1024, or auto for one per core, or for as
+        /// many as the control groups' quota of processor time covers.
         "shards" shards: ShardCount = "auto", Rule::Any, AtStart, Here;
         /// The cores to run on, such as 0-3,8; shards are pinned to them in this order. Empty: the
         /// cores that the process may use.
