@@ -325,7 +325,7 @@ impl EntryMut<'_> {
     pub fn append_string(&mut self, bytes: &[u8]) -> Result<usize, WrongType> {
         self.make_raw()?;
         let len = self.get().stored_value().len();
-        self.splice(len, 0, bytes);
+        self.splice(len, 0, bytes.len()).copy_from_slice(bytes);
         Ok(len + bytes.len())
     }
 
@@ -351,23 +351,22 @@ impl EntryMut<'_> {
         self.db.settle(self.handle, before);
     }
 
-    /// Puts `inserted` in the place of the `removed` bytes at `at` of a value that is inline or a
-    /// payload. In its block a value grows in place as long as there is room.
-    pub(super) fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
+    /// Replaces `removed` bytes at `at` by `added` ones, which are given to be written, in a value
+    /// that is inline or a payload. In its block it grows in place as long as there is room.
+    pub(super) fn splice(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
         self.modified();
         let old = self.get().stored_value().len();
         debug_assert!(at + removed <= old, "{at} and {removed} of {old}");
-        let len = old - removed + inserted.len();
-        let (from, to) = (at + removed, at + inserted.len());
+        let len = old - removed + added;
         if len > old {
             self.fit_value(len);
         }
         let value = self.db.arena.entry_mut(self.handle).value_mut();
-        value.copy_within(from..old, to);
-        value[at..to].copy_from_slice(inserted);
+        value.copy_within(at + removed..old, at + added);
         if len < old {
             self.fit_value(len);
         }
+        &mut self.db.arena.entry_mut(self.handle).value_mut()[at..at + added]
     }
 
     /// Changes the length of a value that is inline or a payload; new bytes are zero.

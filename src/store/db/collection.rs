@@ -14,7 +14,7 @@ pub enum CollectionMut<'a, T> {
 }
 
 /// A value in one packed run of bytes, to be edited where it lies: in its block, where it has slack
-/// to grow into, or in a payload. Every splice tells those who watch the key.
+/// to grow into, or in a payload. Every change tells those who watch the key.
 pub struct PackedMut<'a> {
     entry: EntryMut<'a>,
 }
@@ -79,8 +79,14 @@ impl Buffer for PackedMut<'_> {
     }
 
     #[inline]
-    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        self.entry.splice(at, removed, inserted);
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.entry.modified();
+        self.entry.db.arena.entry_mut(self.entry.handle).value_mut()
+    }
+
+    #[inline]
+    fn splice(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        self.entry.splice(at, removed, added)
     }
 }
 

@@ -87,7 +87,7 @@ impl Object {
         }
     }
 
-    /// Frees some of what it holds, about `budget` elements; true while there is more.
+    /// Frees some of what it holds, about `budget` allocations; true while there is more.
     pub(super) fn free_slice(&mut self, budget: usize) -> bool {
         match self {
             Object::List(list) => list.free_slice(budget),

@@ -1,11 +1,14 @@
 //! Packed runs of bytes, and where they are kept while they are edited.
 
-/// Bytes that an edit replaces a part of.
+/// Where the bytes of a run are kept.
 pub trait Buffer {
     fn bytes(&self) -> &[u8];
 
-    /// Puts `inserted` in the place of the `removed` bytes at `at`.
-    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]);
+    fn bytes_mut(&mut self) -> &mut [u8];
+
+    /// Replaces `removed` bytes at `at` by `added` ones, and gives these to be written; what they
+    /// are until then does not matter.
+    fn splice(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8];
 }
 
 impl Buffer for Vec<u8> {
@@ -13,7 +16,12 @@ impl Buffer for Vec<u8> {
         self
     }
 
-    fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        Vec::splice(self, at..at + removed, inserted.iter().copied());
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self
+    }
+
+    fn splice(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
+        Vec::splice(self, at..at + removed, std::iter::repeat_n(0, added));
+        &mut self[at..at + added]
     }
 }
