@@ -129,7 +129,7 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
 
     /// Removes the entry if the collection is empty, as no key holds an empty one; whether it was.
     pub fn remove_if_empty(self) -> bool {
-        let is_empty = self.get().len() == 0;
+        let is_empty = self.get().is_empty();
         if is_empty {
             self.remove();
         }
