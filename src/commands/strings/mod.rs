@@ -52,6 +52,7 @@ const DOCS: Docs =
 #[cfg(test)]
 mod tests {
     use crate::commands::test_support::Server;
+    use crate::store::value::list::Limit;
     use crate::store::{Collection, Encoding, End, Kind, List, Slot};
 
     const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
@@ -62,7 +63,7 @@ mod tests {
         let Slot::Vacant(slot) = server.shard.db_mut(0).slot(b"packed", 0) else { panic!() };
         slot.insert_packed(Kind::List, Encoding::Listpack, b"12");
         let mut list = List::new();
-        list.push(End::Back, b"12");
+        list.push(End::Back, b"12", Limit::default()).unwrap();
         let Slot::Vacant(slot) = server.shard.db_mut(0).slot(b"object", 0) else { panic!() };
         slot.insert_object(list.into_object());
         server

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::change::EntryMut;
 use crate::store::entry::CollectionRef;
-use crate::store::value::{Buffer, Collection};
+use crate::store::value::{Buffer, Collection, Remains};
 use crate::store::{Encoding, Kind, WrongType};
 
 /// A collection to change, in the form that it has.
@@ -125,6 +125,14 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
     pub fn convert(mut self, encoding: Encoding, bytes: &[u8]) -> PackedMut<'a> {
         self.entry.replace_packed(T::KIND, encoding, bytes);
         PackedMut { entry: self.entry }
+    }
+
+    /// Has what the collection gave away freed in slices.
+    pub fn free_later(&mut self, remains: impl Into<Remains>) {
+        let remains = remains.into();
+        if remains.takes_long_to_free() {
+            self.entry.db.remains.push(remains);
+        }
     }
 
     /// Removes the entry if the collection is empty, as no key holds an empty one; whether it was.

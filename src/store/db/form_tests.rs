@@ -6,6 +6,7 @@ use super::*;
 use crate::store::entry::CollectionRef;
 use crate::store::eviction::Order;
 use crate::store::split_mix as random;
+use crate::store::value::list::Limit;
 use crate::store::value::{Buffer, Collection, End, List};
 use crate::store::{Shard, WrongType};
 
@@ -29,7 +30,7 @@ fn value_of(entry: EntryRef<'_>) -> Value {
         }
         Ok(CollectionRef::Object(list)) => {
             assert_eq!(entry.encoding(), Encoding::Quicklist);
-            Value::Elements(list.iter().map(<[u8]>::to_vec).collect())
+            Value::Elements(list.iter().map(|element| element.to_vec()).collect())
         }
         Err(WrongType) => Value::Text(entry.as_string().unwrap().to_vec()),
     }
@@ -37,7 +38,9 @@ fn value_of(entry: EntryRef<'_>) -> Value {
 
 fn list_of(elements: &[Vec<u8>]) -> List {
     let mut list = List::new();
-    elements.iter().for_each(|element| list.push(End::Back, element));
+    for element in elements {
+        list.push(End::Back, element, Limit::default()).unwrap();
+    }
     list
 }
 
@@ -80,7 +83,8 @@ fn edit(entry: EntryMut<'_>, model: &mut Model, key: &[u8], state: &mut u64) {
         }
         (CollectionMut::Object(mut object), Value::Elements(expected)) => {
             if random(state).is_multiple_of(3) {
-                let popped = object.update_if(|list| list.pop(End::Front));
+                let popped =
+                    object.update_if(|list| list.pop(End::Front, |element| element.to_vec()));
                 assert_eq!(popped.as_deref(), expected.first().map(Vec::as_slice));
                 expected.remove(0);
                 assert_eq!(object.remove_if_empty(), expected.is_empty());
@@ -92,7 +96,8 @@ fn edit(entry: EntryMut<'_>, model: &mut Model, key: &[u8], state: &mut u64) {
                 model.get_mut(key).unwrap().0 = Value::Packed(b"small again".to_vec());
             } else {
                 let element = bytes(state);
-                object.update(|list| list.push(End::Back, &element));
+                let push = |list: &mut List| list.push(End::Back, &element, Limit::default());
+                object.update(push).unwrap();
                 expected.push(element);
             }
         }
