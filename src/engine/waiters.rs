@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::core::Core;
 use super::event::ShardId;
 use crate::commands::blocking::first_ready;
-use crate::commands::{Context, Row, WaitsAt};
+use crate::commands::{Context, Readiness, Row, WaitsAt};
 use crate::protocol::reply::Reply;
 use crate::store::DATABASES;
 use crate::txn::{
@@ -289,7 +289,7 @@ impl Core {
     fn is_ready(&mut self, waiter: &Waiter, key: &[u8]) -> bool {
         let mut out = Vec::new();
         let context = self.context_of(waiter, &mut out);
-        waiter.wait().is_some_and(|wait| (wait.ready)(&context, key))
+        waiter.wait().is_some_and(|wait| (wait.ready)(&context, key) == Readiness::Ready)
     }
 
     /// Serves a waiter from this key, which is ready; returns the reply.

@@ -4,7 +4,7 @@
 use super::debug::SUBCOMMAND;
 use super::{Command, CommandError, Context, Docs, Flags, Handler, Outcome};
 use crate::commands::blocking::{timeout_in_seconds, without_waiting};
-use crate::commands::{KeyFlags, KeySpec, Spread, Wait, WaitsAt};
+use crate::commands::{KeyFlags, KeySpec, Readiness, Spread, Wait, WaitsAt};
 use crate::protocol::Args;
 use crate::store::{Encoding, Slot};
 
@@ -78,9 +78,12 @@ fn move_byte(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     without_waiting(context, args, &MOVE_BYTE)
 }
 
-fn has_byte(context: &Context<'_>, key: &[u8]) -> bool {
-    let entry = context.peek(key);
-    entry.is_some_and(|entry| entry.as_string().map_or(true, |value| !value.is_empty()))
+fn has_byte(context: &Context<'_>, key: &[u8]) -> Readiness {
+    match context.peek(key).map(|entry| entry.as_string().map(|value| value.is_empty())) {
+        None | Some(Ok(true)) => Readiness::Nothing,
+        Some(Ok(false)) => Readiness::Ready,
+        Some(Err(_)) => Readiness::Unfit,
+    }
 }
 
 fn take_byte(context: &mut Context<'_>, key: &[u8]) -> Result<u8, CommandError> {

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::change::EntryMut;
 use crate::store::entry::CollectionRef;
-use crate::store::value::{Buffer, Collection};
+use crate::store::value::{Buffer, Collection, Remains};
 use crate::store::{Encoding, Kind, WrongType};
 
 /// A collection to change, in the form that it has.
@@ -127,9 +127,17 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
         PackedMut { entry: self.entry }
     }
 
+    /// Has what the collection gave away freed in slices.
+    pub fn free_later(&mut self, remains: impl Into<Remains>) {
+        let remains = remains.into();
+        if remains.takes_long_to_free() {
+            self.entry.db.remains.push(remains);
+        }
+    }
+
     /// Removes the entry if the collection is empty, as no key holds an empty one; whether it was.
     pub fn remove_if_empty(self) -> bool {
-        let is_empty = self.get().len() == 0;
+        let is_empty = self.get().is_empty();
         if is_empty {
             self.remove();
         }

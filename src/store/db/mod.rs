@@ -7,6 +7,8 @@ mod compaction;
 // They need more pages than there are under Miri.
 #[cfg(all(test, not(miri)))]
 mod edge_tests;
+#[cfg(test)]
+mod form_tests;
 mod sweep;
 #[cfg(test)]
 mod tests;
