@@ -6,7 +6,7 @@ use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, PREFETCHED_KEYS, Slot};
+use crate::store::{Encoding, Event, PREFETCHED_KEYS, Slot};
 
 pub const GET: Command = Command {
     name: "get",
@@ -55,7 +55,7 @@ fn getdel(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             return Ok(());
         }
     }
-    context.shard.db_mut(context.db_index).remove(key, context.now);
+    context.shard.db_mut(context.db_index).remove(key, context.now, Event::Del);
     Ok(())
 }
 
@@ -87,7 +87,11 @@ fn getex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             taken => at += taken,
         }
     }
-    let expiry = match context.shard.read_mut(context.db_index, key, context.now) {
+    let event = match lifetime {
+        Lifetime::Persist => Event::Persist,
+        _ => Event::Expire,
+    };
+    let expiry = match context.shard.read_mut(context.db_index, key, context.now, event) {
         Some(mut entry) => {
             context.reply.bulk(&entry.as_string()?);
             let expiry = match lifetime {
@@ -106,7 +110,7 @@ fn getex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         }
     };
     if expiry.is_some_and(|at| at <= context.now) {
-        context.shard.db_mut(context.db_index).remove(key, context.now);
+        context.shard.db_mut(context.db_index).remove(key, context.now, Event::Del);
     }
     Ok(())
 }
@@ -129,7 +133,7 @@ pub const GETSET: Command = Command {
 fn getset(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (key, value) = (args.at(1), args.at(2));
     let encoding = Encoding::of_value(value);
-    match context.shard.read_slot(context.db_index, key, context.now) {
+    match context.shard.read_slot(context.db_index, key, context.now, Event::Set) {
         Slot::Occupied(mut entry) => {
             context.reply.bulk(&entry.as_string()?);
             entry.replace_string_and_expiry(value, encoding, None);
