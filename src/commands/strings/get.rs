@@ -91,26 +91,22 @@ fn getex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         Lifetime::Persist => Event::Persist,
         _ => Event::Expire,
     };
-    let expiry = match context.shard.read_mut(context.db_index, key, context.now, event) {
-        Some(mut entry) => {
-            context.reply.bulk(&entry.as_string()?);
-            let expiry = match lifetime {
-                Lifetime::Unsaid | Lifetime::Keep => return Ok(()),
-                Lifetime::Persist => None,
-                Lifetime::Until(time) => Some(time.resolve("getex", context.now)?),
-            };
-            if expiry.is_some() || entry.expiry().is_some() {
-                entry.set_expiry(expiry);
-            }
-            expiry
-        }
-        None => {
-            context.reply.null();
-            None
-        }
+    let found = context.shard.read_mut(context.db_index, key, context.now, event);
+    let Some(mut entry) = found else {
+        context.reply.null();
+        return Ok(());
     };
-    if expiry.is_some_and(|at| at <= context.now) {
-        context.shard.db_mut(context.db_index).remove(key, context.now, Event::Del);
+    context.reply.bulk(&entry.as_string()?);
+    match lifetime {
+        Lifetime::Persist if entry.expiry().is_some() => entry.set_expiry(None),
+        Lifetime::Unsaid | Lifetime::Keep | Lifetime::Persist => {}
+        Lifetime::Until(time) => match time.resolve("getex", context.now)? {
+            at if at > context.now => entry.set_expiry(Some(at)),
+            _ => {
+                entry.set_event(Event::Del);
+                entry.remove();
+            }
+        },
     }
     Ok(())
 }
