@@ -14,7 +14,7 @@ use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Reply;
 use crate::session::Session;
-use crate::store::Watcher;
+use crate::store::{Change, Classes, Event};
 use crate::txn::{LockKey, LockMode, PartResult, Stored, Waiter, Work, shard_of_key};
 
 #[derive(Debug)]
@@ -110,14 +110,11 @@ impl Core {
         for result in transaction.results.iter_mut() {
             let Some(PartResult::Entries(entries)) = result.take() else { continue };
             for (db, entry) in entries {
-                self.scratch.db_mut(usize::from(db)).insert(entry, 0);
+                self.scratch.db_mut(usize::from(db)).insert(entry, 0, Event::MoveTo);
             }
         }
         // Only what the command modifies goes back: the rest must not break anybody's watch.
-        for (index, key) in keys.iter().enumerate().filter(|(_, key)| key.written) {
-            let watcher = Watcher { core: self.shard_id, number: index as u64 };
-            self.scratch.db_mut(usize::from(key.db)).watched.watch(&key.key, watcher);
-        }
+        self.scratch.record_changes(Classes::ALL);
         let mut context = Context {
             shard: &mut self.scratch,
             db_index: usize::from(transaction.run_as.db),
@@ -140,19 +137,23 @@ impl Core {
             out.clear();
             Reply::new(&mut out, transaction.run_as.encoding).error_bytes(&error.message());
         }
-        let mut modified = vec![false; keys.len()];
-        for (index, key) in keys.iter().enumerate() {
-            let watched = &mut self.scratch.db_mut(usize::from(key.db)).watched;
-            let watcher = Watcher { core: self.shard_id, number: index as u64 };
-            watched.unwatch(&key.key, watcher);
-            for watcher in watched.take_broken() {
-                modified[watcher.number as usize] = true;
+        let changes = self.scratch.take_changes();
+        self.scratch.record_changes(Classes::NONE);
+        let mut event_at: HashMap<(u8, &[u8]), Event> = HashMap::new();
+        for change in &changes {
+            if let Change::Key { db, key, event } = change
+                && !event.is_departure()
+            {
+                event_at.insert((*db, key), *event);
             }
         }
-        for (key, modified) in keys.iter().zip(modified) {
-            let entry = self.scratch.db_mut(usize::from(key.db)).take(&key.key, 0);
-            if modified && result.is_ok() {
-                stores[key.part].push(Stored { db: key.db, key: key.key.clone(), entry });
+        for key in keys {
+            let entry = self.scratch.db_mut(usize::from(key.db)).take(&key.key, 0, Event::MoveFrom);
+            if let Some(&event) = event_at.get(&(key.db, &*key.key))
+                && key.written
+                && result.is_ok()
+            {
+                stores[key.part].push(Stored { db: key.db, key: key.key.clone(), entry, event });
             }
         }
         // Nobody does the scratch shard's chores.
@@ -168,9 +169,9 @@ impl Core {
         for stored in left {
             let db = self.shard.db_mut(usize::from(stored.db));
             match stored.entry {
-                Some(item) => db.insert(item, now),
+                Some(item) => db.insert(item, now, stored.event),
                 None => {
-                    db.remove(&stored.key, now);
+                    db.remove(&stored.key, now, stored.event);
                 }
             }
         }

@@ -129,7 +129,7 @@ impl Core {
             let queues = &mut self.waiters.queues;
             let queue = queues.entry((waiter.run_as.db, key.into())).or_insert_with(|| {
                 self.waiters.queues_of_db[db] += 1;
-                self.shard.db_mut(db).watched.expect(key);
+                self.shard.db_mut(db).changes.expect(key);
                 Queue::default()
             });
             queue.insert(arrival, waiter);
@@ -155,7 +155,7 @@ impl Core {
                 self.waiters.queues.remove(&place);
                 let db = usize::from(waiter.run_as.db);
                 self.waiters.queues_of_db[db] -= 1;
-                self.shard.db_mut(db).watched.expect_no_more(&place.1);
+                self.shard.db_mut(db).changes.expect_no_more(&place.1);
             } else if was_tried {
                 queue.trying = None;
                 self.waiters.ready.push_back(place);
@@ -237,7 +237,7 @@ impl Core {
     fn collect_ready(&mut self) {
         for db in 0..DATABASES {
             if self.waiters.queues_of_db[db] > 0 {
-                let touched = self.shard.db_mut(db).watched.take_touched();
+                let touched = self.shard.db_mut(db).changes.take_touched();
                 self.waiters.ready.extend(touched.into_iter().map(|key| (db as u8, key)));
             }
         }

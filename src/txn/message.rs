@@ -10,7 +10,7 @@ use crate::commands::Row;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Encoding;
 use crate::protocol::{Args, Span};
-use crate::store::{Item, Watcher};
+use crate::store::{Event, Item, Watcher};
 
 use super::{CommandList, LockMode, Unit, Waiter, Waiting};
 
@@ -406,4 +406,6 @@ pub struct Stored {
     pub db: u8,
     pub key: Box<[u8]>,
     pub entry: Option<Item>,
+    /// The last that happened to it.
+    pub event: Event,
 }

@@ -6,7 +6,7 @@ use crate::commands::{
     Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::Item;
+use crate::store::{Event, Item};
 
 pub const COPY: Command = Command {
     name: "copy",
@@ -73,7 +73,7 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             let db = context.shard.db_mut(destination_db);
             let writes = replace || !db.contains(destination, now);
             if writes {
-                db.insert(item, now);
+                db.insert(item, now, Event::CopyTo);
             }
             writes
         }

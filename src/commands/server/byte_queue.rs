@@ -6,7 +6,7 @@ use super::{Command, CommandError, Context, Docs, Flags, Handler, Outcome};
 use crate::commands::blocking::{timeout_in_seconds, without_waiting};
 use crate::commands::{KeyFlags, KeySpec, Readiness, Spread, Wait, WaitsAt};
 use crate::protocol::Args;
-use crate::store::{Encoding, Slot};
+use crate::store::{Encoding, Event, Slot};
 
 pub(super) const POP_BYTE: Command = Command {
     name: "pop-byte",
@@ -88,13 +88,13 @@ fn has_byte(context: &Context<'_>, key: &[u8]) -> Readiness {
 
 fn take_byte(context: &mut Context<'_>, key: &[u8]) -> Result<u8, CommandError> {
     let now = context.now;
-    let Some(mut entry) = context.db_mut().get_mut(key, now) else {
+    let Some(mut entry) = context.db_mut().get_mut(key, now, Event::Set) else {
         return Err(CommandError::NoSuchKey);
     };
     let value = entry.as_string()?.to_vec();
     let Some((&first, rest)) = value.split_first() else { return Err(CommandError::NoSuchKey) };
     if rest.is_empty() {
-        context.db_mut().remove(key, now);
+        context.db_mut().remove(key, now, Event::Del);
     } else {
         entry.replace_string(rest, Encoding::of_value(rest));
     }
@@ -103,7 +103,7 @@ fn take_byte(context: &mut Context<'_>, key: &[u8]) -> Result<u8, CommandError> 
 
 fn append_byte(context: &mut Context<'_>, key: &[u8], byte: u8) -> Result<(), CommandError> {
     let bytes_max = context.string_bytes_max();
-    match context.shard.db_mut(context.db_index).slot(key, context.now) {
+    match context.shard.db_mut(context.db_index).slot(key, context.now, Event::Append) {
         Slot::Occupied(mut entry) => {
             let len = entry.as_string()?.len();
             if len >= bytes_max {

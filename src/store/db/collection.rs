@@ -14,7 +14,7 @@ pub enum CollectionMut<'a, T> {
 }
 
 /// A value in one packed run of bytes, to be edited where it lies: in its block, where it has slack
-/// to grow into, or in a payload. Every splice tells those who watch the key.
+/// to grow into, or in a payload. The first splice tells whoever listens.
 pub struct PackedMut<'a> {
     entry: EntryMut<'a>,
 }
@@ -98,7 +98,7 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
         }
     }
 
-    /// Changes the collection, tells those who watch the key and settles the accounts.
+    /// Changes the collection, tells whoever listens and settles the accounts.
     #[inline]
     pub fn update<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
         match self.update_if(|object| Some(change(object))) {
@@ -112,11 +112,12 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
     #[inline]
     pub fn update_if<R>(&mut self, change: impl FnOnce(&mut T) -> Option<R>) -> Option<R> {
         let before = self.entry.db.footprint(self.entry.handle);
+        self.entry.show();
         let object = self.entry.db.arena.entry_mut(self.entry.handle).object_mut::<T>()?;
         let result = change(object);
         self.entry.db.settle(self.entry.handle, before);
         if result.is_some() {
-            self.entry.modified();
+            self.entry.tell_after();
         }
         result
     }
