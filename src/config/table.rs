@@ -238,11 +238,11 @@ directives! {
             "50 99 99.9", Rule::Any, Anytime, None;
     }
     "Data types" {
-        /// Largest list that OBJECT ENCODING calls a listpack: entries, or with -1 to -5, 4 to
-        /// 64 kB.
+        /// Largest list in one piece (OBJECT ENCODING listpack), and largest piece of a longer one:
+        /// so many elements, or with -1 to -5, 4 to 64 kB.
         "list-max-listpack-size" ["list-max-ziplist-size"] list_max_listpack_size: i64 = "-2",
-        Rule::Within(i32::MIN as i64, INT_MAX), Anytime, None;
-        /// Compress the inner nodes of lists.
+        Rule::Within(i32::MIN as i64, INT_MAX), Anytime, Here;
+        /// Compress the inner nodes of lists; this server compresses none.
         "list-compress-depth" list_compress_depth: i64 = "0", INT, Anytime, None;
         /// Most fields of a hash that is a listpack.
         "hash-max-listpack-entries" ["hash-max-ziplist-entries"] hash_max_listpack_entries: i64 =

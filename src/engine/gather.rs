@@ -8,8 +8,7 @@ use hashbrown::HashMap;
 use super::coordinate::{Begun, Kind, Share, Transaction};
 use super::core::{ConnReply, Core};
 use super::event::Outbox;
-use crate::commands::blocking::first_ready;
-use crate::commands::{Context, Handler, KeyFlags, KeyRanges, Row};
+use crate::commands::{Context, Handler, KeyFlags, KeyRanges, Readiness, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Reply;
@@ -125,9 +124,15 @@ impl Core {
             shard_count: self.shard_count,
         };
         let args = transaction.args.as_args();
-        let in_vain = attempt.as_ref().is_some_and(|Attempt { waiter, .. }| {
-            let wait = waiter.wait();
-            wait.is_none_or(|wait| first_ready(&context, args, wait, waiter.positions()).is_none())
+        let in_vain = attempt.as_ref().is_some_and(|Attempt { waiter, first }| {
+            // Who waits already waits on at a key of another type.
+            let ready = waiter.wait().map(|wait| wait.ready);
+            let serves = |position| match ready.map(|ready| ready(&context, args.at(position))) {
+                Some(Readiness::Ready) => true,
+                Some(Readiness::Unfit) => *first,
+                Some(Readiness::Nothing) | None => false,
+            };
+            !waiter.positions().any(serves)
         });
         let result = if in_vain { Ok(()) } else { handler(&mut context, args) };
         if !in_vain {

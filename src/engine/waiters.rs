@@ -323,6 +323,9 @@ impl Core {
     /// The part of a command that may wait: its locks are held here.
     pub fn run_wait_part(&mut self, waiter: &Arc<Waiter>, alone: bool) -> PartResult {
         let Some(ready) = self.first_ready(waiter) else {
+            if alone && !waiter.may_wait() {
+                return PartResult::Reply(self.answer_nothing(waiter));
+            }
             if alone && !self.planted.is(Fault::WaitsTooLate) {
                 self.register_waiter(waiter);
             }

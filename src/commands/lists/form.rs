@@ -179,12 +179,13 @@ impl<'a> ListMut<'a> {
         }
     }
 
-    /// Keeps only so many elements from an index on; the key goes if there are none.
+    /// Keeps only so many elements from an index on; the key goes if there are none. As in Redis
+    /// this is a change even where all are kept.
     pub fn keep_range(mut self, index: usize, count: usize) {
         let len = self.len();
         let kept = count.min(len.saturating_sub(index));
         if kept == len {
-            return;
+            return self.touch();
         }
         if kept == 0 {
             return self.remove();
@@ -358,6 +359,16 @@ impl<'a> ListMut<'a> {
             object.remove();
         } else if let Some(run) = object.get().to_packed_if_small(self.limit) {
             object.convert(Encoding::Listpack, &run);
+        }
+    }
+
+    /// Tells who watches the key.
+    fn touch(self) {
+        match self.form {
+            CollectionMut::Packed(mut run) => {
+                run.bytes_mut();
+            }
+            CollectionMut::Object(mut object) => object.update(|_| ()),
         }
     }
 

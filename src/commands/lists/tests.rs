@@ -1,7 +1,10 @@
 //! All commands together: replies in the order of checks that Redis has, and the forms.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::commands::test_support::Server;
 use crate::protocol::reply::Encoding;
+use crate::store::Watcher;
 
 const WRONG: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";
@@ -227,4 +230,286 @@ fn pops_of_several_keys() {
         ("brpop l l 0.1", "*2 $1 l $1 2"),
         ("exists l", ":0"),
     ]);
+}
+
+/// What a list is kept as changes at the sizes of Redis 7.2, and back at half of them.
+#[test]
+fn forms() {
+    let mut server = Server::new();
+    server.config.list_max_listpack_size = 4;
+    server.check(&[
+        ("rpush l a b c d", ":4"),
+        ("object encoding l", "$8 listpack"),
+        ("rpush l e", ":5"),
+        ("object encoding l", "$9 quicklist"),
+        ("lpop l 2", "*2 $1 a $1 b"),
+        ("object encoding l", "$9 quicklist"),
+        ("rpop l", "$1 e"),
+        ("object encoding l", "$8 listpack"),
+        ("linsert l before c x", ":3"),
+        ("rpush l y", ":4"),
+        ("linsert l before c z", ":5"),
+        ("object encoding l", "$9 quicklist"),
+        ("ltrim l 0 1", "+OK"),
+        ("object encoding l", "$8 listpack"),
+        ("lrange l 0 -1", "*2 $1 x $1 z"),
+        ("rpush l 1 2 3", ":5"),
+        ("copy l m", ":1"),
+        ("rename m n", "+OK"),
+        ("move n 1", ":1"),
+        ("lrem l 0 1", ":1"),
+        ("lrem l 0 2", ":1"),
+        ("lrem l 0 3", ":1"),
+        ("object encoding l", "$8 listpack"),
+        ("rpush new 1 2 3 4 5", ":5"),
+        ("object encoding new", "$9 quicklist"),
+        ("lmove new l left right", "$1 1"),
+        ("del l new", ":2"),
+        ("dbsize", ":0"),
+    ]);
+    server.db_index = 1;
+    server.check(&[("lrange n 0 -1", "*5 $1 x $1 z $1 1 $1 2 $1 3")]);
+
+    let mut server = Server::new();
+    server.config.list_max_listpack_size = -1;
+    let (long, half) = ("x".repeat(4_000), "y".repeat(2_000));
+    server.check(&[
+        (&format!("rpush l {long}"), ":1"),
+        ("object encoding l", "$8 listpack"),
+        (&format!("rpush l {half}"), ":2"),
+        ("object encoding l", "$9 quicklist"),
+        ("lset l 0 short", "+OK"),
+        ("object encoding l", "$9 quicklist"),
+        ("rpop l", &format!("$2000 {half}")),
+        ("object encoding l", "$8 listpack"),
+        (&format!("lset l 0 {}", "z".repeat(5_000)), "+OK"),
+        ("object encoding l", "$9 quicklist"),
+        ("lset l 0 short", "+OK"),
+        ("object encoding l", "$8 listpack"),
+    ]);
+}
+
+/// Nothing is taken that cannot be answered with.
+#[test]
+fn replies_are_bounded() {
+    let too_long = "-ERR reply exceeds maximum allowed size (client-query-buffer-limit)";
+    let mut server = Server::new();
+    server.config.client_query_buffer_limit = 0;
+    server.config.proto_max_bulk_len = 100;
+    let element = "e".repeat(40);
+    server.check(&[
+        (&format!("rpush l {element} {element} {element} a"), ":4"),
+        ("lrange l 0 -1", too_long),
+        ("lpop l 4", too_long),
+        ("lmpop 1 l left count 9", too_long),
+        ("llen l", ":4"),
+        ("lrange l -1 -1", "*1 $1 a"),
+    ]);
+}
+
+/// What changes nothing leaves those alone who watch the key; LTRIM is a change as in Redis.
+#[test]
+fn watched_keys() {
+    for size in [-2, 1] {
+        let mut server = Server::new();
+        server.config.list_max_listpack_size = size;
+        let watcher = Watcher { core: 0, number: 1 };
+        for (line, breaks) in [
+            ("rpush l a", true),
+            ("rpush l b c", true),
+            ("lrange l 0 -1", false),
+            ("llen l", false),
+            ("lindex l 0", false),
+            ("lpos l a", false),
+            ("lpop l 0", false),
+            ("lrem l 0 none", false),
+            ("linsert l before none x", false),
+            ("lset l 9 x", false),
+            ("lset l 0 x", true),
+            ("lpushx none x", false),
+            ("lmove none l left left", false),
+            ("lmove l s left left", false),
+            ("lmove l l left left", true),
+            ("lmpop 1 none left", false),
+            ("ltrim l 0 -1", true),
+            ("linsert l after x y", true),
+            ("lrem l 1 y", true),
+            ("lmove l m left left", true),
+            ("lmove m l left left", true),
+            ("ltrim l 0 1", true),
+            ("blpop l 0", true),
+            ("lpop l", true),
+            ("lpop l", false),
+        ] {
+            server.run("set s string");
+            server.shard.db_mut(0).watched.watch(b"l", watcher);
+            server.run(line);
+            let broken = server.shard.db_mut(0).watched.take_broken();
+            server.shard.db_mut(0).watched.unwatch(b"l", watcher);
+            assert_eq!(broken.contains(&watcher), breaks, "{line} with {size}");
+        }
+    }
+}
+
+/// All commands in random order on packed runs and chunks, against plain vectors.
+#[test]
+fn commands_agree_with_a_model() {
+    let steps = if cfg!(miri) { 500 } else { 6_000 };
+    for size in [-1, 0, 1, 2, 3, 7, 30] {
+        let mut server = Server::new();
+        server.config.list_max_listpack_size = size;
+        let mut model = Model::default();
+        let mut seed = 0x11_57 + size as u64;
+        for step in 0..steps {
+            let line = model.line(&mut seed);
+            let words: Vec<&str> = line.split(' ').collect();
+            let expected = model.run(&words);
+            assert_eq!(server.run(&line), expected, "step {step} with {size}: {line}");
+            for (key, list) in &model.lists {
+                let shown = shown_array(list.iter().map(String::as_str));
+                assert_eq!(server.run(&format!("lrange {key} 0 -1")), shown, "after {line}");
+            }
+            let keys = model.lists.values().filter(|list| !list.is_empty()).count();
+            assert_eq!(server.run("dbsize"), format!(":{keys}"), "after {line}");
+        }
+    }
+}
+
+#[derive(Default)]
+struct Model {
+    lists: BTreeMap<String, VecDeque<String>>,
+}
+
+fn below(seed: &mut u64, bound: u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 33) % bound
+}
+
+fn shown_bulk(text: &str) -> String {
+    format!("${} {text}", text.len())
+}
+
+fn shown_array<'t>(texts: impl ExactSizeIterator<Item = &'t str>) -> String {
+    let header = format!("*{}", texts.len());
+    texts.fold(header, |shown, text| shown + " " + &shown_bulk(text))
+}
+
+impl Model {
+    fn line(&self, seed: &mut u64) -> String {
+        let key = ["a", "b"][below(seed, 2) as usize];
+        let other = ["a", "b"][below(seed, 2) as usize];
+        let element = |seed: &mut u64| match below(seed, 6) {
+            0 => "x".repeat(below(seed, 1_500) as usize + 1),
+            1 => (below(seed, 200_000) as i64 - 100_000).to_string(),
+            _ => ["p", "q", "7", "-300"][below(seed, 4) as usize].to_string(),
+        };
+        let (end, to) = (["left", "right"][below(seed, 2) as usize], ["left", "right"]);
+        let to = to[below(seed, 2) as usize];
+        let (i, j) = (below(seed, 14) as i64 - 7, below(seed, 40) as i64 - 7);
+        let (e, f) = (element(seed), element(seed));
+        match below(seed, 14) {
+            0 => format!("rpush {key} {e}"),
+            1 => format!("lpush {key} {e}"),
+            2 => format!("rpush {key} {e} {f} {e}"),
+            3 => format!("lpush {key} {e} {f} 1"),
+            4 => format!("lpop {key}"),
+            5 => format!("rpop {key}"),
+            6 => format!("lpop {key} {}", i.unsigned_abs()),
+            7 => format!("rpop {key} {}", i.unsigned_abs()),
+            8 => format!("lset {key} {i} {e}"),
+            9 => format!("linsert {key} before {f} {e}"),
+            10 => format!("linsert {key} after {f} {e}"),
+            11 => format!("lrem {key} {} {f}", i / 3),
+            12 => format!("ltrim {key} {} {j}", i / 2),
+            _ => format!("lmove {key} {other} {end} {to}"),
+        }
+    }
+
+    fn run(&mut self, words: &[&str]) -> String {
+        let key = words[1].to_owned();
+        let list = self.lists.entry(key.clone()).or_default();
+        let number = |at: usize| words[at].parse::<i64>().unwrap();
+        let (existed, len) = (!list.is_empty(), list.len() as i64);
+        match (words[0], words.len()) {
+            ("rpush", _) => {
+                list.extend(words[2..].iter().map(|&word| word.to_owned()));
+                format!(":{}", list.len())
+            }
+            ("lpush", _) => {
+                words[2..].iter().for_each(|&word| list.push_front(word.to_owned()));
+                format!(":{}", list.len())
+            }
+            ("lpop", 2) => list.pop_front().map_or("$-1".to_owned(), |text| shown_bulk(&text)),
+            ("rpop", 2) => list.pop_back().map_or("$-1".to_owned(), |text| shown_bulk(&text)),
+            ("lpop" | "rpop", _) if !existed => "*-1".to_owned(),
+            ("lpop", _) => {
+                let taken: Vec<String> = list.drain(..number(2).min(len) as usize).collect();
+                shown_array(taken.iter().map(String::as_str))
+            }
+            ("rpop", _) => {
+                let from = (len - number(2)).max(0) as usize;
+                let taken: Vec<String> = list.drain(from..).rev().collect();
+                shown_array(taken.iter().map(String::as_str))
+            }
+            ("lset", _) => {
+                let index = if number(2) < 0 { len + number(2) } else { number(2) };
+                match list.get_mut(usize::try_from(index).unwrap_or(usize::MAX)) {
+                    _ if !existed => "-ERR no such key".to_owned(),
+                    None => "-ERR index out of range".to_owned(),
+                    Some(element) => {
+                        *element = words[3].to_owned();
+                        "+OK".to_owned()
+                    }
+                }
+            }
+            ("linsert", _) => match list.iter().position(|element| element == words[3]) {
+                _ if !existed => ":0".to_owned(),
+                None => ":-1".to_owned(),
+                Some(at) => {
+                    list.insert(at + usize::from(words[2] == "after"), words[4].to_owned());
+                    format!(":{}", list.len())
+                }
+            },
+            ("lrem", _) => {
+                let mut left = if number(2) == 0 { len } else { number(2).abs() };
+                let mut keep = |element: &String| {
+                    let removes = left > 0 && element == words[3];
+                    left -= i64::from(removes);
+                    !removes
+                };
+                if number(2) < 0 {
+                    let mut kept: VecDeque<String> = VecDeque::new();
+                    for element in list.drain(..).rev() {
+                        if keep(&element) {
+                            kept.push_front(element);
+                        }
+                    }
+                    *list = kept;
+                } else {
+                    list.retain(keep);
+                }
+                format!(":{}", len - list.len() as i64)
+            }
+            ("ltrim", _) => {
+                let from_front = |index: i64| if index < 0 { len + index } else { index };
+                let (start, stop) = (from_front(number(2)).max(0), from_front(number(3)));
+                let all = std::mem::take(list).into_iter().enumerate();
+                let kept = all.filter(|(at, _)| (start..=stop).contains(&(*at as i64)));
+                *list = kept.map(|(_, element)| element).collect();
+                "+OK".to_owned()
+            }
+            ("lmove", _) => {
+                let taken = if words[3] == "left" { list.pop_front() } else { list.pop_back() };
+                let Some(element) = taken else { return "$-1".to_owned() };
+                let shown = shown_bulk(&element);
+                let to = self.lists.entry(words[2].to_owned()).or_default();
+                match words[4] {
+                    "left" => to.push_front(element),
+                    _ => to.push_back(element),
+                }
+                shown
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
