@@ -2,7 +2,7 @@
 
 use super::form::{ListMut, get};
 use super::pop::readiness;
-use super::{DOCS, ROW, limit};
+use super::{DOCS, ROW, limit, popped, pushed};
 use crate::commands::blocking::timeout_in_seconds;
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread, Wait,
@@ -134,7 +134,7 @@ fn move_element(context: &mut Context<'_>, args: Args<'_>, from: End, to: End) -
     let (source, destination, now, limit) = (args.at(1), args.at(2), context.now, limit(context));
     let db = context.shard.db_mut(context.db_index);
     let value = if source == destination {
-        match db.get_mut(source, now) {
+        match db.get_mut(source, now, pushed(to).and(popped(from))) {
             Some(entry) => Some(ListMut::new(entry, limit)?.rotate(from, to)?),
             None => None,
         }
@@ -152,14 +152,14 @@ fn move_element(context: &mut Context<'_>, args: Args<'_>, from: End, to: End) -
         };
         if let Some(value) = &value {
             let element = std::iter::once(&value[..]);
-            match db.slot(destination, now) {
+            match db.slot(destination, now, pushed(to)) {
                 Slot::Occupied(entry) if entry.kind() != Kind::List => return Err(WrongType.into()),
                 Slot::Occupied(entry) => {
                     ListMut::new(entry, limit)?.push(to, element)?;
                 }
                 Slot::Vacant(slot) => ListMut::create(slot, to, element, limit)?,
             }
-            if let Some(entry) = db.get_mut(source, now) {
+            if let Some(entry) = db.get_mut(source, now, popped(from)) {
                 ListMut::new(entry, limit)?.pop(from, |_| ());
             }
         }
