@@ -172,7 +172,9 @@ fn random_text(seed: &mut u64) -> Vec<u8> {
             let lengths = [62, 63, 64, 65, 124, 125, 126, 127, 4094, 4095, 4096];
             vec![b'q'; lengths[split_mix(seed) as usize % lengths.len()]]
         }
-        2 if split_mix(seed) % 8 == 0 => vec![b'Q'; 16_370 + (split_mix(seed) % 16) as usize],
+        2 if split_mix(seed).is_multiple_of(8) => {
+            vec![b'Q'; 16_370 + (split_mix(seed) % 16) as usize]
+        }
         _ => ALPHABET[split_mix(seed) as usize % ALPHABET.len()].to_vec(),
     }
 }
