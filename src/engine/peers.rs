@@ -59,7 +59,6 @@ pub(super) struct Peers {
 /// Empty buffers to be filled again. The one that was put back last is taken first, so those that
 /// nobody needs gather at the bottom.
 #[derive(Debug)]
-#[expect(clippy::vec_box, reason = "batches travel in their boxes")]
 struct Pool<T> {
     buffers: Vec<Box<T>>,
     bytes: usize,
