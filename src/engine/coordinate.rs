@@ -11,11 +11,10 @@ use super::Engine;
 use super::core::{ConnReply, Core};
 use super::dispatch::{reply_later, reply_now, run_here};
 use super::event::{Outbox, ShardId};
+use super::every_core::AnyRound;
 use super::exec::{is_running, merge_replies};
 use super::gather::{Attempt, GatheredKey};
-use super::operations;
 use super::sessions::settle;
-use super::task::{Finish, TaskResult};
 use crate::commands::{CommandError, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
@@ -61,7 +60,7 @@ pub(super) enum Kind {
         waiter: Arc<Waiter>,
         serving: bool,
     },
-    Task(Finish),
+    EveryCore(Arc<dyn AnyRound>),
     /// There is one part, and its reply is the reply.
     Elsewhere,
     Watch {
@@ -248,7 +247,10 @@ impl Engine {
             Work::Serve { waiter, position } => {
                 PartResult::Reply(self.core.serve_at(&waiter, position))
             }
-            Work::Task(task) => PartResult::Task(Box::new(self.run_task(task, outbox))),
+            Work::Task(task) => {
+                self.run_task(task, outbox);
+                PartResult::Done
+            }
         };
         self.core.memory.sent(result.bytes());
         let done = PartDone { txn: part.txn, shard: self.core.shard_id, result };
@@ -321,12 +323,7 @@ impl Engine {
                 waits = reply.is_none().then_some(waiter);
                 reply.unwrap_or_default()
             }
-            Kind::Task(finish) => {
-                let finish = finish.clone();
-                let results = task_results(&mut transaction.results);
-                let encoding = transaction.run_as.encoding;
-                operations::finish(self, finish, results, encoding, transaction.reply)
-            }
+            Kind::EveryCore(round) => self.finish_round(&**round, transaction.run_as.encoding),
             Kind::Elsewhere => match transaction.results.first_mut().and_then(Option::take) {
                 Some(PartResult::Reply(reply)) => reply,
                 _ => Vec::new(),
@@ -449,12 +446,4 @@ impl Engine {
             }
         }
     }
-}
-
-fn task_results(results: &mut [Option<PartResult>]) -> Vec<TaskResult> {
-    let tasks = results.iter_mut().filter_map(|result| match result.take() {
-        Some(PartResult::Task(task)) => task.downcast::<TaskResult>().ok(),
-        _ => None,
-    });
-    tasks.map(|result| *result).collect()
 }

@@ -4,9 +4,12 @@ mod sections;
 
 use std::fmt::{Display, Write};
 
+use super::super::Engine;
 use super::super::core::Core;
+use super::super::event::Outbox;
+use super::super::every_core::EveryCore;
+use super::super::report::CoreReport;
 use super::super::shared::HostFacts;
-use super::super::task::{CoreReport, Finish, Task, TaskResult};
 use super::Asked;
 use crate::commands::Outcome;
 use crate::protocol::Args;
@@ -14,37 +17,37 @@ use crate::protocol::reply::Reply;
 
 pub(super) fn info(asked: &mut Asked<'_>, sections: Args<'_>) -> Outcome {
     let wanted = sections.iter().map(<[u8]>::to_ascii_lowercase).collect();
-    asked.every_core(&Task::Report, Finish::Info(wanted));
-    Ok(())
+    asked.every_core(Info { wanted })
 }
 
-/// The text, once every core has reported.
-pub(super) fn finish(
-    core: &Core,
-    results: &[TaskResult],
-    wanted: &[Vec<u8>],
-    reply: &mut Reply<'_>,
-) {
-    reply.verbatim(&text(&Facts::new(core, results), wanted));
+struct Info {
+    /// The words that name sections, in lower case.
+    wanted: Vec<Vec<u8>>,
+}
+
+impl EveryCore for Info {
+    type Answer = CoreReport;
+
+    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
+        engine.report()
+    }
+
+    fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
+        reply.verbatim(&text(&Facts::new(&engine.core, reports), &self.wanted));
+    }
 }
 
 /// What the sections are made from.
 pub(super) struct Facts<'a> {
     pub core: &'a Core,
     /// By shard.
-    pub reports: Vec<&'a CoreReport>,
+    pub reports: &'a [&'a CoreReport],
     pub host: HostFacts,
 }
 
 impl<'a> Facts<'a> {
     /// From what every core has reported.
-    pub fn new(core: &'a Core, results: &'a [TaskResult]) -> Facts<'a> {
-        let reports = results.iter().filter_map(|result| match result {
-            TaskResult::Report(report) => Some(&**report),
-            _ => None,
-        });
-        let mut reports: Vec<&CoreReport> = reports.collect();
-        reports.sort_unstable_by_key(|report| report.shard);
+    pub fn new(core: &'a Core, reports: &'a [&'a CoreReport]) -> Facts<'a> {
         Facts { core, reports, host: core.shared.host.facts() }
     }
 
@@ -170,7 +173,7 @@ mod tests {
     fn info(engine: &Engine, wanted: &[&str]) -> String {
         let report = engine.report();
         let wanted: Vec<Vec<u8>> = wanted.iter().map(|word| word.as_bytes().to_vec()).collect();
-        let facts = Facts { core: &engine.core, reports: vec![&report], host: FixedHost.facts() };
+        let facts = Facts { core: &engine.core, reports: &[&report], host: FixedHost.facts() };
         text(&facts, &wanted)
     }
 

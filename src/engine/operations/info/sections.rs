@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::super::core::CommandStats;
+use super::super::super::report::{CoreFacts, CoreReport};
 use super::super::super::shared::CoreCounters;
-use super::super::super::task::{CoreFacts, CoreReport};
 use super::super::memory::Overview;
 use super::super::session::REDIS_VERSION;
 use super::{Facts, Fields};
@@ -317,7 +317,7 @@ pub(super) fn cluster(_: &Facts<'_>, fields: &mut Fields) {
 
 /// One line per shard.
 pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
-    for core in &facts.reports {
+    for core in facts.reports {
         let Some(counters) = facts.core.shared.cores.get(core.shard) else { continue };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (keys, expires) =
