@@ -1,9 +1,9 @@
 //! Commands with keys on several shards: parts go out, results come in, one reply leaves.
 //!
 //! A command begins when all that its client sent before has been answered, and while it is under
-//! way the session runs nothing else: see [`crate::session::UnderWay`]. A command on every shard
-//! need not wait to begin: its parts come behind what the client sent to each shard before, and are
-//! granted when that has been executed.
+//! way the session runs nothing else: see [`crate::session::UnderWay`]. A command that locks every
+//! shard need not wait to begin: its parts come behind what the client sent to each shard before,
+//! and are granted when that has been executed.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::every_core::AnyRound;
 use super::exec::{is_running, merge_replies};
 use super::gather::{Attempt, GatheredKey};
 use super::sessions::settle;
-use crate::commands::{CommandError, Merge, Row};
+use crate::commands::{CommandError, Flags, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::{Reply, Values};
@@ -159,7 +159,8 @@ impl Core {
         self.transactions.insert(txn.number, transaction);
     }
 
-    /// A command on every shard, such as DBSIZE: each is held still until all have answered.
+    /// A command on every shard. Each is held still until all have answered, as for KEYS, unless
+    /// the row says that each may answer for a moment of its own, as for DBSIZE.
     pub fn start_every_shard(
         &mut self,
         session: &mut Session,
@@ -169,7 +170,8 @@ impl Core {
         outbox: &mut Outbox,
     ) {
         let run_as = session.client.run_as().for_values();
-        if self.shard_count == 1 && self.locks.is_idle() {
+        let whole_shard = !row.flags.contains(Flags::UNSYNCHRONIZED);
+        if self.shard_count == 1 && (self.locks.is_idle() || !whole_shard) {
             if how != Merge::Weighted {
                 // One shard's answer is all there is to say.
                 return run_here(self, session, row, args);
@@ -184,7 +186,7 @@ impl Core {
         let share = |shard| Share {
             shard,
             locks: Vec::new(),
-            whole_shard: true,
+            whole_shard,
             work: Work::Run { row, args: args.clone(), run_as },
         };
         let shares = (0..self.shard_count).map(share).collect();
