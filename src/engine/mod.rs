@@ -19,6 +19,7 @@
 //! | `gather` | those that need all their keys in one place |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
 //! | `every_core` | commands that every core does its part of (CLIENT LIST, CONFIG SET, ...) |
+//! | `latency` | how long commands take |
 //! | `report` | what a core tells of itself, for INFO |
 //! | `operations` | commands that concern a connection or the process |
 
@@ -30,6 +31,7 @@ mod event;
 mod every_core;
 mod exec;
 mod gather;
+mod latency;
 mod memory;
 mod merge;
 mod operations;

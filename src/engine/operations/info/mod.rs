@@ -29,7 +29,14 @@ impl EveryCore for Info {
     type Answer = CoreReport;
 
     fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
-        engine.report()
+        let mut report = engine.report();
+        if SECTIONS
+            .iter()
+            .any(|section| section.name == LATENCYSTATS && section.is_wanted(&self.wanted))
+        {
+            report.latencies = engine.core.stats.latencies.clone();
+        }
+        report
     }
 
     fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
@@ -76,6 +83,21 @@ struct Section {
     write: fn(&Facts<'_>, &mut Fields),
 }
 
+impl Section {
+    /// Whether one of the words names it.
+    fn is_wanted(&self, words: &[Vec<u8>]) -> bool {
+        let named = |word: &Vec<u8>| match word.as_slice() {
+            b"default" => self.shown == Shown::Default,
+            b"all" | b"everything" => true,
+            word => self.name.as_bytes().eq_ignore_ascii_case(word),
+        };
+        words.is_empty() && self.shown == Shown::Default || words.iter().any(named)
+    }
+}
+
+/// The section that the histograms of latencies are copied for.
+const LATENCYSTATS: &str = "Latencystats";
+
 /// In Redis's order.
 const SECTIONS: &[Section] = &[
     Section { name: "Server", shown: Shown::Default, write: sections::server },
@@ -88,8 +110,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "Modules", shown: Shown::Default, write: |_, _| {} },
     Section { name: "Commandstats", shown: Shown::All, write: sections::commandstats },
     Section { name: "Errorstats", shown: Shown::Default, write: sections::errorstats },
-    // Nothing reads a clock around a command, so there are no latencies to show.
-    Section { name: "Latencystats", shown: Shown::All, write: |_, _| {} },
+    Section { name: LATENCYSTATS, shown: Shown::All, write: sections::latencystats },
     Section { name: "Cluster", shown: Shown::Default, write: sections::cluster },
     Section { name: "Shards", shown: Shown::Default, write: sections::shards },
     Section { name: "Keyspace", shown: Shown::Default, write: sections::keyspace },
@@ -98,16 +119,8 @@ const SECTIONS: &[Section] = &[
 /// The sections that one of the words names, with an empty line between them. Words that name
 /// nothing add nothing.
 fn text(facts: &Facts<'_>, wanted: &[Vec<u8>]) -> String {
-    let is_wanted = |section: &Section| {
-        let named = |word: &Vec<u8>| match word.as_slice() {
-            b"default" => section.shown == Shown::Default,
-            b"all" | b"everything" => true,
-            word => section.name.as_bytes().eq_ignore_ascii_case(word),
-        };
-        wanted.is_empty() && section.shown == Shown::Default || wanted.iter().any(named)
-    };
     let mut fields = Fields::default();
-    for section in SECTIONS.iter().filter(|section| is_wanted(section)) {
+    for section in SECTIONS.iter().filter(|section| section.is_wanted(wanted)) {
         if !fields.text.is_empty() {
             fields.text.push_str("\r\n");
         }
