@@ -367,7 +367,7 @@ impl Core {
         }
         if let Some(started) = started {
             let nanos = (self.stopwatch)().saturating_sub(started);
-            self.stats.by_command[row.id].timed(nanos);
+            self.time_call(row, nanos);
         }
         self.count_call(row, result.as_ref().err());
         if let Err(error) = result {
