@@ -37,10 +37,6 @@ pub unsafe trait Collection: Sized + Send + 'static {
 
     fn is_empty(&self) -> bool;
 
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn into_object(self) -> Object;
 }
 
