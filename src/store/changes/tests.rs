@@ -159,9 +159,11 @@ fn changes_are_recorded_in_the_order_of_the_shard() {
     assert!(shard.dbs().all(|db| !db.changes.is_listening() && db.changes.is_empty()));
 }
 
+type Way = (&'static str, fn(&mut Shard));
+
 #[test]
 fn every_way_to_expire_is_told_once() {
-    let expire: [(&str, fn(&mut Shard)); 8] = [
+    let expire: [Way; 8] = [
         ("use", |shard| assert!(shard.db_mut(0).use_entry(b"k", NOW + 5).is_none())),
         ("get_mut", |shard| {
             assert!(shard.db_mut(0).get_mut(b"k", NOW + 5, Event::Append).is_none());

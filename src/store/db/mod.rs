@@ -182,10 +182,9 @@ impl Db {
     /// The entry at the key, unless it has expired, as used now.
     #[inline]
     pub fn use_entry(&mut self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
-        let hash = self.hash(key);
-        let handle = self.find(hash, key)?;
+        let handle = self.find(self.hash(key), key)?;
         if self.arena.entry(handle).is_expired(now) {
-            self.expire(hash, handle);
+            self.expire(self.hash(key), handle);
             return None;
         }
         self.eviction.used(&mut self.arena, handle, now);
