@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod decoder;
 mod differential;
+mod documents;
 mod eviction;
 mod histories;
 mod lifecycle;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             connections::trials,
             decoder::trials,
             differential::trials,
+            documents::trials,
             eviction::trials,
             histories::trials,
             lifecycle::trials,
