@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod decoder;
 mod differential;
+mod documents;
 mod events;
 mod eviction;
 mod histories;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
             connections::trials,
             decoder::trials,
             differential::trials,
+            documents::trials,
             events::trials,
             eviction::trials,
             histories::trials,
