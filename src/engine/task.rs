@@ -112,6 +112,10 @@ pub(super) struct DbReport {
 pub(super) enum Finish {
     /// `+OK`.
     Ok,
+    /// `+OK`, once what was sent from core to core before is over. `fenced`: that is being waited for.
+    Paused {
+        fenced: bool,
+    },
     /// In the order of these ids, if there are any.
     ClientList {
         ids: Vec<u64>,

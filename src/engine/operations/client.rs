@@ -261,7 +261,10 @@ pub(super) fn reply(asked: &mut Asked<'_>, mode: ReplyMode) -> Outcome {
 pub(super) fn pause(asked: &mut Asked<'_>, millis: u64, writes_only: bool) -> Outcome {
     let until_us = asked.core.now.monotonic_us.saturating_add(millis.saturating_mul(1000));
     let until_us = asked.core.pause.map_or(until_us, |pause| pause.until_us.max(until_us));
-    asked.every_core(&Task::Pause(Some(Pause { until_us, writes_only })), Finish::Ok);
+    // Nothing may be waited for under the locks of an EXEC.
+    let fenced = asked.session.exec.is_some();
+    let task = Task::Pause(Some(Pause { until_us, writes_only }));
+    asked.every_core(&task, Finish::Paused { fenced });
     Ok(())
 }
 

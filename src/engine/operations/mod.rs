@@ -121,7 +121,7 @@ pub(super) fn finish(
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, encoding);
     match finish {
-        Finish::Ok => reply.ok(),
+        Finish::Ok | Finish::Paused { .. } => reply.ok(),
         Finish::ClientList { ids } => {
             let bytes_max = reply_bytes_max(&engine.core.settings.config);
             client::finish_list(results, &ids, bytes_max, &mut reply);
