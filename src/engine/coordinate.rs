@@ -60,7 +60,11 @@ pub(super) enum Kind {
         waiter: Arc<Waiter>,
         serving: bool,
     },
-    EveryCore(Arc<dyn AnyRound>),
+    /// `fenced`: what was sent from core to core before is being waited for.
+    EveryCore {
+        round: Arc<dyn AnyRound>,
+        fenced: bool,
+    },
     /// There is one part, and its reply is the reply.
     Elsewhere,
     Watch {
@@ -230,6 +234,7 @@ impl Engine {
     }
 
     fn run_part(&mut self, part: Part, outbox: &mut Outbox) {
+        let of_task = matches!(part.work, Work::Task(_));
         let result = match part.work {
             Work::Run { row, args, run_as } => {
                 let mut out = Vec::new();
@@ -258,6 +263,10 @@ impl Engine {
         let done = PartDone { txn: part.txn, shard: self.core.shard_id, result };
         if part.txn.coordinator == self.core.shard_id {
             self.core.own_results.push_back(done);
+        } else if of_task {
+            // Behind all that this pass has gathered for other cores: what its end leads to comes
+            // to them later than that.
+            outbox.ordered.push((part.txn.coordinator, Message::PartDone(Box::new(done))));
         } else {
             outbox.messages.push((part.txn.coordinator, Message::PartDone(Box::new(done))));
         }
@@ -293,6 +302,30 @@ impl Engine {
         }
     }
 
+    /// Every core has stopped its clients, but what it had sent for them may not have come to its
+    /// shard yet, or wait there for locks. Locking all shards comes behind all of that.
+    fn send_fence(
+        &mut self,
+        number: u64,
+        transaction: &mut Transaction,
+        outbox: &mut Outbox,
+    ) -> bool {
+        let Kind::EveryCore { round, fenced } = &mut transaction.kind else { return false };
+        if !round.is_fenced() || std::mem::replace(fenced, true) {
+            return false;
+        }
+        let txn = TxnId { coordinator: self.core.shard_id, number };
+        for (shard, locking) in &mut transaction.parts {
+            *locking = true;
+            let work = Work::Hold { watcher: None };
+            let part = Part { txn, locks: Vec::new(), whole_shard: true, work };
+            outbox.ordered.push((*shard, Message::Part(Box::new(part))));
+        }
+        transaction.results.fill_with(|| None);
+        transaction.waiting = transaction.parts.len();
+        true
+    }
+
     /// Every result is here and every lock is held: this is the moment the command takes effect.
     fn finish(&mut self, number: u64, mut transaction: Transaction, outbox: &mut Outbox) {
         // Until here the results were held for this command, wherever they were.
@@ -300,6 +333,7 @@ impl Engine {
         self.core.memory.received(results.map(PartResult::bytes).sum());
         if self.send_exec_parts(number, &mut transaction, outbox) > 0
             || self.send_serve(number, &mut transaction, outbox) > 0
+            || self.send_fence(number, &mut transaction, outbox)
         {
             self.core.transactions.insert(number, transaction);
             return;
@@ -325,7 +359,7 @@ impl Engine {
                 waits = reply.is_none().then_some(waiter);
                 reply.unwrap_or_default()
             }
-            Kind::EveryCore(round) => self.finish_round(&**round, transaction.run_as.encoding),
+            Kind::EveryCore { round, .. } => self.finish_round(&**round, transaction.run_as.encoding),
             Kind::Elsewhere => match transaction.results.first_mut().and_then(Option::take) {
                 Some(PartResult::Reply(reply)) => reply,
                 _ => Vec::new(),

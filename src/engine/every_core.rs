@@ -31,6 +31,11 @@ pub(super) trait EveryCore: Send + Sync + 'static {
 
     /// Writes the reply, on the core of the client, when all have answered; `answers` by core.
     fn merge(&self, engine: &mut Engine, answers: &[&Self::Answer], reply: &mut Reply<'_>);
+
+    /// Whether it is answered only when all that cores had sent each other before is over.
+    fn is_fenced(&self) -> bool {
+        false
+    }
 }
 
 impl Core {
@@ -50,7 +55,8 @@ impl Core {
             work: Work::Task(Box::new(Arc::clone(&round))),
         };
         let shares = (0..self.shard_count).map(share).collect();
-        self.begin(session, row, OwnedArgs::default(), Kind::EveryCore(round), shares, outbox);
+        let kind = Kind::EveryCore { round, fenced: false };
+        self.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
     }
 }
 
@@ -89,6 +95,7 @@ impl<C: EveryCore> Round<C> {
 pub(super) trait AnyRound: Send + Sync {
     fn run(&self, engine: &mut Engine, outbox: &mut Outbox);
     fn finish(&self, engine: &mut Engine, reply: &mut Reply<'_>);
+    fn is_fenced(&self) -> bool;
 }
 
 impl<C: EveryCore> AnyRound for Round<C> {
@@ -107,6 +114,10 @@ impl<C: EveryCore> AnyRound for Round<C> {
             return reply.error("ERR internal error: a core has not answered");
         }
         self.command.merge(engine, &answers, reply);
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.command.is_fenced()
     }
 }
 
