@@ -195,9 +195,9 @@ fn other_clients_are_served(shards: usize) {
 
 /// Whoever waits goes on being received from, in order, and is seen to go.
 fn waiting_and_paused_clients(shards: usize) {
-    let server = preloaded(shards, &["--enable-debug-command", "yes"], 1000);
+    let server = preloaded(shards, &[], 1000);
     let mut other = server.connect();
-    for begin in ["DEBUG POP-BYTE queue 0", "CLIENT PAUSE 60000 ALL"] {
+    for begin in ["BLPOP queue 0", "CLIENT PAUSE 60000 ALL"] {
         let mut client = server.connect();
         client.send(&encode(&begin.split(' ').collect::<Vec<_>>()));
         if begin.contains("PAUSE") {
@@ -211,7 +211,7 @@ fn waiting_and_paused_clients(shards: usize) {
         if begin.contains("PAUSE") {
             assert_eq!(other.run("CLIENT UNPAUSE"), Value::ok());
         } else {
-            assert_eq!(other.run("APPEND queue x"), Value::Int(1));
+            assert_eq!(other.run("RPUSH queue x"), Value::Int(1));
             let popped = client.read_value();
             assert!(!popped.is_error(), "{popped:?}");
         }
@@ -220,7 +220,7 @@ fn waiting_and_paused_clients(shards: usize) {
         }
     }
     let mut gone = server.connect();
-    gone.send(&encode(&["DEBUG", "POP-BYTE", "queue", "0"]));
+    gone.send(&encode(&["BLPOP", "queue", "0"]));
     hoard(&mut gone, COMMANDS);
     assert_eq!(server.info_number("clients", "blocked_clients"), 1);
     drop(gone);

@@ -12,7 +12,8 @@ use ringwell::engine::{
     Shared,
 };
 #[cfg(debug_assertions)]
-use ringwell::store::ScanCursor;
+use ringwell::store::value::packed::Packed;
+use ringwell::store::{CollectionRef, List, ScanCursor};
 #[cfg(debug_assertions)]
 use ringwell::txn::Fault;
 use ringwell::txn::Message;
@@ -121,8 +122,16 @@ impl World {
                 while let Some(from) = cursor {
                     cursor = db.scan(from, 100, self.now.unix_ms, |entry| {
                         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                        let value = entry.as_string().expect("strings");
-                        stored.insert((index, text(entry.key())), text(&value));
+                        let value = match entry.collection::<List>() {
+                            Err(_) => text(&entry.as_string().expect("strings and lists")),
+                            Ok(CollectionRef::Packed(run)) => {
+                                Packed::new(run).iter().map(|e| text(&e.to_vec())).collect()
+                            }
+                            Ok(CollectionRef::Object(list)) => {
+                                list.iter().map(|e| text(&e.to_vec())).collect()
+                            }
+                        };
+                        stored.insert((index, text(entry.key())), value);
                     });
                 }
             }

@@ -142,10 +142,9 @@ impl<'a> Parser<'a> {
             Some("<") => self.group(">"),
             Some(word) if is_token(word) => self.after_token(word),
             Some(word) => {
-                let (name, kind) = match word.split_once(':') {
+                let (name, kind) = match word.strip_suffix(":double") {
+                    Some(name) => (name, Kind::Double),
                     None => (word, Kind::of_name(word)),
-                    Some((name, "double")) => (name, Kind::Double),
-                    Some((_, kind)) => return Err(format!("'{kind}' is no kind")),
                 };
                 Ok(Argument { name: name.to_owned(), kind, ..Argument::default() })
             }

@@ -359,7 +359,7 @@ fn commands_agree_with_a_model() {
         let mut server = Server::new();
         server.config.list_max_listpack_size = size;
         let mut model = Model::default();
-        let mut seed = 0x11_57 + size as u64;
+        let mut seed = 0x1157_u64.wrapping_add_signed(size);
         for step in 0..steps {
             let line = model.line(&mut seed);
             let words: Vec<&str> = line.split(' ').collect();

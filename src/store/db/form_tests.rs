@@ -274,7 +274,12 @@ fn large_collections_are_freed_in_slices() {
     for (number, way) in ways.into_iter().enumerate() {
         let mut shard = Shard::new(1);
         let Slot::Vacant(slot) = shard.db_mut(0).slot(b"k", 0, Event::Set) else { panic!() };
-        slot.insert_object(list_of(&many).into_object());
+        // A chunk for each element.
+        let mut list = List::new();
+        for element in &many {
+            list.push(End::Back, element, Limit::from_directive(1)).unwrap();
+        }
+        slot.insert_object(list.into_object());
         let held = shard.allocated_bytes();
         assert!(held > 800_000);
         way(&mut shard);
