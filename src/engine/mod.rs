@@ -16,7 +16,7 @@
 //! | `blocked` | the same clients at the core of their connection |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `pair` | those with keys on this shard and one other |
-//! | `gather` | those that need all their keys in one place |
+//! | `hops` | those that read here and write there, or that move something |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
 //! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
 //! | `operations` | commands that concern a connection or the process |
@@ -27,7 +27,7 @@ mod core;
 mod dispatch;
 mod event;
 mod exec;
-mod gather;
+mod hops;
 mod memory;
 mod merge;
 mod operations;

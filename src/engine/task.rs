@@ -17,7 +17,6 @@ use crate::store::{Db, ScanCursor, ShardStats, UnixMs};
 use crate::txn::Work;
 
 use super::coordinate::{Kind, Share};
-use crate::protocol::args::OwnedArgs;
 
 /// What each core is asked to do.
 #[derive(Clone, Debug)]
@@ -147,7 +146,7 @@ impl Core {
             work: Work::Task(Box::new(task.clone())),
         };
         let shares = (0..self.shard_count).map(share).collect();
-        self.begin(session, row, OwnedArgs::default(), Kind::Task(finish), shares, outbox);
+        self.begin(session, row, Kind::Task(finish), shares, outbox);
     }
 }
 
@@ -193,7 +192,6 @@ impl Engine {
             Task::SetActiveExpire(active) => self.core.active_expire = active,
             Task::ReleaseMemory => {
                 self.core.shard.trim();
-                self.core.scratch.trim();
                 self.core.give_buffers_back();
                 self.core.shared.host.release_memory();
             }

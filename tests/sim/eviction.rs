@@ -274,7 +274,7 @@ fn buffers_between_shards_are_the_servers_own_and_are_given_back() {
     }
 }
 
-/// A command that gathers its keys in one place leaves nothing of them there.
+/// A value moves as it is: only COPY makes another, and nothing is left on the way.
 #[test]
 fn moving_a_huge_value_between_shards_leaves_nothing_behind() {
     let mut budget = with_room(2, 1, "allkeys-lru", 64 << 20);
@@ -296,8 +296,7 @@ fn moving_a_huge_value_between_shards_leaves_nothing_behind() {
     for _ in 0..200 {
         budget.world.wait_ms(100);
     }
-    let freed: usize = budget.info("memory", "lazyfreed_objects").parse().expect("a number");
-    // Each of the nine moves left its source, and a copy on the way.
-    assert!(freed >= 18, "{freed} huge values were given back");
+    // The value itself, and three copies that were deleted.
+    assert_eq!(budget.info("memory", "lazyfreed_objects"), "4");
     assert_eq!(budget.info("memory", "lazyfree_pending_objects"), "0");
 }

@@ -4,6 +4,7 @@
 use super::debug::SUBCOMMAND;
 use super::{Command, CommandError, Context, Docs, Flags, Handler, Outcome};
 use crate::commands::blocking::{timeout_in_seconds, without_waiting};
+use crate::commands::hops::{Change, Decision, Finding, Hops, take_nothing};
 use crate::commands::{KeyFlags, KeySpec, Spread, Wait, WaitsAt};
 use crate::protocol::Args;
 use crate::store::{Encoding, Slot};
@@ -63,7 +64,7 @@ pub(super) const MOVE_BYTE: Command = Command {
 
 static MOVES: Wait = Wait {
     timeout: |args| timeout_in_seconds(args.at(4)),
-    at: WaitsAt::FirstKey,
+    at: WaitsAt::FirstKey(&MOVES_IN_HOPS),
     ready: has_byte,
     serve: |context, args, source| {
         let byte = take_byte(context, args.at(source))?;
@@ -72,6 +73,37 @@ static MOVES: Wait = Wait {
         Ok(())
     },
     nothing: |reply| reply.null(),
+};
+
+/// Only the byte goes from shard to shard.
+static MOVES_IN_HOPS: Hops = Hops {
+    look: |context, args, position| {
+        let bytes_max = context.string_bytes_max();
+        let Some(entry) = context.peek(args.at(position)) else { return Ok(Finding::Nothing) };
+        let value = entry.as_string()?;
+        Ok(match position {
+            2 => value.first().map_or(Finding::Nothing, |&byte| Finding::Bytes(vec![byte])),
+            _ if value.len() >= bytes_max => return Err(CommandError::StringTooLong),
+            _ => Finding::Exists,
+        })
+    },
+    decide: |findings, _| {
+        let Finding::Bytes(byte) = findings.take(2)? else { return Ok(Decision::Wait) };
+        findings.take(3)?;
+        findings.reply.bulk(&byte);
+        Ok(Decision::Done(vec![(2, Change::Plain), (3, Change::Bytes(byte))]))
+    },
+    take: take_nothing,
+    // The decision has found that nothing is in the way.
+    apply: |context, args, position, change| {
+        let key = args.at(position);
+        let _ = match change {
+            Change::Bytes(bytes) => {
+                bytes.iter().try_for_each(|&byte| append_byte(context, key, byte))
+            }
+            Change::Plain | Change::Item(_) => take_byte(context, key).map(|_| ()),
+        };
+    },
 };
 
 fn move_byte(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
