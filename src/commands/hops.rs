@@ -14,7 +14,7 @@ use super::{CommandError, Context};
 use crate::config::Config;
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
-use crate::store::Item;
+use crate::store::{Event, Item};
 
 /// The steps of one command; each is about the key that is the argument of the given index.
 #[derive(Debug)]
@@ -160,10 +160,16 @@ pub fn change_nothing(_: &mut Context<'_>, _: Args<'_>, _: usize, _: Change) {
 }
 
 /// [`Hops::apply`] of commands that put an item at a key, which gets its name.
-pub fn put_item(context: &mut Context<'_>, db: usize, key: &[u8], change: Change) {
+pub fn put_item(
+    context: &mut Context<'_>,
+    db: usize,
+    key: &[u8],
+    change: Change,
+    event: Event,
+) {
     let now = context.now;
     match change {
-        Change::Item(item) => context.shard.db_mut(db).insert(item.with_key(key), now),
+        Change::Item(item) => context.shard.db_mut(db).insert(item.with_key(key), now, event),
         other => debug_assert!(false, "{other:?} is not an item"),
     }
 }

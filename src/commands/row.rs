@@ -54,8 +54,9 @@ pub enum Spread {
     Split(Merge),
     /// It is carried out in hops.
     Hops(&'static Hops),
-    /// One of its keys is enough, and if there is nothing at any of them its client waits. The
-    /// handler is what runs where nobody can wait, in a MULTI block.
+    /// One of its keys is enough, and if there is nothing at any of them its client waits, unless
+    /// the row lacks [`Flags::BLOCKING`], as LMPOP's does. The handler is what runs where nobody can
+    /// wait, in a MULTI block.
     Wait(&'static Wait),
 }
 
@@ -67,13 +68,23 @@ pub struct Wait {
     pub timeout: fn(Args<'_>) -> Result<Option<u64>, CommandError>,
     /// At which of its keys.
     pub at: WaitsAt,
-    /// Whether the command would find at this key what it takes, or something to complain of.
-    /// Depends on the key alone: clients that wait with one command are all as ready as the first.
-    pub ready: fn(&Context<'_>, key: &[u8]) -> bool,
+    /// Whether the command would find at this key what it takes. Depends on the key alone: clients
+    /// that wait with one command are all as ready as the first.
+    pub ready: fn(&Context<'_>, key: &[u8]) -> Readiness,
     /// Serves the command from the key that is the argument of this index and ready.
     pub serve: fn(&mut Context<'_>, Args<'_>, usize) -> Outcome,
     /// What is answered when the time is over.
     pub nothing: fn(&mut Reply<'_>),
+}
+
+/// What a command such as BLPOP finds at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Nothing,
+    Ready,
+    /// A value of another type. To a command that has just come that is an error; a client that
+    /// waits already waits on.
+    Unfit,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -189,6 +200,7 @@ pub struct Docs {
 pub enum Group {
     Connection,
     Generic,
+    List,
     Server,
     String,
     Transactions,
@@ -199,6 +211,7 @@ impl Group {
         match self {
             Group::Connection => "connection",
             Group::Generic => "generic",
+            Group::List => "list",
             Group::Server => "server",
             Group::String => "string",
             Group::Transactions => "transactions",

@@ -52,6 +52,10 @@ impl Core {
                 reply_now(session, |reply| reply.raw(&served));
                 return self.serve_waiters(None);
             }
+            if !waiter.may_wait() {
+                let nothing = self.answer_nothing(&waiter);
+                return reply_now(session, |reply| reply.raw(&nothing));
+            }
             let to = reply_later(session, waiter.size());
             session.blocked = Some(blocked(to.sequence));
             self.register_waiter(&waiter);
@@ -67,6 +71,16 @@ impl Core {
             self.begin(session, row, kind, shares, outbox)
         };
         session.blocked = Some(blocked(to.sequence));
+    }
+
+    /// The reply to a command that has found nothing and does not wait.
+    pub fn answer_nothing(&mut self, waiter: &Waiter) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(wait) = waiter.wait() {
+            (wait.nothing)(&mut Reply::new(&mut out, waiter.run_as.encoding));
+        }
+        self.count_call(waiter.row, None);
+        out
     }
 
     /// Whether all keys are here and nobody holds any of them. Nothing else of the connection is
@@ -197,15 +211,22 @@ impl Engine {
 
     /// The attempt of a command that may wait is over. Tells its reply, or `None` if its client
     /// waits; then `waiter` is to be registered at each shard, unless there is only one.
-    pub(super) fn end_attempt(&mut self, transaction: &mut Transaction) -> Option<Vec<u8>> {
-        for result in &mut transaction.results {
-            if let Some(PartResult::Reply(reply)) = result {
-                let reply = std::mem::take(reply);
-                self.forget_attempt(transaction.reply.conn);
-                return Some(reply);
-            }
+    pub(super) fn end_attempt(
+        &mut self,
+        transaction: &mut Transaction,
+        waiter: &Waiter,
+    ) -> Option<Vec<u8>> {
+        let replies = transaction.results.iter_mut().filter_map(|result| match result {
+            Some(PartResult::Reply(reply)) => Some(std::mem::take(reply)),
+            _ => None,
+        });
+        let reply = replies.last();
+        let reply =
+            reply.or_else(|| (!waiter.may_wait()).then(|| self.core.answer_nothing(waiter)));
+        if reply.is_some() {
+            self.forget_attempt(transaction.reply.conn);
         }
-        None
+        reply
     }
 
     /// The first attempt for a client has been its last.

@@ -316,7 +316,7 @@ impl Engine {
             }
             Kind::Wait { waiter, .. } => {
                 let waiter = Arc::clone(waiter);
-                let reply = self.end_attempt(&mut transaction);
+                let reply = self.end_attempt(&mut transaction, &waiter);
                 waits = reply.is_none().then_some(waiter);
                 reply.unwrap_or_default()
             }

@@ -9,7 +9,7 @@ use super::core::{ConnReply, Core};
 use super::event::Outbox;
 use crate::commands::hops::{Change, Decision, Finding, Findings, Hops, Looked};
 use crate::commands::{
-    CommandError, Context, Flags, Handler, KeyFlags, KeyRanges, Row, Spread, Wait, WaitsAt,
+    CommandError, Context, Flags, Handler, KeyFlags, KeyRanges, Readiness, Row, Spread, Wait, WaitsAt,
 };
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
@@ -156,7 +156,8 @@ impl Core {
                 let looked = match way {
                     Way::Hops(hops) => (hops.look)(context, args, position),
                     Way::FirstReady(wait) => {
-                        Ok(Finding::of_existence((wait.ready)(context, args.at(position))))
+                        let ready = (wait.ready)(context, args.at(position));
+                        Ok(Finding::of_existence(ready != Readiness::Nothing))
                     }
                 };
                 (position, looked)
@@ -223,7 +224,12 @@ impl Core {
     fn decide(&mut self, hopping: &mut Hopping) -> Next {
         let Hopping { command, found, reply: out, attempt, .. } = hopping;
         let SharedCommand { row, run_as, .. } = &**command;
-        let decided = self.decision(command, found, Reply::new(out, run_as.encoding));
+        // Who waits already waits on at a key of another type.
+        let unfit = matches!(found.first(), Some((_, Err(_))));
+        let decided = match attempt {
+            Some(attempt) if !attempt.first && unfit => Ok(Next::Wait),
+            _ => self.decision(command, found, Reply::new(out, run_as.encoding)),
+        };
         let decided = match (decided, row.handler) {
             // It is not here to wait.
             (Ok(Next::Wait), Handler::Keyed(_, Spread::Wait(wait))) if attempt.is_none() => {

@@ -265,7 +265,7 @@ impl Engine {
             && self.core.watches.len() == 0
             && self.core.waiters.is_empty()
             && self.core.wait_deadlines.is_empty()
-            && self.core.shard.dbs().all(|db| db.watched.is_empty())
+            && self.core.shard.dbs().all(|db| db.changes.is_empty())
             && self.sessions.detached() == 0
     }
 

@@ -342,6 +342,8 @@ impl Core {
             }
             None => {
                 let halves = [(self.shard_id, &mut pair.own_args), (other, &mut pair.other_args)];
+                // Their answers are merged as the halves' would have been.
+                let run_as = run_as.for_values();
                 let shares = halves.into_iter().map(|(shard, args)| {
                     let (locks, args) = (locks_of(row, args.as_args()), std::mem::take(args));
                     let run_as = run_as.for_values();

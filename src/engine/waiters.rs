@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::core::Core;
 use super::event::ShardId;
 use crate::commands::blocking::first_ready;
-use crate::commands::{Context, Row, Wait, WaitsAt};
+use crate::commands::{Context, Readiness, Row, Wait, WaitsAt};
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::store::DATABASES;
@@ -130,7 +130,7 @@ impl Core {
             let queues = &mut self.waiters.queues;
             let queue = queues.entry((waiter.run_as.db, key.into())).or_insert_with(|| {
                 self.waiters.queues_of_db[db] += 1;
-                self.shard.db_mut(db).watched.expect(key);
+                self.shard.db_mut(db).changes.expect(key);
                 Queue::default()
             });
             queue.insert(arrival, waiter);
@@ -156,7 +156,7 @@ impl Core {
                 self.waiters.queues.remove(&place);
                 let db = usize::from(waiter.run_as.db);
                 self.waiters.queues_of_db[db] -= 1;
-                self.shard.db_mut(db).watched.expect_no_more(&place.1);
+                self.shard.db_mut(db).changes.expect_no_more(&place.1);
             } else if was_tried {
                 queue.trying = None;
                 self.waiters.ready.push_back(place);
@@ -238,7 +238,7 @@ impl Core {
     fn collect_ready(&mut self) {
         for db in 0..DATABASES {
             if self.waiters.queues_of_db[db] > 0 {
-                let touched = self.shard.db_mut(db).watched.take_touched();
+                let touched = self.shard.db_mut(db).changes.take_touched();
                 self.waiters.ready.extend(touched.into_iter().map(|key| (db as u8, key)));
             }
         }
@@ -290,7 +290,7 @@ impl Core {
     fn is_ready(&mut self, waiter: &Waiter, key: &[u8]) -> bool {
         let mut out = Vec::new();
         let context = self.context_of(waiter, &mut out);
-        waiter.wait().is_some_and(|wait| (wait.ready)(&context, key))
+        waiter.wait().is_some_and(|wait| (wait.ready)(&context, key) == Readiness::Ready)
     }
 
     /// Serves a waiter from this key, which is ready; returns the reply.
@@ -335,6 +335,9 @@ impl Core {
     /// The part of a command that may wait: its locks are held here.
     pub fn run_wait_part(&mut self, waiter: &Arc<Waiter>, alone: bool) -> PartResult {
         let Some(ready) = self.first_ready(waiter) else {
+            if alone && !waiter.may_wait() {
+                return PartResult::Reply(self.answer_nothing(waiter));
+            }
             if alone && !self.planted.is(Fault::WaitsTooLate) {
                 self.register_waiter(waiter);
             }

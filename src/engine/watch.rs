@@ -64,7 +64,7 @@ impl Core {
         for (db, key) in keys {
             let db = usize::from(db);
             let present = self.shard.db(db).contains(&key, self.now.unix_ms);
-            self.shard.db_mut(db).watched.watch(&key, watcher);
+            self.shard.db_mut(db).changes.watch(&key, watcher);
             watch.keys.push(WatchedKey { db, key, present });
         }
     }
@@ -76,7 +76,7 @@ impl Core {
         let mut whole = !watch.broken;
         for WatchedKey { db, key, present } in watch.keys {
             whole &= !present || self.shard.db(db).contains(&key, self.now.unix_ms);
-            self.shard.db_mut(db).watched.unwatch(&key, watcher);
+            self.shard.db_mut(db).changes.unwatch(&key, watcher);
         }
         whole || self.planted.is(Fault::WatchNotLookedAt)
     }
@@ -87,7 +87,7 @@ impl Core {
             return;
         }
         for db in 0..DATABASES {
-            for watcher in self.shard.db_mut(db).watched.take_broken() {
+            for watcher in self.shard.db_mut(db).changes.take_broken() {
                 let Some(watch) = self.watches.by_watcher.get_mut(&watcher) else { continue };
                 if watch.broken || self.planted.is(Fault::ChangeUnnoticed) {
                     continue;
@@ -96,7 +96,7 @@ impl Core {
                 self.watches.untold.push((watcher, watch.conn));
                 // Nothing more can happen to it.
                 for other in std::mem::take(&mut watch.keys) {
-                    self.shard.db_mut(other.db).watched.unwatch(&other.key, watcher);
+                    self.shard.db_mut(other.db).changes.unwatch(&other.key, watcher);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{ConnId, RunAs, ShardId, TxnId, shard_of_key};
-use crate::commands::{Handler, Row, Spread, Wait};
+use crate::commands::{Flags, Handler, Row, Spread, Wait};
 use crate::protocol::args::OwnedArgs;
 
 /// The command of a waiting client, shared by the core of its connection and all shards where it
@@ -74,6 +74,11 @@ impl Waiter {
             Handler::Keyed(_, Spread::Wait(wait)) => Some(wait),
             _ => None,
         }
+    }
+
+    /// Whether its client waits if nothing is there.
+    pub fn may_wait(&self) -> bool {
+        self.row.flags.contains(Flags::BLOCKING)
     }
 
     /// Where among the arguments the keys are at which it waits.

@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod decoder;
 mod differential;
+mod events;
 mod eviction;
 mod histories;
 mod lifecycle;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             connections::trials,
             decoder::trials,
             differential::trials,
+            events::trials,
             eviction::trials,
             histories::trials,
             lifecycle::trials,

@@ -7,7 +7,7 @@ use crate::commands::{
     Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::Item;
+use crate::store::{Event, Item};
 
 pub const COPY: Command = Command {
     name: "copy",
@@ -74,7 +74,7 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             let db = context.shard.db_mut(destination_db);
             let writes = replace || !db.contains(destination, now);
             if writes {
-                db.insert(item, now);
+                db.insert(item, now, Event::CopyTo);
             }
             writes
         }
@@ -125,7 +125,7 @@ static COPIES: Hops = Hops {
     },
     apply: |context, args, position, change| {
         let db = destination_database(args).unwrap_or(context.db_index);
-        put_item(context, db, args.at(position), change);
+        put_item(context, db, args.at(position), change, Event::CopyTo);
     },
 };
 
@@ -255,12 +255,12 @@ static RENAMES_TO_NEW: Hops = Hops {
 
 fn take_item(context: &mut Context<'_>, args: Args<'_>, position: usize) -> Looked {
     let now = context.now;
-    let item = context.db_mut().take(args.at(position), now);
+    let item = context.db_mut().take(args.at(position), now, Event::RenameFrom);
     Ok(item.map_or(Finding::Nothing, Finding::Item))
 }
 
 fn put_renamed(context: &mut Context<'_>, args: Args<'_>, position: usize, change: Change) {
-    put_item(context, context.db_index, args.at(position), change);
+    put_item(context, context.db_index, args.at(position), change, Event::RenameTo);
 }
 
 /// Tells whether the key has changed its name, which it does not if it has that name already.

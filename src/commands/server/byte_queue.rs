@@ -5,9 +5,9 @@ use super::debug::SUBCOMMAND;
 use super::{Command, CommandError, Context, Docs, Flags, Handler, Outcome};
 use crate::commands::blocking::{timeout_in_seconds, without_waiting};
 use crate::commands::hops::{Change, Decision, Finding, Hops, take_nothing};
-use crate::commands::{KeyFlags, KeySpec, Spread, Wait, WaitsAt};
+use crate::commands::{KeyFlags, KeySpec, Readiness, Spread, Wait, WaitsAt};
 use crate::protocol::Args;
-use crate::store::{Encoding, Slot};
+use crate::store::{Encoding, Event, Slot};
 
 pub(super) const POP_BYTE: Command = Command {
     name: "pop-byte",
@@ -110,20 +110,23 @@ fn move_byte(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     without_waiting(context, args, &MOVE_BYTE)
 }
 
-fn has_byte(context: &Context<'_>, key: &[u8]) -> bool {
-    let entry = context.peek(key);
-    entry.is_some_and(|entry| entry.as_string().map_or(true, |value| !value.is_empty()))
+fn has_byte(context: &Context<'_>, key: &[u8]) -> Readiness {
+    match context.peek(key).map(|entry| entry.as_string().map(|value| value.is_empty())) {
+        None | Some(Ok(true)) => Readiness::Nothing,
+        Some(Ok(false)) => Readiness::Ready,
+        Some(Err(_)) => Readiness::Unfit,
+    }
 }
 
 fn take_byte(context: &mut Context<'_>, key: &[u8]) -> Result<u8, CommandError> {
     let now = context.now;
-    let Some(mut entry) = context.db_mut().get_mut(key, now) else {
+    let Some(mut entry) = context.db_mut().get_mut(key, now, Event::Set) else {
         return Err(CommandError::NoSuchKey);
     };
     let value = entry.as_string()?.to_vec();
     let Some((&first, rest)) = value.split_first() else { return Err(CommandError::NoSuchKey) };
     if rest.is_empty() {
-        context.db_mut().remove(key, now);
+        context.db_mut().remove(key, now, Event::Del);
     } else {
         entry.replace_string(rest, Encoding::of_value(rest));
     }
@@ -132,7 +135,7 @@ fn take_byte(context: &mut Context<'_>, key: &[u8]) -> Result<u8, CommandError> 
 
 fn append_byte(context: &mut Context<'_>, key: &[u8], byte: u8) -> Result<(), CommandError> {
     let bytes_max = context.string_bytes_max();
-    match context.shard.db_mut(context.db_index).slot(key, context.now) {
+    match context.shard.db_mut(context.db_index).slot(key, context.now, Event::Append) {
         Slot::Occupied(mut entry) => {
             let len = entry.as_string()?.len();
             if len >= bytes_max {

@@ -166,6 +166,7 @@ fn sleep(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
 mod tests {
     use super::*;
     use crate::commands::test_support::{Server, parse_error, words};
+    use crate::store::Event;
 
     #[test]
     fn object_shows_encoding_and_serialized_length() {
@@ -175,7 +176,14 @@ mod tests {
         let expected = ["int 2", "int 3", "int 5", "int 12", "embstr 4", "raw 66"];
         for (value, expected) in values.into_iter().zip(expected) {
             let encoding = Encoding::of_value(value.as_bytes());
-            server.shard.db_mut(0).set_string(b"k", value.as_bytes(), encoding, None, 0);
+            server.shard.db_mut(0).set_string(
+                b"k",
+                value.as_bytes(),
+                encoding,
+                None,
+                0,
+                Event::Set,
+            );
             let line = server.run("debug object k");
             let (encoding, len) = expected.split_once(' ').expect("two words");
             let part = format!(" refcount:1 encoding:{encoding} serializedlength:{len} lru:");

@@ -8,7 +8,7 @@ use crate::commands::{
     Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, PREFETCHED_KEYS, Slot, UnixMs};
+use crate::store::{Encoding, Event, Events, PREFETCHED_KEYS, Slot, UnixMs};
 
 pub const SET: Command = Command {
     name: "set",
@@ -51,10 +51,13 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     }
     let (key, value) = (args.at(1), args.at(2));
     let db = context.shard.db_mut(context.db_index);
-    db.set_string(key, value, Encoding::of_value(value), None, context.now);
+    db.set_string(key, value, Encoding::of_value(value), None, context.now, Event::Set);
     context.reply.ok();
     Ok(())
 }
+
+/// What setting a value that expires is.
+const SET_EXPIRING: Events = Event::Set.and(Event::Expire);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct SetOptions<'a> {
@@ -101,7 +104,7 @@ fn set_with_options(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     };
     let written = put(context, key, value, options, expiry)?;
     if written && expiry.is_some_and(|at| at <= context.now) {
-        context.shard.db_mut(context.db_index).remove(key, context.now);
+        context.shard.db_mut(context.db_index).remove(key, context.now, Event::Expired);
     }
     match (options.get, written) {
         // The old value is the reply.
@@ -121,10 +124,11 @@ fn put(
     options: SetOptions<'_>,
     expiry: Option<UnixMs>,
 ) -> Result<bool, CommandError> {
+    let events = if expiry.is_some() { SET_EXPIRING } else { Event::Set.into() };
     let slot = if options.get {
-        context.shard.read_slot(context.db_index, key, context.now)
+        context.shard.read_slot(context.db_index, key, context.now, events)
     } else {
-        context.shard.db_mut(context.db_index).slot(key, context.now)
+        context.shard.db_mut(context.db_index).slot(key, context.now, events)
     };
     match slot {
         Slot::Occupied(mut entry) => {
@@ -168,7 +172,7 @@ pub const SETNX: Command = Command {
 
 fn setnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (key, value) = (args.at(1), args.at(2));
-    match context.shard.db_mut(context.db_index).slot(key, context.now) {
+    match context.shard.db_mut(context.db_index).slot(key, context.now, Event::Set) {
         Slot::Occupied(_) => context.reply.integer(0),
         Slot::Vacant(slot) => {
             slot.insert(value, Encoding::of_value(value), None);
@@ -226,7 +230,7 @@ fn set_expiring(
     let time = ExpireTime { value: args.at(2), unit, base: Base::Now };
     let expiry = time.resolve(command, context.now)?;
     let db = context.shard.db_mut(context.db_index);
-    db.set_string(key, value, Encoding::of_value(value), Some(expiry), context.now);
+    db.set_string(key, value, Encoding::of_value(value), Some(expiry), context.now, SET_EXPIRING);
     context.reply.ok();
     Ok(())
 }
@@ -296,7 +300,7 @@ static SETS_IF_NONE_EXISTS: Hops = Hops {
     take: take_nothing,
     apply: |context, args, position, _| {
         let (key, value, now) = (args.at(position), args.at(position + 1), context.now);
-        context.db_mut().set_string(key, value, Encoding::of_value(value), None, now);
+        context.db_mut().set_string(key, value, Encoding::of_value(value), None, now, Event::Set);
     },
 };
 
@@ -315,7 +319,7 @@ fn set_pairs(context: &mut Context<'_>, args: Args<'_>) {
             db.prefetch_some(args.from(at).iter().step_by(2));
         }
         let (key, value) = (args.at(at), args.at(at + 1));
-        db.set_string(key, value, Encoding::of_value(value), None, context.now);
+        db.set_string(key, value, Encoding::of_value(value), None, context.now, Event::Set);
     }
 }
 

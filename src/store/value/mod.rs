@@ -35,8 +35,7 @@ use super::memory::good_size;
 pub unsafe trait Collection: Sized + Send + 'static {
     const KIND: Kind;
 
-    /// How many elements it has.
-    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool;
 
     fn into_object(self) -> Object;
 }
@@ -45,8 +44,8 @@ pub unsafe trait Collection: Sized + Send + 'static {
 unsafe impl Collection for List {
     const KIND: Kind = Kind::List;
 
-    fn len(&self) -> usize {
-        List::len(self)
+    fn is_empty(&self) -> bool {
+        List::is_empty(self)
     }
 
     fn into_object(self) -> Object {
@@ -87,7 +86,7 @@ impl Object {
         }
     }
 
-    /// Frees some of what it holds, about `budget` elements; true while there is more.
+    /// Frees some of what it holds, about `budget` allocations; true while there is more.
     pub(super) fn free_slice(&mut self, budget: usize) -> bool {
         match self {
             Object::List(list) => list.free_slice(budget),

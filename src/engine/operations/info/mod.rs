@@ -148,6 +148,7 @@ mod tests {
     use super::super::super::shared::{Host, Shared};
     use super::super::super::{Engine, EngineSetup};
     use crate::config::Config;
+    use crate::store::Event;
 
     struct FixedHost;
 
@@ -219,7 +220,7 @@ mod tests {
         for (key, expiry) in [("a", None), ("b", Some(now + 1000)), ("c", Some(now + 3000))] {
             let encoding = crate::store::Encoding::Raw;
             let db = engine.core.shard.db_mut(3);
-            db.set_string(key.as_bytes(), b"v", encoding, expiry, 0);
+            db.set_string(key.as_bytes(), b"v", encoding, expiry, 0, Event::Set);
         }
         let text = info(&engine, &["keyspace"]);
         assert_eq!(text, "# Keyspace\r\ndb3:keys=3,expires=2,avg_ttl=2000\r\n");
