@@ -64,9 +64,8 @@ pub enum Decision {
     Done(Vec<(usize, Change)>),
     /// What is to be taken at this key is needed first.
     Take(usize),
-    /// There is nothing at the first key: a client that may wait does, another is answered as when
-    /// its time is over.
-    Wait,
+    /// There is nothing at the first key, as the reply says. A client that may wait does so instead.
+    Nothing,
 }
 
 /// What a decision rests on.
@@ -160,13 +159,7 @@ pub fn change_nothing(_: &mut Context<'_>, _: Args<'_>, _: usize, _: Change) {
 }
 
 /// [`Hops::apply`] of commands that put an item at a key, which gets its name.
-pub fn put_item(
-    context: &mut Context<'_>,
-    db: usize,
-    key: &[u8],
-    change: Change,
-    event: Event,
-) {
+pub fn put_item(context: &mut Context<'_>, db: usize, key: &[u8], change: Change, event: Event) {
     let now = context.now;
     match change {
         Change::Item(item) => context.shard.db_mut(db).insert(item.with_key(key), now, event),

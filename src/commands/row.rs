@@ -135,6 +135,11 @@ bitflags! {
         const ALLOW_BUSY = 1 << 17;
         const NO_ASYNC_LOADING = 1 << 18;
         const NO_MULTI = 1 << 19;
+        /// Ours, not shown: of a command on every shard, each answers for a moment of its own, and
+        /// none is held still for the others. Nobody but its client is kept waiting, and it waits
+        /// for nobody; it still comes behind all that its client sent before. An EXEC is one
+        /// moment, as always.
+        const UNSYNCHRONIZED = 1 << 25;
         /// Ours, not shown: runs although CLIENT PAUSE holds back everything else.
         const UNPAUSES = 1 << 26;
         /// Ours, not shown: runs what a MULTI block has queued, and is all that those commands are.

@@ -231,11 +231,11 @@ directives! {
         "slowlog-max-len" slowlog_max_len: i64 = "128", COUNT, Anytime, None;
         /// Milliseconds from which an event is put in the latency history. 0: none.
         "latency-monitor-threshold" latency_monitor_threshold: i64 = "0", COUNT, Anytime, None;
-        /// Count the latency of each command.
-        "latency-tracking" latency_tracking: bool = "yes", Rule::Any, Anytime, None;
+        /// Keep a histogram of the latencies of each command, for INFO latencystats.
+        "latency-tracking" latency_tracking: bool = "yes", Rule::Any, Anytime, Here;
         /// Percentiles of it that INFO shows.
-        "latency-tracking-info-percentiles" latency_tracking_info_percentiles: Words =
-            "50 99 99.9", Rule::Any, Anytime, None;
+        "latency-tracking-info-percentiles" latency_tracking_info_percentiles: Percentiles =
+            "50 99 99.9", Rule::Any, Anytime, Here;
     }
     "Data types" {
         /// Largest list in one piece (OBJECT ENCODING listpack), and largest piece of a longer one:

@@ -1,9 +1,9 @@
 //! Commands with keys on several shards: parts go out, results come in, one reply leaves.
 //!
 //! A command begins when all that its client sent before has been answered, and while it is under
-//! way the session runs nothing else: see [`crate::session::UnderWay`]. A command on every shard
-//! need not wait to begin: its parts come behind what the client sent to each shard before, and are
-//! granted when that has been executed.
+//! way the session runs nothing else: see [`crate::session::UnderWay`]. A command that locks every
+//! shard need not wait to begin: its parts come behind what the client sent to each shard before,
+//! and are granted when that has been executed.
 
 use std::sync::Arc;
 
@@ -11,12 +11,11 @@ use super::Engine;
 use super::core::{ConnReply, Core};
 use super::dispatch::{reply_later, reply_now, run_here};
 use super::event::{Outbox, ShardId};
+use super::every_core::AnyRound;
 use super::exec::{is_running, merge_replies};
 use super::hops::{Attempt, Hopping};
-use super::operations;
 use super::sessions::settle;
-use super::task::{Finish, TaskResult};
-use crate::commands::{CommandError, Merge, Row};
+use crate::commands::{CommandError, Flags, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::{Reply, Values};
@@ -66,7 +65,7 @@ pub(super) enum Kind {
         waiter: Arc<Waiter>,
         serving: bool,
     },
-    Task(Finish),
+    EveryCore(Arc<dyn AnyRound>),
     /// There is one part, and its reply is the reply.
     Elsewhere,
     Watch {
@@ -163,7 +162,8 @@ impl Core {
         self.transactions.insert(txn.number, transaction);
     }
 
-    /// A command on every shard, such as DBSIZE: each is held still until all have answered.
+    /// A command on every shard. Each is held still until all have answered, as for KEYS, unless
+    /// the row says that each may answer for a moment of its own, as for DBSIZE.
     pub fn start_every_shard(
         &mut self,
         session: &mut Session,
@@ -173,7 +173,8 @@ impl Core {
         outbox: &mut Outbox,
     ) {
         let run_as = session.client.run_as().for_values();
-        if self.shard_count == 1 && self.locks.is_idle() {
+        let whole_shard = !row.flags.contains(Flags::UNSYNCHRONIZED);
+        if self.shard_count == 1 && (self.locks.is_idle() || !whole_shard) {
             if how != Merge::Weighted {
                 // One shard's answer is all there is to say.
                 return run_here(self, session, row, args);
@@ -188,7 +189,7 @@ impl Core {
         let share = |shard| Share {
             shard,
             locks: Vec::new(),
-            whole_shard: true,
+            whole_shard,
             work: Work::Run { row, args: args.clone(), run_as },
         };
         let shares = (0..self.shard_count).map(share).collect();
@@ -252,7 +253,10 @@ impl Engine {
             Work::Serve { waiter, position } => {
                 PartResult::Reply(self.core.serve_at(&waiter, position))
             }
-            Work::Task(task) => PartResult::Task(Box::new(self.run_task(task, outbox))),
+            Work::Task(task) => {
+                self.run_task(task, outbox);
+                PartResult::Done
+            }
         };
         self.core.memory.sent(result.bytes());
         let done = PartDone { txn: part.txn, shard: self.core.shard_id, result };
@@ -320,12 +324,7 @@ impl Engine {
                 waits = reply.is_none().then_some(waiter);
                 reply.unwrap_or_default()
             }
-            Kind::Task(finish) => {
-                let finish = finish.clone();
-                let results = task_results(&mut transaction.results);
-                let encoding = transaction.run_as.encoding;
-                operations::finish(self, finish, results, encoding, transaction.reply)
-            }
+            Kind::EveryCore(round) => self.finish_round(&**round, transaction.run_as.encoding),
             Kind::Elsewhere => match transaction.results.first_mut().and_then(Option::take) {
                 Some(PartResult::Reply(reply)) => reply,
                 _ => Vec::new(),
@@ -448,12 +447,4 @@ impl Engine {
             }
         }
     }
-}
-
-fn task_results(results: &mut [Option<PartResult>]) -> Vec<TaskResult> {
-    let tasks = results.iter_mut().filter_map(|result| match result.take() {
-        Some(PartResult::Task(task)) => task.downcast::<TaskResult>().ok(),
-        _ => None,
-    });
-    tasks.map(|result| *result).collect()
 }

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use super::coordinate::Transaction;
 use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
+use super::latency::Latencies;
 use super::memory::MemoryAccount;
 use super::pair::Pairs;
 use super::peers::Peers;
@@ -65,6 +66,8 @@ pub(super) struct EngineStats {
     pub errors: HashMap<Box<str>, u64>,
     /// By the row's place in the table.
     pub by_command: Vec<CommandStats>,
+    /// Of the calls that were timed.
+    pub latencies: Latencies,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,12 +97,14 @@ impl CommandStats {
         self.is_slow || self.calls < SAMPLED_CALLS || self.calls.is_multiple_of(SAMPLED_CALLS)
     }
 
-    /// The call has been timed, and stands for those before it that were not.
-    pub fn timed(&mut self, nanos: u64) {
+    /// The call has been timed, and stands for those before it that were not: returns how many
+    /// they are together.
+    pub fn timed(&mut self, nanos: u64) -> u64 {
         let stands_for = (self.calls + 1).saturating_sub(self.timed_calls);
         self.nanos += nanos.saturating_mul(stands_for);
         self.timed_calls = self.calls + 1;
         self.is_slow = nanos >= SLOW_NANOS;
+        stands_for
     }
 }
 
@@ -312,6 +317,15 @@ impl Core {
             *count += 1;
         } else if self.stats.errors.len() < ERROR_CODES_MAX {
             self.stats.errors.insert(code.into_owned().into_boxed_str(), 1);
+        }
+    }
+
+    /// A call that is about to be counted took so long. Seldom called, so not inlined.
+    #[inline(never)]
+    pub fn time_call(&mut self, row: &'static Row, nanos: u64) {
+        let calls = self.stats.by_command[row.id].timed(nanos);
+        if self.settings.config.latency_tracking {
+            self.stats.latencies.record(row.id, nanos, calls);
         }
     }
 

@@ -189,6 +189,10 @@ fn destination_of(
         }
         Handler::Cursor(_) => Some(Destination::OneShard(cursor_shard(core, args))),
         Handler::Engine(_) => transaction::destination_of_exec(core, session, row),
+        // Nothing at a shard holds it back there until what its client sent before is done.
+        Handler::EveryShard(..) if row.flags.contains(Flags::UNSYNCHRONIZED) => {
+            Some(Destination::SeveralShards)
+        }
         Handler::Anywhere(_) | Handler::EveryShard(..) | Handler::Container => None,
     }
 }

@@ -9,7 +9,8 @@ use super::core::{ConnReply, Core};
 use super::event::Outbox;
 use crate::commands::hops::{Change, Decision, Finding, Findings, Hops, Looked};
 use crate::commands::{
-    CommandError, Context, Flags, Handler, KeyFlags, KeyRanges, Readiness, Row, Spread, Wait, WaitsAt,
+    CommandError, Context, Flags, Handler, KeyFlags, KeyRanges, Readiness, Row, Spread, Wait,
+    WaitsAt,
 };
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
@@ -75,7 +76,7 @@ enum Next {
     Done(Vec<(usize, Change)>),
     Take(usize),
     Serve(usize),
-    Wait,
+    Nothing,
 }
 
 impl Core {
@@ -227,20 +228,15 @@ impl Core {
         // Who waits already waits on at a key of another type.
         let unfit = matches!(found.first(), Some((_, Err(_))));
         let decided = match attempt {
-            Some(attempt) if !attempt.first && unfit => Ok(Next::Wait),
+            Some(attempt) if !attempt.first && unfit => Ok(Next::Nothing),
             _ => self.decision(command, found, Reply::new(out, run_as.encoding)),
         };
-        let decided = match (decided, row.handler) {
-            // It is not here to wait.
-            (Ok(Next::Wait), Handler::Keyed(_, Spread::Wait(wait))) if attempt.is_none() => {
-                (wait.nothing)(&mut Reply::new(out, run_as.encoding));
-                Ok(Next::Done(Vec::new()))
-            }
-            (decided, _) => decided,
-        };
         match &decided {
+            // It does not wait.
+            Ok(Next::Nothing) if attempt.is_none() => self.count_call(row, None),
+            Ok(Next::Nothing) => out.clear(),
             Ok(Next::Done(_)) => self.count_call(row, None),
-            Ok(Next::Take(_) | Next::Serve(_) | Next::Wait) => {}
+            Ok(Next::Take(_) | Next::Serve(_)) => {}
             Err(error) => {
                 out.clear();
                 Reply::new(out, run_as.encoding).error_bytes(&error.message());
@@ -254,7 +250,7 @@ impl Core {
         &self,
         command: &SharedCommand,
         found: &mut [(usize, Looked)],
-        reply: Reply<'_>,
+        mut reply: Reply<'_>,
     ) -> Result<Next, CommandError> {
         let args = command.args.as_args();
         if let Handler::Keyed(_, Spread::Wait(wait)) = command.row.handler {
@@ -267,13 +263,19 @@ impl Core {
                 Ok(match (hops.decide)(&mut findings, args)? {
                     Decision::Done(changes) => Next::Done(changes),
                     Decision::Take(position) => Next::Take(position),
-                    Decision::Wait => Next::Wait,
+                    Decision::Nothing => Next::Nothing,
                 })
             }
-            Some(Way::FirstReady(_)) => {
+            Some(Way::FirstReady(wait)) => {
                 let is_ready = |looked: &Looked| looked.as_ref().is_ok_and(Finding::exists);
                 let ready = found.iter().find(|(_, looked)| is_ready(looked));
-                Ok(ready.map_or(Next::Wait, |(position, _)| Next::Serve(*position)))
+                Ok(match ready {
+                    Some((position, _)) => Next::Serve(*position),
+                    None => {
+                        (wait.nothing)(&mut reply);
+                        Next::Nothing
+                    }
+                })
             }
             None => Ok(Next::Done(Vec::new())),
         }
@@ -354,7 +356,7 @@ impl Engine {
                 }
                 return 0;
             }
-            Next::Wait => return 0,
+            Next::Nothing => return 0,
             Next::Take(position) => (position, Work::Take { command, position }),
             Next::Serve(position) => (position, Work::ServeFrom { command, position }),
         };

@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
-use super::task::CoreFacts;
+use super::report::CoreFacts;
 use crate::protocol::Span;
 use crate::session::Session;
 

@@ -18,7 +18,9 @@
 //! | `pair` | those with keys on this shard and one other |
 //! | `hops` | those that read here and write there, or that move something |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
-//! | `task` | work that every core does for one command (CLIENT LIST, CONFIG SET, ...) |
+//! | `every_core` | commands that every core does its part of (CLIENT LIST, CONFIG SET, ...) |
+//! | `latency` | how long commands take |
+//! | `report` | what a core tells of itself, for INFO |
 //! | `operations` | commands that concern a connection or the process |
 
 mod blocked;
@@ -26,8 +28,10 @@ mod coordinate;
 mod core;
 mod dispatch;
 mod event;
+mod every_core;
 mod exec;
 mod hops;
+mod latency;
 mod memory;
 mod merge;
 mod operations;
@@ -35,11 +39,11 @@ mod pair;
 mod peers;
 #[cfg(test)]
 mod reply_tests;
+mod report;
 mod room;
 mod sessions;
 mod shared;
 mod split;
-mod task;
 mod waiters;
 mod watch;
 

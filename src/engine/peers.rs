@@ -59,7 +59,6 @@ pub(super) struct Peers {
 /// Empty buffers to be filled again. The one that was put back last is taken first, so those that
 /// nobody needs gather at the bottom.
 #[derive(Debug)]
-#[expect(clippy::vec_box, reason = "batches travel in their boxes")]
 struct Pool<T> {
     buffers: Vec<Box<T>>,
     bytes: usize,
@@ -368,7 +367,7 @@ impl Core {
         }
         if let Some(started) = started {
             let nanos = (self.stopwatch)().saturating_sub(started);
-            self.stats.by_command[row.id].timed(nanos);
+            self.time_call(row, nanos);
         }
         self.count_call(row, result.as_ref().err());
         if let Err(error) = result {

@@ -351,11 +351,7 @@ pub enum PartResult {
     /// The first of a waiter's keys that is ready, by its index among the arguments.
     Ready(Option<usize>),
     /// The replies one behind the other, and their lengths in bytes.
-    Replies {
-        bytes: Vec<u8>,
-        lens: Vec<usize>,
-    },
-    Task(Box<dyn Any + Send>),
+    Replies { bytes: Vec<u8>, lens: Vec<usize> },
 }
 
 impl PartResult {
@@ -367,9 +363,7 @@ impl PartResult {
                 found.iter().flat_map(|(_, looked)| looked).map(Finding::bytes).sum()
             }
             PartResult::Replies { bytes, lens } => bytes.capacity() + size_of_val(&lens[..]),
-            PartResult::Done | PartResult::Held(_) | PartResult::Ready(_) | PartResult::Task(_) => {
-                0
-            }
+            PartResult::Done | PartResult::Held(_) | PartResult::Ready(_) => 0,
         }
     }
 }
@@ -383,7 +377,6 @@ impl std::fmt::Debug for PartResult {
             PartResult::Held(whole) => write!(f, "Held({whole})"),
             PartResult::Ready(at) => write!(f, "Ready({at:?})"),
             PartResult::Replies { lens, .. } => write!(f, "Replies({})", lens.len()),
-            PartResult::Task(_) => f.write_str("Task"),
         }
     }
 }

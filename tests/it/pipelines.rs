@@ -8,6 +8,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 
 use crate::bounds::resident;
+use crate::support::need::PerShards;
 use crate::support::{Client, Server, Value, encode, test, wait_for};
 
 /// A pipeline: what is there before, its commands, and their replies.
@@ -19,13 +20,15 @@ struct Pipeline {
     commands_each: usize,
 }
 
+type Made = fn() -> Pipeline;
+
 /// All kinds of buffers between two programs on one machine may hold some 20 MB. Requests as long as
 /// these fill them with few commands.
 const KEY_BYTES: usize = 200;
 const COMMANDS: usize = 100_000;
 
 pub fn trials() -> Vec<Trial> {
-    let pipelines: [(&str, fn() -> Pipeline); 5] = [
+    let pipelines: [(&str, Made); 5] = [
         ("gets", gets),
         ("large_gets", large_gets),
         ("sets", sets),
@@ -38,7 +41,7 @@ pub fn trials() -> Vec<Trial> {
             let name = format!("pipelines::{name}_on_{shards}_shards");
             trials.push(test(name, move || send_then_read(shards, &pipeline())));
         }
-        let tests: [(&str, fn(usize)); 5] = [
+        let tests: [PerShards; 5] = [
             ("other_clients_are_served", other_clients_are_served),
             ("waiting_and_paused_clients", waiting_and_paused_clients),
             ("ended_streams_are_executed", ended_streams_are_executed),

@@ -7,10 +7,13 @@ use crate::protocol::Args;
 use crate::store::DATABASES;
 use crate::text::number;
 
+/// The sum of what each shard held at some moment between the request and the reply. It counts all
+/// that the connection did before, and nothing that it does afterwards. Other clients' changes to
+/// keys of several shards may be counted in part: a key that is being renamed twice or not at all.
 pub const DBSIZE: Command = Command {
     name: "dbsize",
     arity: 1,
-    flags: Flags::READONLY.union(Flags::FAST),
+    flags: Flags::READONLY.union(Flags::FAST).union(Flags::UNSYNCHRONIZED),
     categories: Categories::KEYSPACE,
     keys: &[],
     handler: Handler::EveryShard(dbsize, Merge::Sum),

@@ -70,10 +70,12 @@ impl Names {
     }
 }
 
+/// A key that was there at some moment between the request and the reply, of those that DBSIZE would
+/// count. Null says that each shard was empty at such a moment.
 pub const RANDOMKEY: Command = Command {
     name: "randomkey",
     arity: 1,
-    flags: Flags::READONLY,
+    flags: Flags::READONLY.union(Flags::UNSYNCHRONIZED),
     categories: Categories::KEYSPACE,
     keys: &[],
     handler: Handler::EveryShard(randomkey, Merge::Weighted),

@@ -7,7 +7,7 @@ use crate::commands::{
 };
 use crate::protocol::Args;
 use crate::store::value::list::Side;
-use crate::store::{End, EntryMut};
+use crate::store::{End, EntryMut, Event};
 
 pub const LSET: Command = Command {
     name: "lset",
@@ -26,14 +26,14 @@ pub const LSET: Command = Command {
 };
 
 /// The entry at a key, counted as used.
-fn entry<'a>(context: &'a mut Context<'_>, key: &[u8]) -> Option<EntryMut<'a>> {
-    context.shard.db_mut(context.db_index).get_mut(key, context.now)
+fn entry<'a>(context: &'a mut Context<'_>, key: &[u8], event: Event) -> Option<EntryMut<'a>> {
+    context.shard.db_mut(context.db_index).get_mut(key, context.now, event)
 }
 
 fn lset(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     check_elements(args.from(3))?;
     let limit = limit(context);
-    let list = entry(context, args.at(1)).ok_or(CommandError::NoSuchKey)?;
+    let list = entry(context, args.at(1), Event::LSet).ok_or(CommandError::NoSuchKey)?;
     let list = ListMut::new(list, limit)?;
     if !list.set(integer(args.at(2))?, args.at(3))? {
         return Err(CommandError::OutOfRange);
@@ -66,7 +66,7 @@ fn linsert(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     };
     check_elements(args.from(4))?;
     let limit = limit(context);
-    let len = match entry(context, args.at(1)) {
+    let len = match entry(context, args.at(1), Event::LInsert) {
         Some(list) => {
             let inserted =
                 ListMut::new(list, limit)?.insert_beside(args.at(3), side, args.at(4))?;
@@ -104,7 +104,7 @@ fn lrem(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         }
     };
     let limit = limit(context);
-    let removed = match entry(context, args.at(1)) {
+    let removed = match entry(context, args.at(1), Event::LRem) {
         Some(list) => ListMut::new(list, limit)?.remove_matching(from, args.at(3), count),
         None => 0,
     };
@@ -133,7 +133,7 @@ pub const LTRIM: Command = Command {
 fn ltrim(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (start, stop) = (integer(args.at(2))?, integer(args.at(3))?);
     let limit = limit(context);
-    if let Some(list) = entry(context, args.at(1)) {
+    if let Some(list) = entry(context, args.at(1), Event::LTrim) {
         let list = ListMut::new(list, limit)?;
         let (first, count) = range(start, stop, list.len());
         list.keep_range(first, count);

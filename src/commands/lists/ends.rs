@@ -1,7 +1,7 @@
 //! Taking elements off the ends of one list.
 
 use super::form::{ListMut, visit};
-use super::{DOCS, ROW, limit};
+use super::{DOCS, ROW, limit, popped};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
     reply_bytes_max,
@@ -70,7 +70,8 @@ pub fn pop_into_reply(
     end: End,
 ) -> Result<bool, CommandError> {
     let limit = limit(context);
-    let Some(entry) = context.shard.db_mut(context.db_index).get_mut(key, context.now) else {
+    let db = context.shard.db_mut(context.db_index);
+    let Some(entry) = db.get_mut(key, context.now, popped(end)) else {
         return Ok(false);
     };
     let list = ListMut::new(entry, limit)?;
@@ -87,7 +88,8 @@ pub fn pop_several(
     count: usize,
 ) -> Result<bool, CommandError> {
     let (limit, bytes_max) = (limit(context), reply_bytes_max(context.config));
-    let Some(entry) = context.shard.db_mut(context.db_index).get_mut(key, context.now) else {
+    let db = context.shard.db_mut(context.db_index);
+    let Some(entry) = db.get_mut(key, context.now, popped(end)) else {
         return Ok(false);
     };
     let list = ListMut::new(entry, limit)?;

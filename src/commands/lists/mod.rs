@@ -16,6 +16,7 @@ mod tests;
 use super::{Categories, Command, CommandError, Context, Docs, Flags, Group, Handler};
 use crate::protocol::Args;
 use crate::store::value::list::Limit;
+use crate::store::{End, Event};
 use crate::text::number;
 
 pub const COMMANDS: &[Command] = &[
@@ -65,6 +66,22 @@ const ELEMENT_BYTES_MAX: u64 = (1 << 32) - 1024;
 #[inline]
 fn limit(context: &Context<'_>) -> Limit {
     Limit::from_directive(context.config.list_max_listpack_size)
+}
+
+/// What adding an element at an end is told as.
+fn pushed(end: End) -> Event {
+    match end {
+        End::Front => Event::LPush,
+        End::Back => Event::RPush,
+    }
+}
+
+/// What taking an element off an end is told as.
+fn popped(end: End) -> Event {
+    match end {
+        End::Front => Event::LPop,
+        End::Back => Event::RPop,
+    }
 }
 
 fn integer(argument: &[u8]) -> Result<i64, CommandError> {

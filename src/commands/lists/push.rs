@@ -1,7 +1,7 @@
 //! Adding elements at the ends.
 
 use super::form::ListMut;
-use super::{DOCS, ROW, check_elements, limit};
+use super::{DOCS, ROW, check_elements, limit, pushed};
 use crate::commands::{Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread};
 use crate::protocol::Args;
 use crate::store::{End, Slot};
@@ -60,7 +60,7 @@ pub const RPUSHX: Command = Command {
 fn push(context: &mut Context<'_>, args: Args<'_>, end: End, creates: bool) -> Outcome {
     let (key, elements, limit) = (args.at(1), args.from(2), limit(context));
     check_elements(elements)?;
-    let len = match context.shard.db_mut(context.db_index).slot(key, context.now) {
+    let len = match context.shard.db_mut(context.db_index).slot(key, context.now, pushed(end)) {
         Slot::Occupied(entry) => ListMut::new(entry, limit)?.push(end, elements.iter())?.len(),
         Slot::Vacant(slot) if creates => {
             ListMut::create(slot, end, elements.iter(), limit)?;

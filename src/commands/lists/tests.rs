@@ -342,10 +342,10 @@ fn watched_keys() {
             ("lpop l", false),
         ] {
             server.run("set s string");
-            server.shard.db_mut(0).watched.watch(b"l", watcher);
+            server.shard.db_mut(0).changes.watch(b"l", watcher);
             server.run(line);
-            let broken = server.shard.db_mut(0).watched.take_broken();
-            server.shard.db_mut(0).watched.unwatch(b"l", watcher);
+            let broken = server.shard.db_mut(0).changes.take_broken();
+            server.shard.db_mut(0).changes.unwatch(b"l", watcher);
             assert_eq!(broken.contains(&watcher), breaks, "{line} with {size}");
         }
     }

@@ -88,7 +88,10 @@ static MOVES_IN_HOPS: Hops = Hops {
         })
     },
     decide: |findings, _| {
-        let Finding::Bytes(byte) = findings.take(2)? else { return Ok(Decision::Wait) };
+        let Finding::Bytes(byte) = findings.take(2)? else {
+            findings.reply.null();
+            return Ok(Decision::Nothing);
+        };
         findings.take(3)?;
         findings.reply.bulk(&byte);
         Ok(Decision::Done(vec![(2, Change::Plain), (3, Change::Bytes(byte))]))

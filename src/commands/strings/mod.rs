@@ -53,18 +53,22 @@ const DOCS: Docs =
 mod tests {
     use crate::commands::test_support::Server;
     use crate::store::value::list::Limit;
-    use crate::store::{Collection, Encoding, End, Kind, List, Slot};
+    use crate::store::{Collection, Encoding, End, Event, Kind, List, Slot};
 
     const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 
     /// A packed list and one on the heap, at `packed` and at `object`.
     fn server_with_lists() -> Server {
         let mut server = Server::new();
-        let Slot::Vacant(slot) = server.shard.db_mut(0).slot(b"packed", 0) else { panic!() };
+        let Slot::Vacant(slot) = server.shard.db_mut(0).slot(b"packed", 0, Event::RPush) else {
+            panic!()
+        };
         slot.insert_packed(Kind::List, Encoding::Listpack, b"12");
         let mut list = List::new();
         list.push(End::Back, b"12", Limit::default()).unwrap();
-        let Slot::Vacant(slot) = server.shard.db_mut(0).slot(b"object", 0) else { panic!() };
+        let Slot::Vacant(slot) = server.shard.db_mut(0).slot(b"object", 0, Event::RPush) else {
+            panic!()
+        };
         slot.insert_object(list.into_object());
         server
     }

@@ -4,13 +4,14 @@ use std::fmt::Write;
 
 use super::super::core::{Core, Pause};
 use super::super::dispatch::{reply_now, suppress_reply};
-use super::super::event::Outbox;
-use super::super::task::{Finish, Task, TaskResult};
-use super::super::{Engine, close_now};
+use super::super::event::{ConnId, Outbox};
+use super::super::every_core::EveryCore;
+use super::super::{Engine, close_after_output, close_now};
 use super::Asked;
 use crate::access::Peer;
 use crate::commands::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, CommandError, Outcome, ReplyMode,
+    reply_bytes_max,
 };
 use crate::protocol::reply::{Encoding, Reply};
 use crate::session::Session;
@@ -54,48 +55,46 @@ pub(super) fn info(asked: &mut Asked<'_>) -> Outcome {
 }
 
 pub(super) fn list(asked: &mut Asked<'_>, mut filter: ClientFilter) -> Outcome {
-    let finish = Finish::ClientList { ids: filter.ids.clone() };
+    let ids = filter.ids.clone();
     filter.ids.sort_unstable();
-    asked.every_core(&Task::ListClients(filter), finish);
-    Ok(())
+    asked.every_core(List { filter, ids })
 }
 
-/// CLIENT LIST's lines for this core's clients, by client id.
-pub(in super::super) fn list_clients(
-    engine: &mut Engine,
-    filter: &ClientFilter,
-) -> Vec<(u64, String)> {
-    engine.core.collect_broken_watches();
-    let chosen = engine.sessions.iter().filter(|session| matches(filter, session));
-    chosen.map(|session| (session.client.id, line(&engine.core, session))).collect()
+struct List {
+    filter: ClientFilter,
+    /// In the order in which they were asked for; none for all.
+    ids: Vec<u64>,
 }
 
-/// By age, or in the order in which ids were asked for.
-pub(super) fn finish_list(
-    results: Vec<TaskResult>,
-    ids: &[u64],
-    bytes_max: usize,
-    reply: &mut Reply<'_>,
-) {
-    let lists = results.into_iter().filter_map(|result| match result {
-        TaskResult::Clients(lines) => Some(lines),
-        _ => None,
-    });
-    let mut lines: Vec<(u64, String)> = lists.flatten().collect();
-    lines.sort_unstable_by_key(|(id, _)| *id);
-    let mut text = String::new();
-    if ids.is_empty() {
-        text.extend(lines.iter().map(|(_, line)| line.as_str()));
+impl EveryCore for List {
+    /// A line for each client, with its id.
+    type Answer = Vec<(u64, String)>;
+
+    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> Self::Answer {
+        engine.core.collect_broken_watches();
+        let chosen = engine.sessions.iter().filter(|session| matches(&self.filter, session));
+        chosen.map(|session| (session.client.id, line(&engine.core, session))).collect()
     }
-    for id in ids {
-        if let Ok(at) = lines.binary_search_by_key(id, |(id, _)| *id) {
-            text.push_str(&lines[at].1);
+
+    /// By age, or in the order in which ids were asked for.
+    fn merge(&self, engine: &mut Engine, answers: &[&Self::Answer], reply: &mut Reply<'_>) {
+        let bytes_max = reply_bytes_max(&engine.core.settings.config);
+        let mut lines: Vec<&(u64, String)> = answers.iter().copied().flatten().collect();
+        lines.sort_unstable_by_key(|(id, _)| *id);
+        let mut text = String::new();
+        if self.ids.is_empty() {
+            text.extend(lines.iter().map(|(_, line)| line.as_str()));
         }
-        if text.len() > bytes_max {
-            return reply.error_bytes(&CommandError::ReplyTooLong.message());
+        for id in &self.ids {
+            if let Ok(at) = lines.binary_search_by_key(id, |(id, _)| *id) {
+                text.push_str(&lines[at].1);
+            }
+            if text.len() > bytes_max {
+                return reply.error_bytes(&CommandError::ReplyTooLong.message());
+            }
         }
+        reply.verbatim(&text);
     }
-    reply.verbatim(&text);
 }
 
 /// The fields of Redis 7.2; those of features that are not here have the values of their absence.
@@ -182,48 +181,45 @@ pub(super) fn kill(asked: &mut Asked<'_>, kill: ClientKill) -> Outcome {
     let ClientKill { mut filter, skip_me, old_form } = kill;
     // The asking client must read its answer: it is closed at the end, if at all.
     let kill_self = !skip_me && matches(&filter, asked.session);
+    let asking = kill_self.then_some(asked.session.conn);
     filter.except = Some(asked.session.client.id);
-    asked.every_core(&Task::KillClients(filter), Finish::ClientKill { old_form, kill_self });
-    Ok(())
+    asked.every_core(Kill { filter, old_form, asking })
 }
 
-/// Closes this core's clients that the filter names; says how many.
-pub(in super::super) fn kill_clients(
-    engine: &mut Engine,
-    filter: &ClientFilter,
-    outbox: &mut Outbox,
-) -> usize {
-    let mut killed = 0;
-    for session in engine.sessions.iter_mut() {
-        if matches(filter, session) && !session.dropped {
-            close_now(session, outbox);
-            killed += 1;
+struct Kill {
+    filter: ClientFilter,
+    /// `CLIENT KILL addr:port`, which is answered with `+OK` or an error instead of a count.
+    old_form: bool,
+    /// The asking client if it is among those to be closed, after its reply.
+    asking: Option<ConnId>,
+}
+
+impl EveryCore for Kill {
+    /// How many clients have been closed.
+    type Answer = usize;
+
+    fn run(&self, engine: &mut Engine, outbox: &mut Outbox) -> usize {
+        let mut killed = 0;
+        for session in engine.sessions.iter_mut() {
+            if matches(&self.filter, session) && !session.dropped {
+                close_now(session, outbox);
+                killed += 1;
+            }
+        }
+        killed
+    }
+
+    fn merge(&self, engine: &mut Engine, answers: &[&usize], reply: &mut Reply<'_>) {
+        let killed = answers.iter().copied().sum::<usize>() + usize::from(self.asking.is_some());
+        match (self.old_form, killed) {
+            (false, killed) => reply.integer(killed as i64),
+            (true, 0) => reply.error("ERR No such client"),
+            (true, _) => reply.ok(),
+        }
+        if let Some(session) = self.asking.and_then(|conn| engine.sessions.get_mut(conn)) {
+            close_after_output(session);
         }
     }
-    killed
-}
-
-pub(super) fn finish_kill(
-    results: Vec<TaskResult>,
-    old_form: bool,
-    kill_self: bool,
-    reply: &mut Reply<'_>,
-) {
-    let killed = sum(results) + usize::from(kill_self);
-    match (old_form, killed) {
-        (false, killed) => reply.integer(killed as i64),
-        (true, 0) => reply.error("ERR No such client"),
-        (true, _) => reply.ok(),
-    }
-}
-
-/// The sum of what the cores have counted.
-pub(super) fn sum(results: Vec<TaskResult>) -> usize {
-    let counts = results.into_iter().map(|result| match result {
-        TaskResult::Count(count) => count,
-        _ => 0,
-    });
-    counts.sum()
 }
 
 pub(super) fn set_no_evict(asked: &mut Asked<'_>, on: bool) -> Outcome {
@@ -261,19 +257,50 @@ pub(super) fn reply(asked: &mut Asked<'_>, mode: ReplyMode) -> Outcome {
 pub(super) fn pause(asked: &mut Asked<'_>, millis: u64, writes_only: bool) -> Outcome {
     let until_us = asked.core.now.monotonic_us.saturating_add(millis.saturating_mul(1000));
     let until_us = asked.core.pause.map_or(until_us, |pause| pause.until_us.max(until_us));
-    asked.every_core(&Task::Pause(Some(Pause { until_us, writes_only })), Finish::Ok);
-    Ok(())
+    asked.every_core(SetPause(Some(Pause { until_us, writes_only })))
 }
 
 pub(super) fn unpause(asked: &mut Asked<'_>) -> Outcome {
-    asked.every_core(&Task::Pause(None), Finish::Ok);
-    Ok(())
+    asked.every_core(SetPause(None))
+}
+
+struct SetPause(Option<Pause>);
+
+impl EveryCore for SetPause {
+    type Answer = ();
+
+    fn run(&self, engine: &mut Engine, outbox: &mut Outbox) {
+        engine.core.pause = self.0;
+        if self.0.is_none() {
+            engine.end_pause(outbox);
+        }
+    }
+
+    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+        reply.ok();
+    }
+}
+
+pub(super) fn unblock(asked: &mut Asked<'_>, id: u64, with_error: bool) -> Outcome {
+    asked.every_core(Unblock { id, with_error })
+}
+
+struct Unblock {
+    id: u64,
+    with_error: bool,
 }
 
 /// Only the core of its connection can tell whether a client waits.
-pub(super) fn unblock(asked: &mut Asked<'_>, id: u64, with_error: bool) -> Outcome {
-    asked.every_core(&Task::UnblockClient { id, with_error }, Finish::Count);
-    Ok(())
+impl EveryCore for Unblock {
+    type Answer = bool;
+
+    fn run(&self, engine: &mut Engine, outbox: &mut Outbox) -> bool {
+        engine.unblock_client(self.id, self.with_error, outbox)
+    }
+
+    fn merge(&self, _: &mut Engine, answers: &[&bool], reply: &mut Reply<'_>) {
+        reply.integer(i64::from(answers.iter().any(|unblocked| **unblocked)));
+    }
 }
 
 /// There is no tracking: off, redirected to nobody, no prefixes.

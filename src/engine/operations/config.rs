@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use super::super::Engine;
 use super::super::dispatch::reply_now;
-use super::super::event::Effect;
+use super::super::event::{Effect, Outbox};
+use super::super::every_core::EveryCore;
+use super::super::room::policy;
 use super::super::shared::Settings;
-use super::super::task::{Finish, Task};
 use super::Asked;
 use crate::commands::{CommandError, Outcome};
 use crate::protocol::Args;
+use crate::protocol::reply::Reply;
 
 pub(super) fn get(asked: &mut Asked<'_>, patterns: Args<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = patterns.iter().collect();
@@ -43,8 +46,30 @@ pub(super) fn set(asked: &mut Asked<'_>, pairs: Args<'_>) -> Outcome {
         shared.host.apply(&newest.config);
         Arc::clone(&newest)
     };
-    asked.every_core(&Task::ApplySettings(settings), Finish::Ok);
-    Ok(())
+    asked.every_core(Apply(settings))
+}
+
+struct Apply(Arc<Settings>);
+
+impl EveryCore for Apply {
+    type Answer = ();
+
+    fn run(&self, engine: &mut Engine, _: &mut Outbox) {
+        let core = &mut engine.core;
+        if self.0.version > core.settings.version {
+            core.settings = Arc::clone(&self.0);
+            core.shard.set_policy(policy(&core.settings.config));
+            core.limit_changed();
+        }
+        // Without a password there is nothing left that a client could authenticate with.
+        if !core.requires_password() {
+            engine.sessions.iter_mut().for_each(|s| s.client.authenticated = true);
+        }
+    }
+
+    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+        reply.ok();
+    }
 }
 
 pub(super) fn rewrite(asked: &mut Asked<'_>) -> Outcome {
@@ -60,6 +85,19 @@ pub(super) fn rewrite(asked: &mut Asked<'_>) -> Outcome {
 
 pub(super) fn reset_stat(asked: &mut Asked<'_>) -> Outcome {
     asked.core.shared.access.reset();
-    asked.every_core(&Task::ResetStat, Finish::Ok);
-    Ok(())
+    asked.every_core(ResetStat)
+}
+
+struct ResetStat;
+
+impl EveryCore for ResetStat {
+    type Answer = ();
+
+    fn run(&self, engine: &mut Engine, _: &mut Outbox) {
+        engine.core.reset_stats();
+    }
+
+    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+        reply.ok();
+    }
 }

@@ -20,16 +20,13 @@ mod process;
 mod session;
 pub(super) mod transaction;
 
-use super::Engine;
-use super::core::{ConnReply, Core};
+use super::core::Core;
 use super::dispatch::{fail, reply_later};
 use super::event::{Effect, Outbox, Ticket};
-use super::task::{Finish, Task, TaskResult};
-use crate::commands::{Operation, Row, reply_bytes_max};
-use crate::protocol::reply::{Encoding, Reply};
+use super::every_core::EveryCore;
+use crate::commands::{Operation, Outcome, Row};
 use crate::session::{Session, Stall};
 
-pub(super) use client::{kill_clients, list_clients};
 pub(super) use process::debug_is_allowed;
 
 /// What an operation works on.
@@ -41,9 +38,10 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Asks every core, this one included; the client is answered when all have done it.
-    fn every_core(&mut self, task: &Task, finish: Finish) {
-        self.core.ask_every_core(self.session, self.row, task, finish, self.outbox);
+    /// Has every core do its part, this one included; the client is answered when all have.
+    fn every_core(&mut self, command: impl EveryCore) -> Outcome {
+        self.core.ask_every_core(self.session, self.row, command, self.outbox);
+        Ok(())
     }
 
     /// Has the runtime do something; the client is answered, and goes on, when it is done.
@@ -108,34 +106,4 @@ pub(super) fn carry_out(
     if let Err(error) = result {
         fail(core, session, row, &error);
     }
-}
-
-/// The reply to an operation that every core took part in.
-pub(super) fn finish(
-    engine: &mut Engine,
-    finish: Finish,
-    results: Vec<TaskResult>,
-    encoding: Encoding,
-    to: ConnReply,
-) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut reply = Reply::new(&mut out, encoding);
-    match finish {
-        Finish::Ok => reply.ok(),
-        Finish::ClientList { ids } => {
-            let bytes_max = reply_bytes_max(&engine.core.settings.config);
-            client::finish_list(results, &ids, bytes_max, &mut reply);
-        }
-        Finish::ClientKill { old_form, kill_self } => {
-            client::finish_kill(results, old_form, kill_self, &mut reply);
-            if kill_self && let Some(session) = engine.sessions.get_mut(to.conn) {
-                super::close_after_output(session);
-            }
-        }
-        Finish::Count => reply.integer(client::sum(results) as i64),
-        Finish::MemoryDoctor => memory::finish_doctor(&engine.core, &results, &mut reply),
-        Finish::MemoryStats => memory::finish_stats(&engine.core, &results, &mut reply),
-        Finish::Info(sections) => info::finish(&engine.core, &results, &sections, &mut reply),
-    }
-    out
 }

@@ -2,7 +2,7 @@
 
 use super::super::core::Core;
 use super::super::event::{Effect, Outbox};
-use super::super::task::{Finish, Task};
+use super::super::every_core::EveryCore;
 use super::super::{Engine, Ticket};
 use super::Asked;
 use crate::commands::{CommandError, Outcome, Shutdown};
@@ -33,8 +33,21 @@ pub(super) fn sleep(asked: &mut Asked<'_>, micros: u64) -> Outcome {
 }
 
 pub(super) fn set_active_expire(asked: &mut Asked<'_>, active: bool) -> Outcome {
-    asked.every_core(&Task::SetActiveExpire(active), Finish::Ok);
-    Ok(())
+    asked.every_core(SetActiveExpire(active))
+}
+
+struct SetActiveExpire(bool);
+
+impl EveryCore for SetActiveExpire {
+    type Answer = ();
+
+    fn run(&self, engine: &mut Engine, _: &mut Outbox) {
+        engine.core.active_expire = self.0;
+    }
+
+    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+        reply.ok();
+    }
 }
 
 impl Engine {

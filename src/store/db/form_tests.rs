@@ -114,10 +114,10 @@ fn step(db: &mut Db, model: &mut Model, state: &mut u64, now: u64) {
     match random(state) % 12 {
         0 => {
             let text = bytes(state);
-            db.set_string(&key, &text, Encoding::of_value(&text), expiry, now);
+            db.set_string(&key, &text, Encoding::of_value(&text), expiry, now, Event::Set);
             model.insert(key, (Value::Text(text), expiry));
         }
-        1 => match db.get_mut(&key, now) {
+        1 => match db.get_mut(&key, now, Event::Set) {
             Some(mut entry) => {
                 entry.set_expiry(expiry);
                 model.get_mut(&key).unwrap().1 = expiry;
@@ -134,18 +134,18 @@ fn step(db: &mut Db, model: &mut Model, state: &mut u64, now: u64) {
         3 => {
             let copy = db.get(&key, now).map(|entry| Item::copy_of(entry).with_key(b"copy"));
             if let Some(item) = copy {
-                db.insert(item, now);
+                db.insert(item, now, Event::Set);
                 model.insert(b"copy".to_vec(), model[&key].clone());
             }
         }
-        4 => assert_eq!(db.remove(&key, now), model.remove(&key).is_some()),
+        4 => assert_eq!(db.remove(&key, now, Event::Del), model.remove(&key).is_some()),
         5 => {
             db.compact(20);
         }
         6 => {
             db.sweep_expired(10, 50, now);
         }
-        _ => match db.slot(&key, now) {
+        _ => match db.slot(&key, now, Event::Set) {
             Slot::Vacant(slot) if random(state).is_multiple_of(2) => {
                 let elements = vec![bytes(state), bytes(state)];
                 slot.insert_object(list_of(&elements).into_object());
@@ -202,11 +202,11 @@ fn values_of_every_form_behave_like_a_models() {
 #[test]
 fn a_packed_run_grows_in_its_block() {
     let mut db = db();
-    let Slot::Vacant(slot) = db.slot(b"k", 0) else { panic!() };
+    let Slot::Vacant(slot) = db.slot(b"k", 0, Event::Set) else { panic!() };
     slot.insert_packed(Kind::List, Encoding::Listpack, b"");
     let (mut places, mut last) = (0, None);
     for _ in 0..500 {
-        let entry = db.get_mut(b"k", 0).unwrap();
+        let entry = db.get_mut(b"k", 0, Event::Set).unwrap();
         let Ok(CollectionMut::Packed(mut packed)) = entry.into_collection::<List>() else {
             panic!()
         };
@@ -225,7 +225,7 @@ fn a_packed_run_grows_in_its_block() {
 fn a_value_outside_of_its_block_stays_where_it_is_whatever_its_key() {
     let mut shard = Shard::new(1);
     let long_key = vec![b'l'; 2 << 20];
-    let mut entry = match shard.db_mut(0).slot(b"start", 0) {
+    let mut entry = match shard.db_mut(0).slot(b"start", 0, Event::Set) {
         Slot::Vacant(slot) => slot.insert(b"", Encoding::Raw, None),
         Slot::Occupied(_) => panic!(),
     };
@@ -240,11 +240,11 @@ fn a_value_outside_of_its_block_stays_where_it_is_whatever_its_key() {
     assert_eq!(place(&shard, 0, &long_key), before);
     assert!(shard.move_entry(&long_key, 0, 5, 0));
     assert_eq!(place(&shard, 5, &long_key), before);
-    let item = shard.db_mut(5).take(&long_key, 0).unwrap().with_key(b"end");
+    let item = shard.db_mut(5).take(&long_key, 0, Event::Del).unwrap().with_key(b"end");
     let mut other = Shard::new(2);
-    other.db_mut(0).insert(item, 0);
+    other.db_mut(0).insert(item, 0, Event::Set);
     assert_eq!(place(&other, 0, b"end"), before);
-    other.db_mut(0).get_mut(b"end", 0).unwrap().set_expiry(Some(5));
+    other.db_mut(0).get_mut(b"end", 0, Event::Set).unwrap().set_expiry(Some(5));
     assert_eq!(place(&other, 0, b"end"), before);
     assert!(shard.db(5).is_empty() && shard.db(0).is_empty());
     shard.db(0).check();
@@ -258,22 +258,22 @@ fn a_value_outside_of_its_block_stays_where_it_is_whatever_its_key() {
 fn large_collections_are_freed_in_slices() {
     let many: Vec<Vec<u8>> = (0..100_000_u32).map(|n| n.to_be_bytes().to_vec()).collect();
     let ways: [fn(&mut Shard); 6] = [
-        |shard| assert!(shard.db_mut(0).remove(b"k", 0)),
-        |shard| shard.db_mut(0).set_string(b"k", b"v", Encoding::Raw, None, 0),
+        |shard| assert!(shard.db_mut(0).remove(b"k", 0, Event::Del)),
+        |shard| shard.db_mut(0).set_string(b"k", b"v", Encoding::Raw, None, 0, Event::Set),
         |shard| {
-            shard.db_mut(0).set_string(b"other", b"v", Encoding::Raw, None, 0);
+            shard.db_mut(0).set_string(b"other", b"v", Encoding::Raw, None, 0, Event::Set);
             assert!(shard.db_mut(0).rename(b"other", b"k", 0));
         },
-        |shard| assert!(shard.db_mut(0).evict(0) || shard.db_mut(0).remove(b"k", 0)),
+        |shard| assert!(shard.db_mut(0).evict(0) || shard.db_mut(0).remove(b"k", 0, Event::Del)),
         |shard| assert_eq!(shard.clear_db(0), 1),
         |shard| {
-            let item = shard.db_mut(0).take(b"k", 0).unwrap();
+            let item = shard.db_mut(0).take(b"k", 0, Event::Del).unwrap();
             shard.discard(item);
         },
     ];
     for (number, way) in ways.into_iter().enumerate() {
         let mut shard = Shard::new(1);
-        let Slot::Vacant(slot) = shard.db_mut(0).slot(b"k", 0) else { panic!() };
+        let Slot::Vacant(slot) = shard.db_mut(0).slot(b"k", 0, Event::Set) else { panic!() };
         slot.insert_object(list_of(&many).into_object());
         let held = shard.allocated_bytes();
         assert!(held > 800_000);

@@ -5,7 +5,7 @@
 //! | form | where | what for |
 //! |---|---|---|
 //! | inline | in the entry's block | strings and packed collections of up to about 8 KB |
-//! | payload | an allocation of its own ([`Payload`]) | longer ones |
+//! | payload | an allocation of its own (`Payload`) | longer ones |
 //! | object | on the heap, behind a pointer ([`Object`]) | collections that have grown out of one packed run |
 //!
 //! The key stays in the block whatever the form, so a value changes its form, its key, its database
@@ -13,8 +13,8 @@
 //!
 //! # Another kind of collection
 //!
-//! It takes a variant of [`Kind`](super::Kind) and of [`Object`] with an arm in each of their
-//! methods, its names in [`Encoding`](super::Encoding), and an implementation of [`Collection`].
+//! It takes a variant of [`Kind`] and of [`Object`] with an arm in each of their methods, its names in
+//! [`Encoding`], and an implementation of [`Collection`].
 
 pub mod list;
 pub mod packed;
@@ -31,7 +31,7 @@ use super::memory::good_size;
 /// A type of collection that an entry keeps behind a pointer.
 ///
 /// # Safety
-/// [`Object::into_bits`] of an object of kind `KIND` is the address of a `Box<Self>`.
+/// `Object::into_bits` of an object of kind `KIND` is the address of a `Box<Self>`.
 pub unsafe trait Collection: Sized + Send + 'static {
     const KIND: Kind;
 

@@ -4,9 +4,12 @@ mod sections;
 
 use std::fmt::{Display, Write};
 
+use super::super::Engine;
 use super::super::core::Core;
+use super::super::event::Outbox;
+use super::super::every_core::EveryCore;
+use super::super::report::CoreReport;
 use super::super::shared::HostFacts;
-use super::super::task::{CoreReport, Finish, Task, TaskResult};
 use super::Asked;
 use crate::commands::Outcome;
 use crate::protocol::Args;
@@ -14,37 +17,44 @@ use crate::protocol::reply::Reply;
 
 pub(super) fn info(asked: &mut Asked<'_>, sections: Args<'_>) -> Outcome {
     let wanted = sections.iter().map(<[u8]>::to_ascii_lowercase).collect();
-    asked.every_core(&Task::Report, Finish::Info(wanted));
-    Ok(())
+    asked.every_core(Info { wanted })
 }
 
-/// The text, once every core has reported.
-pub(super) fn finish(
-    core: &Core,
-    results: &[TaskResult],
-    wanted: &[Vec<u8>],
-    reply: &mut Reply<'_>,
-) {
-    reply.verbatim(&text(&Facts::new(core, results), wanted));
+struct Info {
+    /// The words that name sections, in lower case.
+    wanted: Vec<Vec<u8>>,
+}
+
+impl EveryCore for Info {
+    type Answer = CoreReport;
+
+    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
+        let mut report = engine.report();
+        if SECTIONS
+            .iter()
+            .any(|section| section.name == LATENCYSTATS && section.is_wanted(&self.wanted))
+        {
+            report.latencies = engine.core.stats.latencies.clone();
+        }
+        report
+    }
+
+    fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
+        reply.verbatim(&text(&Facts::new(&engine.core, reports), &self.wanted));
+    }
 }
 
 /// What the sections are made from.
 pub(super) struct Facts<'a> {
     pub core: &'a Core,
     /// By shard.
-    pub reports: Vec<&'a CoreReport>,
+    pub reports: &'a [&'a CoreReport],
     pub host: HostFacts,
 }
 
 impl<'a> Facts<'a> {
     /// From what every core has reported.
-    pub fn new(core: &'a Core, results: &'a [TaskResult]) -> Facts<'a> {
-        let reports = results.iter().filter_map(|result| match result {
-            TaskResult::Report(report) => Some(&**report),
-            _ => None,
-        });
-        let mut reports: Vec<&CoreReport> = reports.collect();
-        reports.sort_unstable_by_key(|report| report.shard);
+    pub fn new(core: &'a Core, reports: &'a [&'a CoreReport]) -> Facts<'a> {
         Facts { core, reports, host: core.shared.host.facts() }
     }
 
@@ -73,6 +83,21 @@ struct Section {
     write: fn(&Facts<'_>, &mut Fields),
 }
 
+impl Section {
+    /// Whether one of the words names it.
+    fn is_wanted(&self, words: &[Vec<u8>]) -> bool {
+        let named = |word: &Vec<u8>| match word.as_slice() {
+            b"default" => self.shown == Shown::Default,
+            b"all" | b"everything" => true,
+            word => self.name.as_bytes().eq_ignore_ascii_case(word),
+        };
+        words.is_empty() && self.shown == Shown::Default || words.iter().any(named)
+    }
+}
+
+/// The section that the histograms of latencies are copied for.
+const LATENCYSTATS: &str = "Latencystats";
+
 /// In Redis's order.
 const SECTIONS: &[Section] = &[
     Section { name: "Server", shown: Shown::Default, write: sections::server },
@@ -85,8 +110,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "Modules", shown: Shown::Default, write: |_, _| {} },
     Section { name: "Commandstats", shown: Shown::All, write: sections::commandstats },
     Section { name: "Errorstats", shown: Shown::Default, write: sections::errorstats },
-    // Nothing reads a clock around a command, so there are no latencies to show.
-    Section { name: "Latencystats", shown: Shown::All, write: |_, _| {} },
+    Section { name: LATENCYSTATS, shown: Shown::All, write: sections::latencystats },
     Section { name: "Cluster", shown: Shown::Default, write: sections::cluster },
     Section { name: "Shards", shown: Shown::Default, write: sections::shards },
     Section { name: "Keyspace", shown: Shown::Default, write: sections::keyspace },
@@ -95,16 +119,8 @@ const SECTIONS: &[Section] = &[
 /// The sections that one of the words names, with an empty line between them. Words that name
 /// nothing add nothing.
 fn text(facts: &Facts<'_>, wanted: &[Vec<u8>]) -> String {
-    let is_wanted = |section: &Section| {
-        let named = |word: &Vec<u8>| match word.as_slice() {
-            b"default" => section.shown == Shown::Default,
-            b"all" | b"everything" => true,
-            word => section.name.as_bytes().eq_ignore_ascii_case(word),
-        };
-        wanted.is_empty() && section.shown == Shown::Default || wanted.iter().any(named)
-    };
     let mut fields = Fields::default();
-    for section in SECTIONS.iter().filter(|section| is_wanted(section)) {
+    for section in SECTIONS.iter().filter(|section| section.is_wanted(wanted)) {
         if !fields.text.is_empty() {
             fields.text.push_str("\r\n");
         }
@@ -171,7 +187,7 @@ mod tests {
     fn info(engine: &Engine, wanted: &[&str]) -> String {
         let report = engine.report();
         let wanted: Vec<Vec<u8>> = wanted.iter().map(|word| word.as_bytes().to_vec()).collect();
-        let facts = Facts { core: &engine.core, reports: vec![&report], host: FixedHost.facts() };
+        let facts = Facts { core: &engine.core, reports: &[&report], host: FixedHost.facts() };
         text(&facts, &wanted)
     }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::super::core::CommandStats;
+use super::super::super::latency;
+use super::super::super::report::{CoreFacts, CoreReport};
 use super::super::super::shared::CoreCounters;
-use super::super::super::task::{CoreFacts, CoreReport};
 use super::super::memory::Overview;
 use super::super::session::REDIS_VERSION;
 use super::{Facts, Fields};
@@ -301,6 +302,26 @@ pub(super) fn commandstats(facts: &Facts<'_>, fields: &mut Fields) {
     }
 }
 
+/// A multi-shard command has a latency for each shard's part.
+pub(super) fn latencystats(facts: &Facts<'_>, fields: &mut Fields) {
+    let config = &facts.core.settings.config;
+    if !config.latency_tracking {
+        return;
+    }
+    for row in facts.core.table.by_id() {
+        let of_cores = facts.reports.iter().filter_map(|core| core.latencies.of(row.id));
+        let Some(latencies) = latency::merged(of_cores) else { continue };
+        let percentiles = &config.latency_tracking_info_percentiles;
+        let percentiles = percentiles.iter().map(|(name, percentile)| {
+            let nanos = latencies.value_at_quantile(percentile / 100.0);
+            format!("p{name}={:.3}", nanos as f64 / 1000.0)
+        });
+        let percentiles: Vec<String> = percentiles.collect();
+        fields
+            .add(format_args!("latency_percentiles_usec_{}", row.full_name), percentiles.join(","));
+    }
+}
+
 pub(super) fn errorstats(facts: &Facts<'_>, fields: &mut Fields) {
     let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
     for (code, count) in facts.reports.iter().flat_map(|core| &core.errors) {
@@ -317,7 +338,7 @@ pub(super) fn cluster(_: &Facts<'_>, fields: &mut Fields) {
 
 /// One line per shard.
 pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
-    for core in &facts.reports {
+    for core in facts.reports {
         let Some(counters) = facts.core.shared.cores.get(core.shard) else { continue };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (keys, expires) =

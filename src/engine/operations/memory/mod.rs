@@ -5,9 +5,11 @@ mod overview;
 
 pub(super) use overview::Overview;
 
-use super::super::core::Core;
+use super::super::Engine;
 use super::super::dispatch::reply_now;
-use super::super::task::{CoreReport, Finish, Task, TaskResult};
+use super::super::event::Outbox;
+use super::super::every_core::EveryCore;
+use super::super::report::CoreReport;
 use super::Asked;
 use super::info::Facts;
 use crate::commands::Outcome;
@@ -15,18 +17,48 @@ use crate::protocol::reply::Reply;
 use doctor::Patient;
 
 pub(super) fn stats(asked: &mut Asked<'_>) -> Outcome {
-    asked.every_core(&Task::Report, Finish::MemoryStats);
-    Ok(())
+    asked.every_core(Stats)
 }
 
 pub(super) fn doctor(asked: &mut Asked<'_>) -> Outcome {
-    asked.every_core(&Task::Report, Finish::MemoryDoctor);
-    Ok(())
+    asked.every_core(Doctor)
+}
+
+struct Doctor;
+
+impl EveryCore for Doctor {
+    type Answer = CoreReport;
+
+    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
+        engine.report()
+    }
+
+    fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
+        let facts = Facts::new(&engine.core, reports);
+        reply.verbatim(&doctor::diagnose(&Patient::of(&facts)));
+    }
 }
 
 pub(super) fn purge(asked: &mut Asked<'_>) -> Outcome {
-    asked.every_core(&Task::ReleaseMemory, Finish::Ok);
-    Ok(())
+    asked.every_core(Purge)
+}
+
+/// Free memory goes back to the system.
+struct Purge;
+
+impl EveryCore for Purge {
+    type Answer = ();
+
+    fn run(&self, engine: &mut Engine, _: &mut Outbox) {
+        let core = &mut engine.core;
+        core.shard.trim();
+        core.give_buffers_back();
+        core.shared.host.release_memory();
+    }
+
+    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+        reply.ok();
+    }
 }
 
 pub(super) fn malloc_stats(asked: &mut Asked<'_>) -> Outcome {
@@ -38,11 +70,6 @@ pub(super) fn malloc_stats(asked: &mut Asked<'_>) -> Outcome {
     Ok(())
 }
 
-pub(super) fn finish_doctor(core: &Core, results: &[TaskResult], reply: &mut Reply<'_>) {
-    let facts = Facts::new(core, results);
-    reply.verbatim(&doctor::diagnose(&Patient::of(&facts)));
-}
-
 /// The value of one field of MEMORY STATS.
 enum Value {
     Bytes(u64),
@@ -52,11 +79,24 @@ enum Value {
     Database(u64),
 }
 
+struct Stats;
+
+impl EveryCore for Stats {
+    type Answer = CoreReport;
+
+    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
+        engine.report()
+    }
+
+    fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
+        write_stats(&Facts::new(&engine.core, reports), reply);
+    }
+}
+
 /// Redis's fields in Redis's order; 0 where there is nothing of that kind here.
-pub(super) fn finish_stats(core: &Core, results: &[TaskResult], reply: &mut Reply<'_>) {
+fn write_stats(facts: &Facts<'_>, reply: &mut Reply<'_>) {
     use Value::{Bytes, Real, Signed};
-    let facts = Facts::new(core, results);
-    let memory = Overview::of(&facts);
+    let memory = Overview::of(facts);
     let fields = |fields: &[(&str, Value)], reply: &mut Reply<'_>| {
         for (name, value) in fields {
             write_field(reply, name, value);
@@ -95,7 +135,7 @@ pub(super) fn finish_stats(core: &Core, results: &[TaskResult], reply: &mut Repl
         ("fragmentation", Real(total.ratio)),
         ("fragmentation.bytes", Signed(total.bytes)),
     ];
-    let databases = databases(&facts.reports);
+    let databases = databases(facts.reports);
     reply.map(head.len() + databases.len() + tail.len());
     fields(&head, reply);
     for (index, bytes) in databases {

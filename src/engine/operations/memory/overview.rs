@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::super::task::CoreReport;
+use super::super::super::report::CoreReport;
 use super::super::info::Facts;
 use crate::store::Shard;
 

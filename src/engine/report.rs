@@ -1,50 +1,12 @@
-//! Work that every core does for one command: asked for by the core whose connection sent the
-//! command, answered with a result, finished where it began.
-
-use std::any::Any;
-use std::sync::Arc;
+//! What a core tells of itself: for INFO and MEMORY.
 
 use super::Engine;
-use super::core::{CommandStats, Core, Pause};
-use super::event::{Outbox, ShardId};
+use super::core::CommandStats;
+use super::event::ShardId;
+use super::latency::Latencies;
 use super::memory::ExceededTime;
-use super::operations;
-use super::room::policy;
-use super::shared::Settings;
-use crate::commands::{ClientFilter, Row};
 use crate::session::Session;
 use crate::store::{Db, ScanCursor, ShardStats, UnixMs};
-use crate::txn::Work;
-
-use super::coordinate::{Kind, Share};
-
-/// What each core is asked to do.
-#[derive(Clone, Debug)]
-pub(super) enum Task {
-    ApplySettings(Arc<Settings>),
-    ResetStat,
-    ListClients(ClientFilter),
-    KillClients(ClientFilter),
-    UnblockClient {
-        id: u64,
-        with_error: bool,
-    },
-    Pause(Option<Pause>),
-    SetActiveExpire(bool),
-    /// Free memory goes back to the system.
-    ReleaseMemory,
-    Report,
-}
-
-/// What each core answers.
-#[derive(Debug)]
-pub(super) enum TaskResult {
-    Done,
-    /// CLIENT LIST's lines, by client id.
-    Clients(Vec<(u64, String)>),
-    Count(usize),
-    Report(Box<CoreReport>),
-}
 
 /// What INFO needs to know of a core.
 #[derive(Clone, Debug)]
@@ -56,16 +18,17 @@ pub(super) struct CoreReport {
     pub blocked_clients: usize,
     pub waits_with_timeout: usize,
     pub awaited_keys: usize,
-    /// Bytes that the shard holds, and its entries alone.
     /// Of the system's memory, what the store has taken past the allocator.
     pub mapped_memory: usize,
+    /// Bytes that the shard holds, and its entries alone.
     pub used_memory: usize,
     pub entry_memory: usize,
     /// Bytes held for clients; see [`Core::client_memory`].
     pub client_memory: isize,
     /// The sessions' part of it.
     pub session_memory: usize,
-    /// Buffers kept for the next commands that concern other shards; not counted above.
+    /// Buffers kept for the next commands that concern other shards, and the histograms of
+    /// latencies; not counted above.
     pub kept_memory: usize,
     pub facts: CoreFacts,
     pub commands: u64,
@@ -77,6 +40,8 @@ pub(super) struct CoreReport {
     pub error_replies: u64,
     pub errors: Vec<(Box<str>, u64)>,
     pub by_command: Vec<CommandStats>,
+    /// Only if they have been asked for: they are large.
+    pub latencies: Latencies,
     pub stats: ShardStats,
     pub keyspace: Vec<DbReport>,
     /// The largest input kept, and the largest output unsent, of any client.
@@ -106,100 +71,7 @@ pub(super) struct DbReport {
     pub average_ttl_ms: u128,
 }
 
-/// What becomes of the results, on the core that asked.
-#[derive(Clone, Debug)]
-pub(super) enum Finish {
-    /// `+OK`.
-    Ok,
-    /// In the order of these ids, if there are any.
-    ClientList {
-        ids: Vec<u64>,
-    },
-    /// The count, or for the old form `+OK` or an error. `kill_self`: the asking client is among
-    /// those to be closed, after its reply.
-    ClientKill {
-        old_form: bool,
-        kill_self: bool,
-    },
-    /// The sum of the counts.
-    Count,
-    MemoryDoctor,
-    MemoryStats,
-    /// INFO with these sections.
-    Info(Vec<Vec<u8>>),
-}
-
-impl Core {
-    /// Asks every core, this one included, and stalls the session until all have answered.
-    pub fn ask_every_core(
-        &mut self,
-        session: &mut Session,
-        row: &'static Row,
-        task: &Task,
-        finish: Finish,
-        outbox: &mut Outbox,
-    ) {
-        let share = |shard| Share {
-            shard,
-            locks: Vec::new(),
-            whole_shard: false,
-            work: Work::Task(Box::new(task.clone())),
-        };
-        let shares = (0..self.shard_count).map(share).collect();
-        self.begin(session, row, Kind::Task(finish), shares, outbox);
-    }
-}
-
 impl Engine {
-    pub(super) fn run_task(
-        &mut self,
-        task: Box<dyn Any + Send>,
-        outbox: &mut Outbox,
-    ) -> TaskResult {
-        let Ok(task) = task.downcast::<Task>() else {
-            debug_assert!(false, "a task of another type");
-            return TaskResult::Done;
-        };
-        match *task {
-            Task::ApplySettings(settings) => {
-                if settings.version > self.core.settings.version {
-                    self.core.settings = settings;
-                    self.core.shard.set_policy(policy(&self.core.settings.config));
-                    self.core.limit_changed();
-                }
-                // Without a password there is nothing left that a client could authenticate with.
-                if !self.core.requires_password() {
-                    self.sessions.iter_mut().for_each(|s| s.client.authenticated = true);
-                }
-            }
-            Task::ResetStat => self.core.reset_stats(),
-            Task::ListClients(filter) => {
-                return TaskResult::Clients(operations::list_clients(self, &filter));
-            }
-            Task::KillClients(filter) => {
-                return TaskResult::Count(operations::kill_clients(self, &filter, outbox));
-            }
-            Task::UnblockClient { id, with_error } => {
-                let unblocked = self.unblock_client(id, with_error, outbox);
-                return TaskResult::Count(usize::from(unblocked));
-            }
-            Task::Pause(pause) => {
-                self.core.pause = pause;
-                if pause.is_none() {
-                    self.end_pause(outbox);
-                }
-            }
-            Task::SetActiveExpire(active) => self.core.active_expire = active,
-            Task::ReleaseMemory => {
-                self.core.shard.trim();
-                self.core.give_buffers_back();
-                self.core.shared.host.release_memory();
-            }
-            Task::Report => return TaskResult::Report(Box::new(self.report())),
-        }
-        TaskResult::Done
-    }
-
     pub(super) fn report(&self) -> CoreReport {
         let (core, stats) = (&self.core, &self.core.stats);
         let largest = |size: fn(&Session) -> usize| self.sessions.iter().map(size).max();
@@ -220,7 +92,7 @@ impl Engine {
             entry_memory: core.shard.dbs().map(Db::entry_bytes).sum(),
             client_memory: core.client_memory(),
             session_memory: core.memory.sessions(),
-            kept_memory: core.kept_memory(),
+            kept_memory: core.kept_memory() + stats.latencies.memory(),
             facts: core.facts(),
             commands: stats.commands,
             ops_per_sec: stats.ops_per_sec,
@@ -231,6 +103,7 @@ impl Engine {
             error_replies: stats.error_replies,
             errors: stats.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
             by_command: stats.by_command.clone(),
+            latencies: Latencies::default(),
             stats: core.shard.stats(),
             keyspace: core.shard.dbs().map(|db| report_db(db, core.now.unix_ms)).collect(),
             input_bytes_max: largest(|session| session.input.len()).unwrap_or(0),
