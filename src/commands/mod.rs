@@ -14,6 +14,7 @@ mod table;
 pub mod access;
 pub mod blocking;
 pub mod connection;
+pub mod hops;
 pub mod introspection;
 pub mod keys;
 pub mod lists;

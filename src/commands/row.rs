@@ -2,6 +2,7 @@
 
 use bitflags::bitflags;
 
+use super::hops::Hops;
 use super::key_spec::{FindKeys, GetKeys, KeyFlags, KeyRanges, KeySpec};
 use super::{Context, Operation, Outcome};
 use crate::commands::CommandError;
@@ -51,8 +52,8 @@ pub enum Spread {
     OneKey,
     /// Each shard runs the command with its own keys; the replies are merged.
     Split(Merge),
-    /// All keys are brought to one place, the command runs there, and they are brought back.
-    Gather,
+    /// It is carried out in hops.
+    Hops(&'static Hops),
     /// One of its keys is enough, and if there is nothing at any of them its client waits, unless
     /// the row lacks [`Flags::BLOCKING`], as LMPOP's does. The handler is what runs where nobody can
     /// wait, in a MULTI block.
@@ -86,12 +87,13 @@ pub enum Readiness {
     Unfit,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum WaitsAt {
     /// Any of its keys; the first that is ready serves it.
     EveryKey,
-    /// The first key; the others it needs as well to be served.
-    FirstKey,
+    /// The first key; the others it needs as well to be served. If they are on several shards it is
+    /// carried out in hops.
+    FirstKey(&'static Hops),
 }
 
 /// How the replies of several shards become one.
@@ -322,7 +324,7 @@ impl Command {
         let count = match self.handler {
             Handler::Keyed(_, Spread::Wait(wait)) => match wait.at {
                 WaitsAt::EveryKey => usize::MAX,
-                WaitsAt::FirstKey => 1,
+                WaitsAt::FirstKey(_) => 1,
             },
             _ => 0,
         };
@@ -342,7 +344,7 @@ impl Command {
     pub fn is_fence(&self, args: Args<'_>) -> bool {
         match self.handler {
             Handler::Keyed(_, Spread::OneKey) => false,
-            Handler::Keyed(_, Spread::Split(_) | Spread::Gather) => {
+            Handler::Keyed(_, Spread::Split(_) | Spread::Hops(_)) => {
                 self.key_positions(args).nth(1).is_some()
             }
             _ => true,

@@ -9,7 +9,7 @@ use super::coordinate::{Kind, Share, Transaction};
 use super::core::{ConnReply, Core};
 use super::dispatch::{reply_later, reply_now};
 use super::event::{ConnId, Outbox, ShardId};
-use super::gather::Attempt;
+use super::hops::Attempt;
 use super::sessions::{list_output, settle};
 use crate::commands::{CommandError, Row, Wait, WaitsAt};
 use crate::protocol::Args;
@@ -62,14 +62,13 @@ impl Core {
             return self.block(session);
         }
         let shares = shares_of_wait(self, &waiter);
-        let to = if shares.len() > 1 && wait.at == WaitsAt::FirstKey {
-            let (keys, shares) = self.gathered(row, args, session.client.db);
-            let attempt = Some(Attempt { waiter: Arc::clone(&waiter), first: true });
-            let kind = Kind::Gather { keys, attempt };
-            self.begin(session, row, OwnedArgs::from(args), kind, shares, outbox)
+        let to = if shares.len() > 1 && matches!(wait.at, WaitsAt::FirstKey(_)) {
+            let attempt = Attempt { waiter: Arc::clone(&waiter), first: true };
+            let (kind, shares) = self.attempt(attempt);
+            self.begin(session, row, kind, shares, outbox)
         } else {
             let kind = Kind::Wait { waiter: Arc::clone(&waiter), serving: false };
-            self.begin(session, row, OwnedArgs::default(), kind, shares, outbox)
+            self.begin(session, row, kind, shares, outbox)
         };
         session.blocked = Some(blocked(to.sequence));
     }

@@ -23,7 +23,7 @@ use crate::commands::{CommandError, CommandTable, ReplyMode, Row, table};
 use crate::protocol::Span;
 use crate::protocol::reply::Encoding;
 use crate::session::{ClientState, OutputClass, Session, Stall};
-use crate::store::{Item, Shard};
+use crate::store::Shard;
 use crate::txn::{ConnId, Locks, PartDone, Planted};
 
 /// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
@@ -113,8 +113,6 @@ pub(super) struct Core {
     pub shard_count: usize,
     pub table: &'static CommandTable,
     pub shard: Shard,
-    /// Where gathered keys are worked on; empty between commands.
-    pub scratch: Shard,
     pub shared: Arc<Shared>,
     pub settings: Arc<Settings>,
     pub locks: Locks,
@@ -188,7 +186,6 @@ impl Core {
             shard_count: setup.shards,
             table: table(),
             shard,
-            scratch: Shard::new(setup.seed.rotate_left(32)),
             shared: setup.shared,
             settings,
             locks: Locks::default(),
@@ -368,15 +365,6 @@ impl Core {
         // Locks are no obstacle: to whoever holds one, an expired key is not there either.
         self.sweep_goes_on =
             self.active_expire && self.shard.sweep_expired(SWEEP_KEYS, self.now.unix_ms);
-    }
-
-    /// Copies of what there is at these keys; the locks on them are held.
-    pub fn fetch(&self, keys: Vec<(u8, Box<[u8]>)>) -> Vec<(u8, Item)> {
-        let found = keys.into_iter().filter_map(|(db, key)| {
-            let entry = self.shard.db(usize::from(db)).get(&key, self.now.unix_ms)?;
-            Some((db, Item::copy_of(entry)))
-        });
-        found.collect()
     }
 
     /// CONFIG RESETSTAT.

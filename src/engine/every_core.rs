@@ -16,7 +16,6 @@ use super::coordinate::{Kind, Share};
 use super::core::Core;
 use super::event::{Outbox, ShardId};
 use crate::commands::Row;
-use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::{Encoding, Reply};
 use crate::session::Session;
 use crate::txn::Work;
@@ -56,7 +55,7 @@ impl Core {
         };
         let shares = (0..self.shard_count).map(share).collect();
         let kind = Kind::EveryCore { round, fenced: false };
-        self.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
+        self.begin(session, row, kind, shares, outbox);
     }
 }
 

@@ -16,7 +16,7 @@
 //! | `blocked` | the same clients at the core of their connection |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `pair` | those with keys on this shard and one other |
-//! | `gather` | those that need all their keys in one place |
+//! | `hops` | those that read here and write there, or that move something |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
 //! | `every_core` | commands that every core does its part of (CLIENT LIST, CONFIG SET, ...) |
 //! | `latency` | how long commands take |
@@ -30,7 +30,7 @@ mod dispatch;
 mod event;
 mod every_core;
 mod exec;
-mod gather;
+mod hops;
 mod latency;
 mod memory;
 mod merge;

@@ -9,7 +9,8 @@ use hashbrown::HashMap;
 use super::core::Core;
 use super::event::ShardId;
 use crate::commands::blocking::first_ready;
-use crate::commands::{Context, Readiness, Row, WaitsAt};
+use crate::commands::{Context, Readiness, Row, Wait, WaitsAt};
+use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::store::DATABASES;
 use crate::txn::{
@@ -277,7 +278,7 @@ impl Core {
     /// Whether all keys are here and free that the waiter's command needs to be served.
     fn has_all_keys(&self, waiter: &Waiter, holder: Option<Holder>) -> bool {
         let args = waiter.args.as_args();
-        if waiter.wait().is_some_and(|wait| wait.at == WaitsAt::EveryKey) {
+        if waiter.wait().is_some_and(|wait| matches!(wait.at, WaitsAt::EveryKey)) {
             return true;
         }
         waiter.row.key_positions(args).map(|position| args.at(position)).all(|key| {
@@ -303,19 +304,30 @@ impl Core {
 
     /// Serves a waiter from the key that is the argument of this index; returns the reply.
     pub fn serve_at(&mut self, waiter: &Waiter, position: usize) -> Vec<u8> {
+        let Some(wait) = waiter.wait() else { return Vec::new() };
+        self.serve_command(wait, waiter.row, waiter.args.as_args(), waiter.run_as, position)
+    }
+
+    /// Serves a command that may wait from one of its keys; returns the reply.
+    pub fn serve_command(
+        &mut self,
+        wait: &Wait,
+        row: &'static Row,
+        args: Args<'_>,
+        run_as: RunAs,
+        position: usize,
+    ) -> Vec<u8> {
         let mut out = Vec::new();
-        let Some(wait) = waiter.wait() else { return out };
         let started = (self.stopwatch)();
-        self.shard.set_touching(!waiter.run_as.no_touch);
-        let context = &mut self.context_of(waiter, &mut out);
-        let result = (wait.serve)(context, waiter.args.as_args(), position);
+        self.shard.set_touching(!run_as.no_touch);
+        let result = (wait.serve)(&mut self.context(run_as, &mut out), args, position);
         self.shard.set_touching(true);
         let nanos = (self.stopwatch)().saturating_sub(started);
-        self.stats.by_command[waiter.row.id].nanos += nanos;
-        self.count_call(waiter.row, result.as_ref().err());
+        self.stats.by_command[row.id].nanos += nanos;
+        self.count_call(row, result.as_ref().err());
         if let Err(error) = result {
             out.clear();
-            Reply::new(&mut out, waiter.run_as.encoding).error_bytes(&error.message());
+            Reply::new(&mut out, run_as.encoding).error_bytes(&error.message());
         }
         out
     }

@@ -260,12 +260,6 @@ impl Shard {
         self.dbs.iter_mut().for_each(|db| db.departures = Default::default());
     }
 
-    /// Reads that were done on another shard's behalf.
-    pub fn count_reads(&mut self, hits: u64, misses: u64) {
-        self.counts.keyspace_hits += hits;
-        self.counts.keyspace_misses += misses;
-    }
-
     /// Bytes that everything stored here holds.
     #[inline]
     pub fn allocated_bytes(&self) -> usize {
@@ -378,14 +372,6 @@ impl Shard {
     #[inline]
     pub fn has_chores(&self) -> bool {
         self.dead_objects() > 0 || self.used_dbs().any(Db::is_sparse)
-    }
-
-    /// Takes over what another shard is still to give back, so that it need not be looked after.
-    pub fn adopt_remains(&mut self, other: &mut Shard) {
-        self.remains.append(&mut other.remains);
-        for db in &mut other.dbs {
-            self.remains.extend(db.remains.drain(..));
-        }
     }
 
     /// One slice of giving memory back that nothing uses any more; true while there is more.

@@ -35,6 +35,7 @@ mod eviction;
 #[cfg(debug_assertions)]
 mod faults;
 mod history;
+mod hops;
 #[cfg(debug_assertions)]
 mod order;
 mod serializability;

@@ -54,6 +54,8 @@ pub struct World {
     clients: Vec<Client>,
     rng: Rng,
     now: Now,
+    /// Bytes that messages have carried for multi-shard commands: what they ask, find and change.
+    pub carried_bytes: usize,
     trace: Trace,
     /// A mistake has been planted, so what it leads to is no reason to stop.
     planted: bool,
@@ -80,6 +82,7 @@ impl World {
             clients: Vec::new(),
             rng: Rng::new(seed),
             now,
+            carried_bytes: 0,
             trace,
             planted: false,
             overlooked: None,
@@ -380,6 +383,12 @@ impl World {
 
     fn deliver(&mut self, from: usize, to: usize, message: Message) {
         self.trace.line(|| format!("    sends to core {to}:{}", described(&message)));
+        self.carried_bytes += match &message {
+            Message::Part(part) => part.work.bytes(),
+            Message::PartDone(done) => done.result.bytes(),
+            Message::Release(release) => release.bytes(),
+            _ => 0,
+        };
         self.cores[to].inbox.push_back((from, message));
     }
 

@@ -1,16 +1,18 @@
 //! Moving an element from one list to another.
 
-use super::form::{ListMut, get};
+use super::form::{ListMut, ListRef, get};
 use super::pop::readiness;
 use super::{DOCS, ROW, limit, popped, pushed};
 use crate::commands::blocking::timeout_in_seconds;
+use crate::commands::hops::{Change, Decision, Finding, Hops, take_nothing};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread, Wait,
     WaitsAt,
 };
 use crate::protocol::Args;
+use crate::store::value::list::Limit;
 use crate::store::value::packed::Element;
-use crate::store::{End, Kind, List, Slot, WrongType};
+use crate::store::{Db, End, Kind, List, Slot, UnixMs, WrongType};
 
 pub const LMOVE: Command = Command {
     name: "lmove",
@@ -20,13 +22,7 @@ pub const LMOVE: Command = Command {
         KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE)),
         KeySpec::one(2, KeyFlags::RW.union(KeyFlags::INSERT)),
     ],
-    handler: Handler::Keyed(
-        |context, args| {
-            let [from, to] = ends(args)?;
-            move_element(context, args, from, to)
-        },
-        Spread::Gather,
-    ),
+    handler: Handler::Keyed(move_element, Spread::Hops(&MOVES)),
     docs: Docs {
         summary: "Takes an element off an end of one list and adds it at an end of another, or of \
                   the same.",
@@ -40,10 +36,7 @@ pub const LMOVE: Command = Command {
 pub const RPOPLPUSH: Command = Command {
     name: "rpoplpush",
     arity: 3,
-    handler: Handler::Keyed(
-        |context, args| move_element(context, args, End::Back, End::Front),
-        Spread::Gather,
-    ),
+    handler: Handler::Keyed(move_element, Spread::Hops(&MOVES)),
     docs: Docs {
         summary: "Takes the last element off a list and adds it at the front of another; LMOVE is \
                   the newer command.",
@@ -60,9 +53,8 @@ pub const BLMOVE: Command = Command {
     flags: LMOVE.flags.union(Flags::NOSCRIPT).union(Flags::BLOCKING),
     handler: Handler::Keyed(
         |context, args| {
-            let [from, to] = ends(args)?;
-            timeout_in_seconds(args.at(5))?;
-            move_element(context, args, from, to)
+            (BLMOVES.timeout)(args)?;
+            move_element(context, args)
         },
         Spread::Wait(&BLMOVES),
     ),
@@ -81,12 +73,9 @@ static BLMOVES: Wait = Wait {
         ends(args)?;
         timeout_in_seconds(args.at(5))
     },
-    at: WaitsAt::FirstKey,
+    at: WaitsAt::FirstKey(&MOVES),
     ready: readiness,
-    serve: |context, args, _| {
-        let [from, to] = ends(args)?;
-        move_element(context, args, from, to)
-    },
+    serve: |context, args, _| move_element(context, args),
     nothing: |reply| reply.null_array(),
 };
 
@@ -97,7 +86,7 @@ pub const BRPOPLPUSH: Command = Command {
     handler: Handler::Keyed(
         |context, args| {
             timeout_in_seconds(args.at(3))?;
-            move_element(context, args, End::Back, End::Front)
+            move_element(context, args)
         },
         Spread::Wait(&BRPOPLPUSHES),
     ),
@@ -111,11 +100,7 @@ pub const BRPOPLPUSH: Command = Command {
     ..LMOVE
 };
 
-static BRPOPLPUSHES: Wait = Wait {
-    timeout: |args| timeout_in_seconds(args.at(3)),
-    serve: |context, args, _| move_element(context, args, End::Back, End::Front),
-    ..BLMOVES
-};
+static BRPOPLPUSHES: Wait = Wait { timeout: |args| timeout_in_seconds(args.at(3)), ..BLMOVES };
 
 /// LEFT or RIGHT.
 pub fn end(word: &[u8]) -> Result<End, CommandError> {
@@ -126,11 +111,85 @@ pub fn end(word: &[u8]) -> Result<End, CommandError> {
     }
 }
 
+/// Of the list that loses the element, and of that which gets it.
 fn ends(args: Args<'_>) -> Result<[End; 2], CommandError> {
-    Ok([end(args.at(3))?, end(args.at(4))?])
+    match args.len() {
+        // RPOPLPUSH and BRPOPLPUSH, which do not say.
+        3 | 4 => Ok([End::Back, End::Front]),
+        _ => Ok([end(args.at(3))?, end(args.at(4))?]),
+    }
 }
 
-fn move_element(context: &mut Context<'_>, args: Args<'_>, from: End, to: End) -> Outcome {
+/// Only the element goes from shard to shard.
+static MOVES: Hops = Hops {
+    look: |context, args, position| {
+        let [from, _] = ends(args)?;
+        let Some(entry) = context.peek(args.at(position)) else { return Ok(Finding::Nothing) };
+        let list = entry.collection::<List>()?;
+        Ok(match position {
+            1 => first(list, from).map_or(Finding::Nothing, Finding::Bytes),
+            _ => Finding::Exists,
+        })
+    },
+    decide: |findings, args| {
+        ends(args)?;
+        let Finding::Bytes(element) = findings.take(1)? else {
+            findings.reply.null();
+            return Ok(Decision::Nothing);
+        };
+        // It is a list, or there is nothing.
+        findings.take(2)?;
+        findings.reply.bulk(&element);
+        Ok(Decision::Done(vec![(1, Change::Plain), (2, Change::Bytes(element))]))
+    },
+    take: take_nothing,
+    // The decision has found that nothing is in the way.
+    apply: |context, args, position, change| {
+        let (key, now, limit) = (args.at(position), context.now, limit(context));
+        let Ok([from, to]) = ends(args) else { return };
+        let db = context.db_mut();
+        let done = match change {
+            Change::Bytes(element) => push_one(db, key, &element, to, now, limit),
+            Change::Plain | Change::Item(_) => take_one(db, key, from, now, limit),
+        };
+        debug_assert!(done.is_ok(), "{done:?}");
+    },
+};
+
+/// A copy of the element at an end.
+fn first(list: ListRef<'_>, end: End) -> Option<Vec<u8>> {
+    let index = match end {
+        End::Front => 0,
+        End::Back => -1,
+    };
+    get(list, index).map(Element::to_vec)
+}
+
+fn push_one(
+    db: &mut Db,
+    key: &[u8],
+    element: &[u8],
+    to: End,
+    now: UnixMs,
+    limit: Limit,
+) -> Outcome {
+    let element = std::iter::once(element);
+    match db.slot(key, now, pushed(to)) {
+        Slot::Occupied(entry) if entry.kind() != Kind::List => Err(WrongType.into()),
+        Slot::Occupied(entry) => ListMut::new(entry, limit)?.push(to, element).map(|_| ()),
+        Slot::Vacant(slot) => ListMut::create(slot, to, element, limit),
+    }
+}
+
+fn take_one(db: &mut Db, key: &[u8], from: End, now: UnixMs, limit: Limit) -> Outcome {
+    if let Some(entry) = db.get_mut(key, now, popped(from)) {
+        ListMut::new(entry, limit)?.pop(from, |_| ());
+    }
+    Ok(())
+}
+
+fn move_element(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let [from, to] = ends(args)?;
     let (source, destination, now, limit) = (args.at(1), args.at(2), context.now, limit(context));
     let db = context.shard.db_mut(context.db_index);
     let value = if source == destination {
@@ -140,28 +199,12 @@ fn move_element(context: &mut Context<'_>, args: Args<'_>, from: End, to: End) -
         }
     } else {
         let value = match db.get(source, now) {
-            Some(entry) => get(
-                entry.collection::<List>()?,
-                match from {
-                    End::Front => 0,
-                    End::Back => -1,
-                },
-            )
-            .map(Element::to_vec),
+            Some(entry) => first(entry.collection::<List>()?, from),
             None => None,
         };
         if let Some(value) = &value {
-            let element = std::iter::once(&value[..]);
-            match db.slot(destination, now, pushed(to)) {
-                Slot::Occupied(entry) if entry.kind() != Kind::List => return Err(WrongType.into()),
-                Slot::Occupied(entry) => {
-                    ListMut::new(entry, limit)?.push(to, element)?;
-                }
-                Slot::Vacant(slot) => ListMut::create(slot, to, element, limit)?,
-            }
-            if let Some(entry) = db.get_mut(source, now, popped(from)) {
-                ListMut::new(entry, limit)?.pop(from, |_| ());
-            }
+            push_one(db, destination, value, to, now, limit)?;
+            take_one(db, source, from, now, limit)?;
         }
         value
     };

@@ -2,6 +2,7 @@
 
 use super::lifetime::{Base, ExpireTime, Lifetime, Unit};
 use super::{DOCS, ROW};
+use crate::commands::hops::{Change, Decision, Finding, Hops, Looked, take_nothing};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeyRange, KeyRanges, KeySpec,
     Merge, Outcome, Spread,
@@ -263,7 +264,7 @@ pub const MSETNX: Command = Command {
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     keys: &[KeySpec::to_end(1, 2, KeyFlags::OW.union(KeyFlags::INSERT))],
-    handler: Handler::Keyed(msetnx, Spread::Gather),
+    handler: Handler::Keyed(msetnx, Spread::Hops(&SETS_IF_NONE_EXISTS)),
     docs: Docs {
         summary: "Sets several keys to strings if none of them exists.",
         since: "1.0.1",
@@ -283,6 +284,25 @@ fn msetnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     context.reply.integer(i64::from(!any_exists));
     Ok(())
 }
+
+static SETS_IF_NONE_EXISTS: Hops = Hops {
+    look: |context, args, position| {
+        Ok(Finding::of_existence(context.peek(args.at(position)).is_some()))
+    },
+    decide: |findings, args| {
+        check_pairs(args, "msetnx")?;
+        let exists = |looked: &Looked| looked.as_ref().is_ok_and(Finding::exists);
+        let any_exists = findings.all().iter().any(|(_, looked)| exists(looked));
+        findings.reply.integer(i64::from(!any_exists));
+        let all = findings.all().iter().filter(|_| !any_exists);
+        Ok(Decision::Done(all.map(|(position, _)| (*position, Change::Plain)).collect()))
+    },
+    take: take_nothing,
+    apply: |context, args, position, _| {
+        let (key, value, now) = (args.at(position), args.at(position + 1), context.now);
+        context.db_mut().set_string(key, value, Encoding::of_value(value), None, now, Event::Set);
+    },
+};
 
 fn check_pairs(args: Args<'_>, command: &str) -> Result<(), CommandError> {
     if args.len().is_multiple_of(2) {
