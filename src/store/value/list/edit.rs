@@ -42,7 +42,7 @@ impl List {
             Ok(true)
         });
         // A list of one chunk has it at an end.
-        if self.ends.iter().any(Chunk::is_empty) {
+        if self.ends.iter().all(Chunk::is_empty) {
             self.settle(limit);
         }
         set
