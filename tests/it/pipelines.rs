@@ -134,7 +134,7 @@ fn execs() -> Pipeline {
 
 fn send_then_read(shards: usize, pipeline: &Pipeline) {
     let server = Server::ringwell(shards, &[]);
-    let mut client = server.connect();
+    let mut client = server.connect().with_small_buffers();
     for command in &pipeline.preload {
         client.send(command);
         assert_eq!(client.read_value(), Value::ok());
@@ -198,7 +198,7 @@ fn waiting_and_paused_clients(shards: usize) {
     let server = preloaded(shards, &[], 1000);
     let mut other = server.connect();
     for begin in ["BLPOP queue 0", "CLIENT PAUSE 60000 ALL"] {
-        let mut client = server.connect();
+        let mut client = server.connect().with_small_buffers();
         client.send(&encode(&begin.split(' ').collect::<Vec<_>>()));
         if begin.contains("PAUSE") {
             client.expect(b"+OK\r\n");
@@ -232,7 +232,7 @@ fn waiting_and_paused_clients(shards: usize) {
 /// `cat commands | nc -N host port`: the end of the stream comes long before its execution.
 fn ended_streams_are_executed(shards: usize) {
     let server = preloaded(shards, &[], 1000);
-    let mut client = server.connect();
+    let mut client = server.connect().with_small_buffers();
     hoard(&mut client, COMMANDS);
     client.send(&encode(&["SET", "last", "executed"]));
     client.end();

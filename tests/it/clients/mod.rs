@@ -1,4 +1,4 @@
-//! Real clients: redis-cli, redis-benchmark, redis-py and the `redis` crate.
+//! Real clients: redis-cli, redis-benchmark, redis-py, ioredis and the `redis` crate.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -12,13 +12,15 @@ use crate::support::{Need, Server, encode, test, test_with};
 type Use = fn(&Server);
 
 pub fn trials() -> Vec<Trial> {
-    let uses: [(&str, &[Need], Use); 8] = [
+    let uses: [(&str, &[Need], Use); 10] = [
         ("redis_cli_commands", &[Need::RedisCli], redis_cli_commands),
         ("redis_cli_pipe", &[Need::RedisCli], redis_cli_pipe),
         ("redis_cli_scans", &[Need::RedisCli], redis_cli_scans),
         ("redis_benchmark_default_tests", &[Need::RedisBenchmark], redis_benchmark_default_tests),
         ("redis_benchmark_csv", &[Need::RedisBenchmark], redis_benchmark_csv),
-        ("redis_py", &[Need::RedisPy], redis_py),
+        ("redis_py", &[Need::RedisPy], |server| python(server, "redis_py.py")),
+        ("redis_py_pipeline", &[Need::RedisPy], |server| python(server, "redis_py_pipeline.py")),
+        ("ioredis_pipeline", &[IOREDIS], ioredis_pipeline),
         ("redis_crate_resp2", &[], |server| redis_crate(server, "")),
         ("redis_crate_resp3", &[], |server| redis_crate(server, "?protocol=resp3")),
     ];
@@ -131,9 +133,31 @@ fn redis_benchmark_csv(server: &Server) {
     assert_eq!(rows.len(), 7, "{said}");
 }
 
-fn redis_py(server: &Server) {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients/redis_py.py");
-    let said = output(Command::new("python3").arg(script).arg(server.port.to_string()), b"");
+/// The folder of the clients' programs.
+const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients");
+
+fn python(server: &Server, program: &str) {
+    let program = format!("{PROGRAMS}/{program}");
+    let said = output(Command::new("python3").arg(program).arg(server.port.to_string()), b"");
+    assert!(said.ends_with("all good\n"), "{said}");
+}
+
+const IOREDIS: Need = Need::Other {
+    name: "ioredis",
+    is_met: || node().args(["-e", "require('ioredis')"]).output().is_ok_and(|o| o.status.success()),
+};
+
+/// Node.js, with the modules that `npm install --prefix target/npm` has put there.
+fn node() -> Command {
+    const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/npm/node_modules");
+    let mut node = Command::new("node");
+    node.env("NODE_PATH", MODULES);
+    node
+}
+
+fn ioredis_pipeline(server: &Server) {
+    let program = format!("{PROGRAMS}/ioredis_pipeline.js");
+    let said = output(node().arg(program).arg(server.port.to_string()), b"");
     assert!(said.ends_with("all good\n"), "{said}");
 }
 

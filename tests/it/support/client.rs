@@ -42,6 +42,15 @@ impl Client {
         Client { stream: Stream::Unix(stream), buffer: Vec::new(), taken: 0 }
     }
 
+    /// The same connection once more: one sends while the other reads.
+    pub fn second_handle(&self) -> Client {
+        let stream = match &self.stream {
+            Stream::Tcp(s) => Stream::Tcp(s.try_clone().expect("another handle")),
+            Stream::Unix(s) => Stream::Unix(s.try_clone().expect("another handle")),
+        };
+        Client { stream, buffer: Vec::new(), taken: 0 }
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).expect("sending");
     }
@@ -170,18 +179,17 @@ impl Client {
     /// Closes with a reset instead of an end of stream.
     pub fn reset(self) {
         let Stream::Tcp(stream) = &self.stream else { panic!("a unix socket knows no reset") };
-        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-        // SAFETY: the pointer and the length are those of a live `linger`, which the kernel reads.
-        let status = unsafe {
-            libc::setsockopt(
-                stream.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_LINGER,
-                (&raw const linger).cast(),
-                size_of::<libc::linger>() as u32,
-            )
-        };
-        assert_eq!(status, 0, "SO_LINGER");
+        set_option(stream, libc::SO_LINGER, libc::linger { l_onoff: 1, l_linger: 0 });
+    }
+
+    /// Has the kernel keep little of what is sent or received, as between hosts: what the other side
+    /// does not take is soon felt.
+    pub fn with_small_buffers(self) -> Client {
+        const BYTES: libc::c_int = 64 * 1024;
+        let Stream::Tcp(stream) = &self.stream else { panic!("for TCP only") };
+        set_option(stream, libc::SO_SNDBUF, BYTES);
+        set_option(stream, libc::SO_RCVBUF, BYTES);
+        self
     }
 
     pub fn local_port(&self) -> u16 {
@@ -215,6 +223,20 @@ impl Client {
         self.buffer.extend_from_slice(&chunk[..length]);
         Ok(length)
     }
+}
+
+fn set_option<T: Copy>(stream: &TcpStream, option: libc::c_int, value: T) {
+    // SAFETY: the pointer and the length are those of a live value, which the kernel reads.
+    let status = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const value).cast(),
+            size_of::<T>() as u32,
+        )
+    };
+    assert_eq!(status, 0, "socket option {option}");
 }
 
 /// A command as clients send it: an array of bulk strings.
