@@ -134,7 +134,7 @@ impl Core {
         });
         let result = if in_vain { Ok(()) } else { handler(&mut context, args) };
         if !in_vain {
-            self.count_call(transaction.row, result.as_ref().err());
+            self.stats.commands.count_call(transaction.row, result.as_ref().err());
         }
         if let Err(error) = &result {
             out.clear();
@@ -156,23 +156,13 @@ impl Core {
             }
         }
         // Nobody does the scratch shard's chores.
-        self.shard.adopt_remains(&mut self.scratch);
+        self.shards.home_mut().store_mut().adopt_remains(&mut self.scratch);
         let gathered = self.scratch.stats();
         self.scratch.reset_stats();
-        self.shard.count_reads(gathered.keyspace_hits, gathered.keyspace_misses);
+        self.shards
+            .home_mut()
+            .store_mut()
+            .count_reads(gathered.keyspace_hits, gathered.keyspace_misses);
         (out, stores)
-    }
-
-    pub fn store(&mut self, left: Vec<Stored>) {
-        let now = self.now.unix_ms;
-        for stored in left {
-            let db = self.shard.db_mut(usize::from(stored.db));
-            match stored.entry {
-                Some(item) => db.insert(item, now),
-                None => {
-                    db.remove(&stored.key, now);
-                }
-            }
-        }
     }
 }

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::super::core::CommandStats;
 use super::super::super::report::{CoreFacts, CoreReport};
 use super::super::super::shared::CoreCounters;
 use super::super::memory::Overview;
 use super::super::session::REDIS_VERSION;
 use super::{Facts, Fields};
 use crate::access::Reason;
+use crate::shard::CommandStats;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 /// Redis keeps 24 bits of the seconds.
@@ -278,11 +278,7 @@ pub(super) fn commandstats(facts: &Facts<'_>, fields: &mut Fields) {
     for row in facts.core.table.by_id() {
         let mut total = CommandStats::default();
         for stats in facts.reports.iter().filter_map(|core| core.by_command.get(row.id)) {
-            total.calls += stats.calls;
-            total.further_parts += stats.further_parts;
-            total.nanos += stats.nanos;
-            total.rejected += stats.rejected;
-            total.failed += stats.failed;
+            total.add(stats);
         }
         let CommandStats { calls, further_parts, nanos, rejected, failed, .. } = total;
         let calls = calls.saturating_sub(further_parts);
