@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
-use ringwell::store::{Encoding, LfuSettings, Order, Policy, Shard, UnixMs};
+use ringwell::store::{Encoding, Event, LfuSettings, Order, Policy, Shard, UnixMs};
 
 const USAGE: &str = "\
 usage: cargo bench --bench eviction -- [TRACE...]
@@ -140,7 +140,7 @@ fn replay(trace: &Trace, capacity: usize, policy: Policy) -> Outcome {
         while shard.db(0).len() >= capacity {
             assert!(shard.evict(now), "nothing can be evicted from a full shard");
         }
-        shard.db_mut(0).set_string(&key, &VALUE, Encoding::Raw, expiry, now);
+        shard.db_mut(0).set_string(&key, &VALUE, Encoding::Raw, expiry, now, Event::Set);
     }
     let requests = trace.requests.len() as f64;
     Outcome {

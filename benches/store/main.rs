@@ -17,7 +17,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use measure::{Longest, Repeated, cpu_time};
-use ringwell::store::{Encoding, Shard, UnixMs};
+use ringwell::store::{Encoding, Event, Shard, UnixMs};
 
 const VALUE: [u8; 64] = [b'v'; 64];
 const NOW: UnixMs = 1_800_000_000_000;
@@ -70,7 +70,7 @@ fn shuffled(i: usize, keys: usize) -> usize {
 }
 
 fn set(shard: &mut Shard, key: &[u8], expiry: Option<UnixMs>) {
-    shard.db_mut(0).set_string(key, &VALUE, Encoding::Raw, expiry, NOW);
+    shard.db_mut(0).set_string(key, &VALUE, Encoding::Raw, expiry, NOW, Event::Set);
 }
 
 fn resident_bytes() -> usize {
@@ -98,7 +98,7 @@ fn table(keys: usize) {
         ("hit", &|shard, i| assert!(shard.read(0, &at(i), NOW).is_some())),
         ("miss", &|shard, i| assert!(shard.read(0, &key(keys + i), NOW).is_none())),
         ("replace", &|shard, i| set(shard, &at(i), None)),
-        ("delete", &|shard, i| assert!(shard.db_mut(0).remove(&at(i), NOW))),
+        ("delete", &|shard, i| assert!(shard.db_mut(0).remove(&at(i), NOW, Event::Del))),
     ];
     let mut results: [Repeated; 5] = Default::default();
     let mut spent = [Duration::ZERO; 5];
@@ -158,7 +158,7 @@ fn freeing() {
         let value = vec![b'v'; bytes];
         let fill = |shard: &mut Shard| {
             for i in 0..count {
-                shard.db_mut(0).set_string(&key(i), &value, Encoding::Raw, None, NOW);
+                shard.db_mut(0).set_string(&key(i), &value, Encoding::Raw, None, NOW, Event::Set);
             }
         };
         let mut shard = Shard::new(1);
@@ -170,13 +170,13 @@ fn freeing() {
         fill(&mut shard);
         let mut deletes = Longest::default();
         for i in 0..count {
-            deletes.time(|| shard.db_mut(0).remove(&key(i), NOW));
+            deletes.time(|| shard.db_mut(0).remove(&key(i), NOW, Event::Del));
         }
         println!("  removing {count} values of {bytes} bytes: {deletes}");
         bury_all("its slices", &mut shard);
     }
     huge("removing", |shard, key| {
-        shard.db_mut(0).remove(key, NOW);
+        shard.db_mut(0).remove(key, NOW, Event::Del);
     });
     huge("expiring", |shard, _| {
         shard.sweep_expired(16, NOW + 3_600_000);
@@ -184,7 +184,7 @@ fn freeing() {
     for bytes in [5, 64, 20_000, 2 << 20] {
         let value = vec![b'w'; bytes];
         huge(&format!("overwriting with {bytes} bytes"), |shard, key| {
-            shard.db_mut(0).set_string(key, &value, Encoding::Raw, None, NOW);
+            shard.db_mut(0).set_string(key, &value, Encoding::Raw, None, NOW, Event::Set);
         });
     }
 }
@@ -193,7 +193,7 @@ fn freeing() {
 fn huge(name: &str, operation: impl FnOnce(&mut Shard, &[u8])) {
     let value = vec![b'v'; 512 << 20];
     let mut shard = Shard::new(1);
-    shard.db_mut(0).set_string(b"huge", &value, Encoding::Raw, Some(NOW + 1000), NOW);
+    shard.db_mut(0).set_string(b"huge", &value, Encoding::Raw, Some(NOW + 1000), NOW, Event::Set);
     let mut call = Longest::default();
     call.time(|| operation(&mut shard, b"huge"));
     println!("  {name}, a value of 512 MB: {call}");

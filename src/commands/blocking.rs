@@ -1,6 +1,6 @@
 //! What commands have in common that may wait for data; see [`Wait`].
 
-use super::{Command, CommandError, Context, Handler, Outcome, Spread, Wait};
+use super::{Command, CommandError, Context, Handler, Outcome, Readiness, Spread, Wait};
 use crate::protocol::Args;
 use crate::text::number;
 
@@ -41,14 +41,14 @@ pub fn without_waiting(context: &mut Context<'_>, args: Args<'_>, row: &Command)
     }
 }
 
-/// The first of these keys that is ready.
+/// The first of these keys that is ready, or that a command that has just come complains of.
 pub fn first_ready(
     context: &Context<'_>,
     args: Args<'_>,
     wait: &Wait,
     mut positions: impl Iterator<Item = usize>,
 ) -> Option<usize> {
-    positions.find(|&position| (wait.ready)(context, args.at(position)))
+    positions.find(|&position| (wait.ready)(context, args.at(position)) != Readiness::Nothing)
 }
 
 #[cfg(test)]

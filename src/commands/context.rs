@@ -49,10 +49,7 @@ impl Context<'_> {
 
     /// Refuses databases that `databases` leaves out: SELECT could never reach them.
     pub fn check_database(&self, index: usize) -> Result<(), CommandError> {
-        if index as u64 >= u64::from(self.config.databases) {
-            return Err(CommandError::text("ERR DB index is out of range"));
-        }
-        Ok(())
+        check_database(self.config, index)
     }
 
     /// Refuses to go on with a reply that repeats what a short request names again and again: it may
@@ -72,6 +69,14 @@ impl Context<'_> {
     pub fn string_bytes_max(&self) -> usize {
         usize::try_from(self.config.proto_max_bulk_len).unwrap_or(usize::MAX)
     }
+}
+
+/// See [`Context::check_database`].
+pub(super) fn check_database(config: &Config, index: usize) -> Result<(), CommandError> {
+    if index as u64 >= u64::from(config.databases) {
+        return Err(CommandError::text("ERR DB index is out of range"));
+    }
+    Ok(())
 }
 
 /// The longest reply to a command whose request may be far shorter, bytes.

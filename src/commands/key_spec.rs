@@ -262,7 +262,7 @@ pub struct KeyRanges {
 impl KeyRanges {
     pub const NONE: KeyRanges = KeyRanges { ranges: [KeyRange::NONE; RANGES_MAX], len: 0 };
 
-    /// Adds a range. There is room for [`RANGES_MAX`].
+    /// Adds a range. There is room for `RANGES_MAX`.
     pub fn with(mut self, range: KeyRange) -> Self {
         debug_assert!(self.len < RANGES_MAX, "more ranges of keys than any command has");
         if let Some(slot) = self.ranges.get_mut(self.len) {

@@ -14,8 +14,10 @@ mod table;
 pub mod access;
 pub mod blocking;
 pub mod connection;
+pub mod hops;
 pub mod introspection;
 pub mod keys;
+pub mod lists;
 pub mod server;
 pub mod strings;
 pub mod transactions;
@@ -31,7 +33,9 @@ pub use key_spec::{BeginSearch, FindKeys, GetKeys, KeyFlags, KeyRange, KeyRanges
 pub use operation::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, Hello, Operation, ReplyMode, Shutdown,
 };
-pub use row::{Categories, Command, Docs, Flags, Group, Handler, Merge, Spread, Wait, WaitsAt};
+pub use row::{
+    Categories, Command, Docs, Flags, Group, Handler, Merge, Readiness, Spread, Wait, WaitsAt,
+};
 pub use table::{CommandTable, Lookup, Row, table};
 
 /// What a handler returns. After an error whatever it had written is taken back and the error

@@ -2,6 +2,7 @@
 
 use bitflags::bitflags;
 
+use super::hops::Hops;
 use super::key_spec::{FindKeys, GetKeys, KeyFlags, KeyRanges, KeySpec};
 use super::{Context, Operation, Outcome};
 use crate::commands::CommandError;
@@ -51,10 +52,11 @@ pub enum Spread {
     OneKey,
     /// Each shard runs the command with its own keys; the replies are merged.
     Split(Merge),
-    /// All keys are brought to one place, the command runs there, and they are brought back.
-    Gather,
-    /// One of its keys is enough, and if there is nothing at any of them its client waits. The
-    /// handler is what runs where nobody can wait, in a MULTI block.
+    /// It is carried out in hops.
+    Hops(&'static Hops),
+    /// One of its keys is enough, and if there is nothing at any of them its client waits, unless
+    /// the row lacks [`Flags::BLOCKING`], as LMPOP's does. The handler is what runs where nobody can
+    /// wait, in a MULTI block.
     Wait(&'static Wait),
 }
 
@@ -66,21 +68,32 @@ pub struct Wait {
     pub timeout: fn(Args<'_>) -> Result<Option<u64>, CommandError>,
     /// At which of its keys.
     pub at: WaitsAt,
-    /// Whether the command would find at this key what it takes, or something to complain of.
-    /// Depends on the key alone: clients that wait with one command are all as ready as the first.
-    pub ready: fn(&Context<'_>, key: &[u8]) -> bool,
+    /// Whether the command would find at this key what it takes. Depends on the key alone: clients
+    /// that wait with one command are all as ready as the first.
+    pub ready: fn(&Context<'_>, key: &[u8]) -> Readiness,
     /// Serves the command from the key that is the argument of this index and ready.
     pub serve: fn(&mut Context<'_>, Args<'_>, usize) -> Outcome,
     /// What is answered when the time is over.
     pub nothing: fn(&mut Reply<'_>),
 }
 
+/// What a command such as BLPOP finds at a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Nothing,
+    Ready,
+    /// A value of another type. To a command that has just come that is an error; a client that
+    /// waits already waits on.
+    Unfit,
+}
+
+#[derive(Clone, Copy, Debug)]
 pub enum WaitsAt {
     /// Any of its keys; the first that is ready serves it.
     EveryKey,
-    /// The first key; the others it needs as well to be served.
-    FirstKey,
+    /// The first key; the others it needs as well to be served. If they are on several shards it is
+    /// carried out in hops.
+    FirstKey(&'static Hops),
 }
 
 /// How the replies of several shards become one.
@@ -192,6 +205,7 @@ pub struct Docs {
 pub enum Group {
     Connection,
     Generic,
+    List,
     Server,
     String,
     Transactions,
@@ -202,6 +216,7 @@ impl Group {
         match self {
             Group::Connection => "connection",
             Group::Generic => "generic",
+            Group::List => "list",
             Group::Server => "server",
             Group::String => "string",
             Group::Transactions => "transactions",
@@ -309,7 +324,7 @@ impl Command {
         let count = match self.handler {
             Handler::Keyed(_, Spread::Wait(wait)) => match wait.at {
                 WaitsAt::EveryKey => usize::MAX,
-                WaitsAt::FirstKey => 1,
+                WaitsAt::FirstKey(_) => 1,
             },
             _ => 0,
         };
@@ -329,7 +344,7 @@ impl Command {
     pub fn is_fence(&self, args: Args<'_>) -> bool {
         match self.handler {
             Handler::Keyed(_, Spread::OneKey) => false,
-            Handler::Keyed(_, Spread::Split(_) | Spread::Gather) => {
+            Handler::Keyed(_, Spread::Split(_) | Spread::Hops(_)) => {
                 self.key_positions(args).nth(1).is_some()
             }
             _ => true,

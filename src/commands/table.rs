@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::key_spec::KeySpec;
 use super::row::Command;
-use super::{access, connection, introspection, keys, server, strings, transactions};
+use super::{access, connection, introspection, keys, lists, server, strings, transactions};
 use crate::protocol::Args;
 
 /// Slots of the name index; a power of two several times the number of commands.
@@ -83,6 +83,7 @@ pub fn table() -> &'static CommandTable {
             connection::COMMANDS,
             introspection::COMMANDS,
             keys::COMMANDS,
+            lists::COMMANDS,
             server::COMMANDS,
             strings::COMMANDS,
             transactions::COMMANDS,
@@ -230,7 +231,7 @@ mod tests {
                 let found = table().get(name.as_bytes()).expect("every row is in the index");
                 assert_eq!(found.name, row.name);
             }
-            assert!(table().get(format!("{}x", row.name).as_bytes()).is_none());
+            assert!(table().get(format!("{}~", row.name).as_bytes()).is_none());
         }
         assert!(table().get(b"").is_none());
     }

@@ -73,7 +73,8 @@ directives! {
         "acllog-max-len" acllog_max_len: i64 = "128", COUNT, Anytime, None;
     }
     "Shards and cores" {
-        /// Number of shards, each with a core of its own: 1 to 1024, or auto for one per core.
+        /// Number of shards, each with a core of its own: 1 to 1024, or auto for one per core, or for as
+        /// many as the control groups' quota of processor time covers.
         "shards" shards: ShardCount = "auto", Rule::Any, AtStart, Here;
         /// The cores to run on, such as 0-3,8; shards are pinned to them in this order. Empty: the
         /// cores that the process may use.
@@ -230,18 +231,18 @@ directives! {
         "slowlog-max-len" slowlog_max_len: i64 = "128", COUNT, Anytime, None;
         /// Milliseconds from which an event is put in the latency history. 0: none.
         "latency-monitor-threshold" latency_monitor_threshold: i64 = "0", COUNT, Anytime, None;
-        /// Count the latency of each command.
-        "latency-tracking" latency_tracking: bool = "yes", Rule::Any, Anytime, None;
+        /// Keep a histogram of the latencies of each command, for INFO latencystats.
+        "latency-tracking" latency_tracking: bool = "yes", Rule::Any, Anytime, Here;
         /// Percentiles of it that INFO shows.
-        "latency-tracking-info-percentiles" latency_tracking_info_percentiles: Words =
-            "50 99 99.9", Rule::Any, Anytime, None;
+        "latency-tracking-info-percentiles" latency_tracking_info_percentiles: Percentiles =
+            "50 99 99.9", Rule::Any, Anytime, Here;
     }
     "Data types" {
-        /// Largest list that OBJECT ENCODING calls a listpack: entries, or with -1 to -5, 4 to
-        /// 64 kB.
+        /// Largest list in one piece (OBJECT ENCODING listpack), and largest piece of a longer one:
+        /// so many elements, or with -1 to -5, 4 to 64 kB.
         "list-max-listpack-size" ["list-max-ziplist-size"] list_max_listpack_size: i64 = "-2",
-        Rule::Within(i32::MIN as i64, INT_MAX), Anytime, None;
-        /// Compress the inner nodes of lists.
+        Rule::Within(i32::MIN as i64, INT_MAX), Anytime, Here;
+        /// Compress the inner nodes of lists; this server compresses none.
         "list-compress-depth" list_compress_depth: i64 = "0", INT, Anytime, None;
         /// Most fields of a hash that is a listpack.
         "hash-max-listpack-entries" ["hash-max-ziplist-entries"] hash_max_listpack_entries: i64 =

@@ -478,3 +478,48 @@ impl TextValue for KeyspaceEvents {
         chosen.chain(EVENTS_MORE.chars().filter(|class| self.contains(*class))).collect()
     }
 }
+
+/// The percentiles of latencies that INFO shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Percentiles(Vec<f64>);
+
+impl Percentiles {
+    /// Each as it is shown, and its value from 0 to 100.
+    pub fn iter(&self) -> impl Iterator<Item = (String, f64)> {
+        self.0.iter().map(|&percentile| (Percentiles::text(percentile), percentile))
+    }
+
+    /// To six decimals, as in Redis, without zeros at the end.
+    fn text(percentile: f64) -> String {
+        let text = format!("{percentile:.6}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
+
+impl TextValue for Percentiles {
+    const SHAPE: Shape = Shape::words("percentile ...");
+
+    fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
+        let percentile = |word: &String| {
+            let value = number::parse_f64(word.as_bytes());
+            let value = value.ok_or("Invalid latency-tracking-info-percentiles parameters")?;
+            let within = (0.0..=100.0).contains(&value);
+            within.then_some(value).ok_or(
+                "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]",
+            )
+        };
+        let percentiles = words.iter().filter(|word| !word.is_empty()).map(percentile);
+        let percentiles: Result<Vec<f64>, &str> = percentiles.collect();
+        Ok(Percentiles(percentiles?))
+    }
+
+    fn show(&self, _: &Rule) -> String {
+        let percentiles: Vec<String> = self.iter().map(|(text, _)| text).collect();
+        percentiles.join(" ")
+    }
+
+    fn lines(&self, rule: &Rule) -> Vec<String> {
+        let line = self.show(rule);
+        vec![if line.is_empty() { "\"\"".into() } else { line }]
+    }
+}

@@ -9,7 +9,7 @@ use super::coordinate::{Kind, Share, Transaction};
 use super::core::{ConnReply, Core};
 use super::dispatch::{reply_later, reply_now};
 use super::event::{ConnId, Outbox, ShardId};
-use super::gather::Attempt;
+use super::hops::Attempt;
 use super::sessions::{list_output, settle};
 use crate::commands::{CommandError, Row, Wait, WaitsAt};
 use crate::protocol::Args;
@@ -53,20 +53,23 @@ impl Core {
                 reply_now(session, |reply| reply.raw(&served));
                 return shard.serve_waiters(None);
             }
+            if !waiter.may_wait() {
+                let nothing = shard.answer_nothing(&waiter);
+                return reply_now(session, |reply| reply.raw(&nothing));
+            }
             let to = reply_later(session, waiter.size());
             session.blocked = Some(blocked(to.sequence));
             self.shards.home_mut().register_waiter(&waiter);
             return self.block(session);
         }
         let shares = shares_of_wait(self, &waiter);
-        let to = if shares.len() > 1 && wait.at == WaitsAt::FirstKey {
-            let (keys, shares) = self.gathered(row, args, session.client.db);
-            let attempt = Some(Attempt { waiter: Arc::clone(&waiter), first: true });
-            let kind = Kind::Gather { keys, attempt };
-            self.begin(session, row, OwnedArgs::from(args), kind, shares, outbox)
+        let to = if shares.len() > 1 && matches!(wait.at, WaitsAt::FirstKey(_)) {
+            let attempt = Attempt { waiter: Arc::clone(&waiter), first: true };
+            let (kind, shares) = self.attempt(attempt);
+            self.begin(session, row, kind, shares, outbox)
         } else {
             let kind = Kind::Wait { waiter: Arc::clone(&waiter), serving: false };
-            self.begin(session, row, OwnedArgs::default(), kind, shares, outbox)
+            self.begin(session, row, kind, shares, outbox)
         };
         session.blocked = Some(blocked(to.sequence));
     }
@@ -199,15 +202,22 @@ impl Engine {
 
     /// The attempt of a command that may wait is over. Tells its reply, or `None` if its client
     /// waits; then `waiter` is to be registered at each shard, unless there is only one.
-    pub(super) fn end_attempt(&mut self, transaction: &mut Transaction) -> Option<Vec<u8>> {
-        for result in &mut transaction.results {
-            if let Some(PartResult::Reply(reply)) = result {
-                let reply = std::mem::take(reply);
-                self.forget_attempt(transaction.reply.conn);
-                return Some(reply);
-            }
+    pub(super) fn end_attempt(
+        &mut self,
+        transaction: &mut Transaction,
+        waiter: &Waiter,
+    ) -> Option<Vec<u8>> {
+        let replies = transaction.results.iter_mut().filter_map(|result| match result {
+            Some(PartResult::Reply(reply)) => Some(std::mem::take(reply)),
+            _ => None,
+        });
+        let reply = replies.last();
+        let shard = self.core.shards.home_mut();
+        let reply = reply.or_else(|| (!waiter.may_wait()).then(|| shard.answer_nothing(waiter)));
+        if reply.is_some() {
+            self.forget_attempt(transaction.reply.conn);
         }
-        None
+        reply
     }
 
     /// The first attempt for a client has been its last.

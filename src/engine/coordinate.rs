@@ -13,7 +13,7 @@ use super::dispatch::{reply_later, reply_now, run_here};
 use super::event::{Outbox, ShardId};
 use super::every_core::AnyRound;
 use super::exec::{is_running, merge_replies};
-use super::gather::{Attempt, GatheredKey};
+use super::hops::{Attempt, Hopping};
 use super::sessions::settle;
 use crate::commands::{Flags, Merge, Row};
 use crate::protocol::Args;
@@ -31,7 +31,6 @@ use crate::txn::{
 pub(super) struct Transaction {
     pub reply: ConnReply,
     pub row: &'static Row,
-    pub args: OwnedArgs,
     pub run_as: RunAs,
     pub kind: Kind,
     /// The shards with a part, and whether it holds locks there until the release.
@@ -41,6 +40,16 @@ pub(super) struct Transaction {
     pub waiting: usize,
 }
 
+impl Transaction {
+    /// Of a command whose client waits if it finds nothing.
+    fn attempt(&self) -> Option<&Attempt> {
+        match &self.kind {
+            Kind::Hops(hopping) => hopping.attempt.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Kind {
     /// The parts' replies are merged; `owners[i]` is the part of key `i`.
@@ -48,19 +57,19 @@ pub(super) enum Kind {
         merge: Merge,
         owners: Vec<usize>,
     },
-    /// Entries are fetched, the command runs on them here, and what it wrote goes back.
-    Gather {
-        keys: Vec<GatheredKey>,
-        /// Of a command whose client waits if it finds nothing.
-        attempt: Option<Attempt>,
-    },
+    /// What is needed is looked at, or taken, and what changes goes with the releases.
+    Hops(Box<Hopping>),
     /// Looks whether what a client wants is there, or else has it wait. `serving`: one shard has
     /// been told to serve it.
     Wait {
         waiter: Arc<Waiter>,
         serving: bool,
     },
-    EveryCore(Arc<dyn AnyRound>),
+    /// `fenced`: what was sent from core to core before is being waited for.
+    EveryCore {
+        round: Arc<dyn AnyRound>,
+        fenced: bool,
+    },
     /// There is one part, and its reply is the reply.
     Elsewhere,
     Watch {
@@ -80,7 +89,6 @@ pub(super) enum Kind {
 pub(super) struct Begun {
     pub reply: ConnReply,
     pub row: &'static Row,
-    pub args: OwnedArgs,
     pub run_as: RunAs,
     pub kind: Kind,
 }
@@ -101,7 +109,6 @@ impl Core {
         &mut self,
         session: &mut Session,
         row: &'static Row,
-        args: OwnedArgs,
         kind: Kind,
         mut shares: Vec<Share>,
         outbox: &mut Outbox,
@@ -110,16 +117,17 @@ impl Core {
             session.stall.insert(Stall::TRANSACTION);
         }
         let txn = self.new_txn();
-        let bytes = args.size() + shares.iter().map(|share| share.work.bytes()).sum::<usize>();
-        let waiting = match &kind {
+        let bytes = shares.iter().map(|share| share.work.bytes()).sum::<usize>();
+        let shared = match &kind {
             Kind::Wait { waiter, .. } => waiter.size(),
+            Kind::Hops(hopping) => hopping.size(),
             _ => 0,
         };
         if session.exec.is_some() {
             shares.iter_mut().for_each(|share| (share.locks, share.whole_shard) = (vec![], false));
         }
-        let reply = reply_later(session, bytes + waiting);
-        let begun = Begun { reply, row, args, run_as: session.client.run_as(), kind };
+        let reply = reply_later(session, bytes + shared);
+        let begun = Begun { reply, row, run_as: session.client.run_as(), kind };
         self.send_shares(txn, begun, shares, outbox);
         reply
     }
@@ -145,11 +153,10 @@ impl Core {
             let messages = if locking { &mut outbox.ordered } else { &mut outbox.messages };
             messages.push((shard, Message::Part(Box::new(part))));
         }
-        let Begun { reply, row, args, run_as, kind } = begun;
+        let Begun { reply, row, run_as, kind } = begun;
         let transaction = Transaction {
             reply,
             row,
-            args,
             run_as,
             kind,
             waiting: parts.len(),
@@ -192,7 +199,7 @@ impl Core {
         };
         let shares = (0..self.shard_count).map(share).collect();
         let kind = Kind::Merge { merge: how, owners: Vec::new() };
-        self.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
+        self.begin(session, row, kind, shares, outbox);
     }
 
     /// A command with its keys on one shard, when it cannot go there as usual: the locks on its keys
@@ -208,8 +215,7 @@ impl Core {
         let run_as = session.client.run_as();
         let work = Work::Run { row, args: OwnedArgs::from(args), run_as };
         let share = Share { shard, locks: Vec::new(), whole_shard: false, work };
-        let (args, kind) = (OwnedArgs::default(), Kind::Elsewhere);
-        self.begin(session, row, args, kind, vec![share], outbox);
+        self.begin(session, row, Kind::Elsewhere, vec![share], outbox);
     }
 }
 
@@ -236,6 +242,30 @@ impl Engine {
         }
     }
 
+    /// Every core has stopped its clients, but what it had sent for them may not have come to its
+    /// shard yet, or wait there for locks. Locking all shards comes behind all of that.
+    fn send_fence(
+        &mut self,
+        number: u64,
+        transaction: &mut Transaction,
+        outbox: &mut Outbox,
+    ) -> bool {
+        let Kind::EveryCore { round, fenced } = &mut transaction.kind else { return false };
+        if !round.is_fenced() || std::mem::replace(fenced, true) {
+            return false;
+        }
+        let txn = TxnId { coordinator: self.core.shard_id, number };
+        for (shard, locking) in &mut transaction.parts {
+            *locking = true;
+            let work = Work::Hold { watcher: None };
+            let part = Part { txn, locks: Vec::new(), whole_shard: true, work };
+            outbox.ordered.push((*shard, Message::Part(Box::new(part))));
+        }
+        transaction.results.fill_with(|| None);
+        transaction.waiting = transaction.parts.len();
+        true
+    }
+
     /// Every result is here and every lock is held: this is the moment the command takes effect.
     fn finish(&mut self, number: u64, mut transaction: Transaction, outbox: &mut Outbox) {
         // Until here the results were held for this command, wherever they were.
@@ -243,32 +273,30 @@ impl Engine {
         self.core.memory.received(results.map(PartResult::bytes).sum());
         if self.send_exec_parts(number, &mut transaction, outbox) > 0
             || self.send_serve(number, &mut transaction, outbox) > 0
+            || self.send_hop(number, &mut transaction, outbox) > 0
+            || self.send_fence(number, &mut transaction, outbox)
         {
             self.core.transactions.insert(number, transaction);
             return;
         }
-        let mut stores = Vec::new();
+        let mut changes = Vec::new();
         let (mut keeps_locks, mut waits) = (false, None);
         let reply = match &transaction.kind {
             Kind::Merge { .. } => self.core.merge_parts(&mut transaction),
-            // Its client has gone: it never runs.
-            Kind::Gather { attempt: Some(attempt), .. }
-                if !self.is_blocked_with(&attempt.waiter) =>
-            {
-                Vec::new()
-            }
-            Kind::Gather { .. } => {
-                let (reply, written) = self.core.run_gathered(&mut transaction);
-                stores = written;
+            Kind::Hops(_) => {
+                let (reply, by_part) = self.core.end_hops(&mut transaction);
+                changes = by_part;
                 reply
             }
             Kind::Wait { waiter, .. } => {
                 let waiter = Arc::clone(waiter);
-                let reply = self.end_attempt(&mut transaction);
+                let reply = self.end_attempt(&mut transaction, &waiter);
                 waits = reply.is_none().then_some(waiter);
                 reply.unwrap_or_default()
             }
-            Kind::EveryCore(round) => self.finish_round(&**round, transaction.run_as.encoding),
+            Kind::EveryCore { round, .. } => {
+                self.finish_round(&**round, transaction.run_as.encoding)
+            }
             Kind::Elsewhere => match transaction.results.first_mut().and_then(Option::take) {
                 Some(PartResult::Reply(reply)) => reply,
                 _ => Vec::new(),
@@ -296,24 +324,22 @@ impl Engine {
         {
             return;
         }
-        if let Kind::Gather { attempt: Some(attempt), .. } = &transaction.kind
-            && attempt.first
-        {
+        if let Some(attempt) = transaction.attempt().filter(|attempt| attempt.first) {
             match reply.is_empty() {
                 true => waits = Some(Arc::clone(&attempt.waiter)),
                 false => self.forget_attempt(transaction.reply.conn),
             }
         }
         let txn = TxnId { coordinator: self.core.shard_id, number };
-        let mut stores = stores.into_iter();
+        let mut changes = changes.into_iter();
         for &(shard, locking) in &transaction.parts {
-            let store = stores.next().unwrap_or_default();
-            // Under the locks of an EXEC, what is stored goes without a lock of its own.
-            if locking && !keeps_locks || !store.is_empty() {
+            let changes = changes.next().flatten();
+            // Under the locks of an EXEC, what changes goes without a lock of its own.
+            if locking && !keeps_locks || changes.is_some() {
                 // A shard that is the only one has it wait already.
                 let late = self.core.planted.is(Fault::WaitsTooLate);
                 let waiter = waits.clone().filter(|_| late || transaction.parts.len() > 1);
-                let release = Release { txn, store, waiter };
+                let release = Release { txn, changes, waiter };
                 self.core.memory.sent(release.bytes());
                 if self.core.shards.owns(shard) {
                     self.core.release(shard, release);
@@ -322,9 +348,9 @@ impl Engine {
                 }
             }
         }
-        match (&waits, &transaction.kind) {
+        match (&waits, transaction.attempt()) {
             (Some(waiter), _) => self.begin_wait(transaction.reply, waiter, outbox),
-            (None, Kind::Gather { attempt: Some(attempt), .. }) if !attempt.first => {
+            (None, Some(attempt)) if !attempt.first => {
                 let reply = (!reply.is_empty()).then_some(&*reply);
                 self.end_new_attempt(&attempt.waiter, reply, outbox);
             }

@@ -59,8 +59,6 @@ pub(super) struct Core {
     pub shard_count: usize,
     pub table: &'static CommandTable,
     pub shards: Shards,
-    /// Where gathered keys are worked on; empty between commands.
-    pub scratch: Store,
     pub shared: Arc<Shared>,
     pub settings: Arc<Settings>,
     pub planted: Planted,
@@ -135,7 +133,6 @@ impl Core {
             shard_count: setup.shards,
             table: table(),
             shards,
-            scratch: Store::new(setup.seed.rotate_left(32)),
             shared: setup.shared,
             settings,
             planted: Planted::default(),

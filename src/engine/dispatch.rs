@@ -225,8 +225,8 @@ fn run_keyed(
     }
     match spread {
         Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
-        Spread::Gather | Spread::Wait(_) | Spread::OneKey => {
-            core.start_gather(session, row, args, outbox);
+        Spread::Hops(_) | Spread::Wait(_) | Spread::OneKey => {
+            core.start_hops(session, row, args, outbox);
         }
     }
 }
@@ -249,8 +249,8 @@ pub(super) fn run_keyed_in_turn(
     match exec::reach_of(core, row, args, shard) {
         Reach::InTurn => match spread {
             Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
-            Spread::Gather | Spread::Wait(_) | Spread::OneKey => {
-                core.start_gather(session, row, args, outbox);
+            Spread::Hops(_) | Spread::Wait(_) | Spread::OneKey => {
+                core.start_hops(session, row, args, outbox);
             }
         },
         _ => core.start_elsewhere(session, row, args, shard, outbox),

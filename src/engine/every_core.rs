@@ -15,7 +15,6 @@ use super::coordinate::{Kind, Share};
 use super::core::Core;
 use super::event::{Outbox, ShardId};
 use crate::commands::Row;
-use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::{Encoding, Reply};
 use crate::session::Session;
 use crate::txn::{Message, Part, PartDone, PartResult, Work};
@@ -30,6 +29,11 @@ pub(super) trait EveryCore: Send + Sync + 'static {
 
     /// Writes the reply, on the core of the client, when all have answered; `answers` by core.
     fn merge(&self, engine: &mut Engine, answers: &[&Self::Answer], reply: &mut Reply<'_>);
+
+    /// Whether it is answered only when all that cores had sent each other before is over.
+    fn is_fenced(&self) -> bool {
+        false
+    }
 }
 
 impl Core {
@@ -49,7 +53,8 @@ impl Core {
             work: Work::Task(Box::new(Arc::clone(&round))),
         };
         let shares = (0..self.shard_count).map(share).collect();
-        self.begin(session, row, OwnedArgs::default(), Kind::EveryCore(round), shares, outbox);
+        let kind = Kind::EveryCore { round, fenced: false };
+        self.begin(session, row, kind, shares, outbox);
     }
 }
 
@@ -95,6 +100,7 @@ impl<C: EveryCore> Round<C> {
 pub(super) trait AnyRound: Send + Sync {
     fn run(&self, engine: &mut Engine, outbox: &mut Outbox);
     fn finish(&self, engine: &mut Engine, reply: &mut Reply<'_>);
+    fn is_fenced(&self) -> bool;
 }
 
 impl<C: EveryCore> AnyRound for Round<C> {
@@ -113,6 +119,10 @@ impl<C: EveryCore> AnyRound for Round<C> {
             return reply.error("ERR internal error: a core has not answered");
         }
         self.command.merge(engine, &answers, reply);
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.command.is_fenced()
     }
 }
 

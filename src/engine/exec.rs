@@ -19,7 +19,6 @@ use super::dispatch::{
 use super::event::{Outbox, ShardId};
 use crate::commands::{CommandError, Handler, Row, reply_bytes_max};
 use crate::protocol::Args;
-use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Reply;
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
@@ -210,7 +209,7 @@ fn start_parts(
         shares.push(part.into_share(work));
     }
     let kind = Kind::Exec { owners, then };
-    core.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
+    core.begin(session, row, kind, shares, outbox);
 }
 
 /// Whether all parts of an EXEC found what they watch as it was.
@@ -348,7 +347,7 @@ fn start_in_turn(
         return advance(core, session, outbox);
     }
     let skipped = session.client.skip_reply;
-    core.begin(session, row, OwnedArgs::default(), Kind::Hold, shares, outbox);
+    core.begin(session, row, Kind::Hold, shares, outbox);
     session.exec = Some(Box::new(Exec { skipped, ..exec }));
 }
 

@@ -16,7 +16,7 @@
 //! | `blocked` | clients that wait for data, at the core of their connection |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `pair` | those with keys on this shard and one other |
-//! | `gather` | those that need all their keys in one place |
+//! | `hops` | those that read here and write there, or that move something |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
 //! | `every_core` | commands that every core does its part of (CLIENT LIST, CONFIG SET, ...) |
 //! | `report` | what a core tells of itself, for INFO |
@@ -29,7 +29,7 @@ mod dispatch;
 mod event;
 mod every_core;
 mod exec;
-mod gather;
+mod hops;
 mod links;
 mod memory;
 mod merge;

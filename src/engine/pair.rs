@@ -340,12 +340,13 @@ impl Core {
                 let run_as = run_as.for_values();
                 let shares = halves.into_iter().map(|(shard, args)| {
                     let (locks, args) = (locks_of(row, args.as_args()), std::mem::take(args));
+                    let run_as = run_as.for_values();
                     share(shard, locks, Work::Run { row, args, run_as })
                 });
                 (shares.collect(), Kind::Merge { merge, owners })
             }
         };
-        let begun = Begun { reply, row, args: OwnedArgs::default(), run_as, kind };
+        let begun = Begun { reply, row, run_as, kind };
         self.send_shares(txn, begun, shares, outbox);
         self.pairs.keep(pair);
     }

@@ -4,7 +4,7 @@ use super::Engine;
 use super::event::ShardId;
 use super::memory::ExceededTime;
 use crate::session::Session;
-use crate::shard::CommandStats;
+use crate::shard::{CommandStats, Latencies};
 use crate::store::{Db, ScanCursor, ShardStats, UnixMs};
 
 /// What INFO needs to know of a core.
@@ -26,7 +26,8 @@ pub(super) struct CoreReport {
     pub client_memory: isize,
     /// The sessions' part of it.
     pub session_memory: usize,
-    /// Buffers kept for the next commands that concern other shards; not counted above.
+    /// Buffers kept for the next commands that concern other shards, and the histograms of
+    /// latencies; not counted above.
     pub kept_memory: usize,
     pub facts: CoreFacts,
     pub commands: u64,
@@ -38,6 +39,8 @@ pub(super) struct CoreReport {
     pub error_replies: u64,
     pub errors: Vec<(Box<str>, u64)>,
     pub by_command: Vec<CommandStats>,
+    /// Only if they have been asked for: they are large.
+    pub latencies: Latencies,
     pub stats: ShardStats,
     pub keyspace: Vec<DbReport>,
     /// The largest input kept, and the largest output unsent, of any client.
@@ -91,7 +94,7 @@ impl Engine {
             entry_memory: store.dbs().map(Db::entry_bytes).sum(),
             client_memory: core.client_memory(),
             session_memory: core.memory.sessions(),
-            kept_memory: core.kept_memory(),
+            kept_memory: core.kept_memory() + shard.statistics().latencies().memory(),
             facts: core.facts(),
             commands: commands.commands,
             ops_per_sec: stats.ops_per_sec,
@@ -102,6 +105,7 @@ impl Engine {
             error_replies: commands.error_replies,
             errors: commands.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
             by_command: commands.by_command().to_vec(),
+            latencies: Latencies::default(),
             stats: store.stats(),
             keyspace: store.dbs().map(|db| report_db(db, core.now.unix_ms)).collect(),
             input_bytes_max: largest(|session| session.input.len()).unwrap_or(0),

@@ -57,7 +57,7 @@ impl Core {
         };
         let shares = pieces.iter().zip(parts).map(share).collect();
         let kind = Kind::Merge { merge: how, owners };
-        self.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
+        self.begin(session, row, kind, shares, outbox);
     }
 
     /// How much of the command goes where, so that each part is allocated once; and which piece

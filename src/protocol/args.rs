@@ -45,7 +45,9 @@ impl<'a> Args<'a> {
         Args { bytes: self.bytes, spans: self.spans.get(index..).unwrap_or(&[]) }
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+    pub fn iter(
+        &self,
+    ) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + Clone + use<'a> {
         let bytes = self.bytes;
         self.spans
             .iter()

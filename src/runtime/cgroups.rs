@@ -1,34 +1,76 @@
-//! The memory that the control groups leave to this process.
+//! The memory and the processor time that the control groups leave to this process.
 //!
 //! A process is in one group of the unified hierarchy (version 2), or in one per controller
 //! (version 1), or in both at once. Every group on the way up to the root may have a limit, and the
 //! smallest counts. A container sees only a part of the tree: what is mounted at the mount point is
 //! the group that `mountinfo` names, which may be below the root or not an ancestor at all.
 //!
-//! Source: cgroups(7), proc_pid_mountinfo(5) and the kernel's cgroup-v1/memory and cgroup-v2.
+//! Source: cgroups(7), proc_pid_mountinfo(5) and the kernel's cgroup-v1/memory, cgroup-v2 and
+//! scheduler/sched-bwc.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// The file with a group's limit in either version.
-const LIMIT_V2: &str = "memory.max";
-const LIMIT_V1: &str = "memory.limit_in_bytes";
-
-/// The smallest limit that applies to this process, bytes; `None` if there is none.
-pub fn memory_limit() -> Option<u64> {
-    memory_limit_below(Path::new("/"))
+/// What a group may limit.
+#[derive(Clone, Copy, Debug)]
+struct Resource {
+    /// The controller's name in version 1.
+    controller: &'static str,
+    /// The limit of the group in this directory, if it has one.
+    limit: fn(Version, &Path) -> Option<u64>,
 }
 
-/// As [`memory_limit`], for the system whose files are below `root`.
-fn memory_limit_below(root: &Path) -> Option<u64> {
+/// In bytes.
+const MEMORY: Resource = Resource { controller: "memory", limit: group_memory };
+/// In thousandths of a processor.
+const CPU: Resource = Resource { controller: "cpu", limit: group_millicpus };
+
+/// The smallest limit of memory that applies to this process, bytes; `None` if there is none.
+pub fn memory_limit() -> Option<u64> {
+    limit_below(Path::new("/"), MEMORY)
+}
+
+/// The processor time that this process may use, in thousandths of one processor; `None` if there
+/// is no quota.
+pub fn millicpus() -> Option<u64> {
+    limit_below(Path::new("/"), CPU)
+}
+
+/// The smallest limit in the system whose files are below `root`.
+fn limit_below(root: &Path, resource: Resource) -> Option<u64> {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
-    let groups = groups(&read("proc/self/cgroup"));
-    let mounts = mounts(&read("proc/self/mountinfo"));
+    let groups = groups(&read("proc/self/cgroup"), resource.controller);
+    let mounts = mounts(&read("proc/self/mountinfo"), resource.controller);
     let limits = groups.iter().filter_map(|group| {
         let mount = mounts.iter().find(|mount| mount.version == group.version)?;
-        smallest_limit(root, mount, group)
+        smallest_limit(root, mount, group, resource)
     });
     limits.min()
+}
+
+fn group_memory(version: Version, group: &Path) -> Option<u64> {
+    let file = match version {
+        Version::V1 => "memory.limit_in_bytes",
+        Version::V2 => "memory.max",
+    };
+    // `max` is no number; version 1 writes a very large one instead.
+    fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()
+}
+
+fn group_millicpus(version: Version, group: &Path) -> Option<u64> {
+    let read = |file: &str| fs::read_to_string(group.join(file)).ok();
+    // So many microseconds in each period of so many; without a quota `max`, or -1 in version 1.
+    let (quota, period) = match version {
+        Version::V1 => (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?),
+        Version::V2 => {
+            let text = read("cpu.max")?;
+            let (quota, period) = text.trim().split_once(' ')?;
+            (quota.to_owned(), period.to_owned())
+        }
+    };
+    let quota: u64 = quota.trim().parse().ok()?;
+    let period: u64 = period.trim().parse().ok()?;
+    quota.saturating_mul(1000).checked_div(period)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +79,7 @@ enum Version {
     V2,
 }
 
-/// A group with a say on this process's memory, by its path in its hierarchy.
+/// A group with a say on this process's resources, by its path in its hierarchy.
 #[derive(Debug, PartialEq, Eq)]
 struct Group {
     version: Version,
@@ -54,13 +96,13 @@ struct Mount {
 }
 
 /// From the lines `number:controllers:path` of `/proc/self/cgroup`.
-fn groups(text: &str) -> Vec<Group> {
+fn groups(text: &str, controller: &str) -> Vec<Group> {
     let groups = text.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':');
         let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
         let version = match (number, controllers) {
             ("0", "") => Version::V2,
-            (_, list) if list.split(',').any(|name| name == "memory") => Version::V1,
+            (_, list) if list.split(',').any(|name| name == controller) => Version::V1,
             _ => return None,
         };
         Some(Group { version, path: path.into() })
@@ -70,7 +112,7 @@ fn groups(text: &str) -> Vec<Group> {
 
 /// From the lines `id parent device group point options [tags] - type source super-options` of
 /// `/proc/self/mountinfo`.
-fn mounts(text: &str) -> Vec<Mount> {
+fn mounts(text: &str, controller: &str) -> Vec<Mount> {
     let mounts = text.lines().filter_map(|line| {
         let (first, second) = line.split_once(" - ")?;
         let mut first = first.split(' ').skip(3);
@@ -79,7 +121,7 @@ fn mounts(text: &str) -> Vec<Mount> {
         let (kind, options) = (second.next()?, second.nth(1)?);
         let version = match kind {
             "cgroup2" => Version::V2,
-            "cgroup" if options.split(',').any(|option| option == "memory") => Version::V1,
+            "cgroup" if options.split(',').any(|option| option == controller) => Version::V1,
             _ => return None,
         };
         Some(Mount { version, group, point })
@@ -107,22 +149,15 @@ fn unescape(text: &str) -> PathBuf {
 }
 
 /// The smallest limit of the group and of those above it, as far up as they are mounted.
-fn smallest_limit(root: &Path, mount: &Mount, group: &Group) -> Option<u64> {
+fn smallest_limit(root: &Path, mount: &Mount, group: &Group, resource: Resource) -> Option<u64> {
     let point = root.join(mount.point.strip_prefix("/").ok()?);
     // A group outside of what is mounted is shown with `..`, or from another root: its own limits
     // cannot be seen, those of what is mounted are the nearest there is.
     let below = group.path.strip_prefix(&mount.group).unwrap_or(Path::new(""));
     let plain = below.components().all(|part| matches!(part, Component::Normal(_)));
     let below = if plain { below } else { Path::new("") };
-    let file = match mount.version {
-        Version::V1 => LIMIT_V1,
-        Version::V2 => LIMIT_V2,
-    };
-    let limits = below.ancestors().filter_map(|above| {
-        let text = fs::read_to_string(point.join(above).join(file)).ok()?;
-        // `max` is no number; version 1 writes a very large one instead.
-        text.trim().parse::<u64>().ok()
-    });
+    let limits =
+        below.ancestors().filter_map(|above| (resource.limit)(mount.version, &point.join(above)));
     limits.min()
 }
 
@@ -147,7 +182,11 @@ mod tests {
         }
 
         fn limit(&self) -> Option<u64> {
-            memory_limit_below(&self.0)
+            limit_below(&self.0, MEMORY)
+        }
+
+        fn millicpus(&self) -> Option<u64> {
+            limit_below(&self.0, CPU)
         }
     }
 
@@ -256,5 +295,39 @@ mod tests {
             ("my groups/a/memory.max", "900\n"),
         ];
         assert_eq!(Fixture::new("blanks", &files).limit(), Some(900));
+    }
+
+    #[test]
+    fn the_smallest_quota_of_processor_time_counts() {
+        let files = |own, above| {
+            [
+                ("proc/self/cgroup", "0::/outer/ringwell.service\n"),
+                ("proc/self/mountinfo", V2_MOUNT),
+                ("sys/fs/cgroup/outer/cpu.max", above),
+                ("sys/fs/cgroup/outer/ringwell.service/cpu.max", own),
+            ]
+        };
+        for (own, above, expected) in [
+            ("max 100000\n", "max 100000\n", None),
+            ("200000 100000\n", "max 100000\n", Some(2000)),
+            ("max 100000\n", "150000 100000\n", Some(1500)),
+            ("400000 100000\n", "50000 200000\n", Some(250)),
+            ("400000 0\n", "nonsense\n", None),
+            ("18446744073709551615 1000\n", "max\n", Some(u64::MAX / 1000)),
+        ] {
+            let fixture = Fixture::new("quota-v2", &files(own, above));
+            assert_eq!(fixture.millicpus(), expected, "{own:?} {above:?}");
+            assert_eq!(fixture.limit(), None);
+        }
+        let files = |quota| {
+            [
+                ("proc/self/cgroup", "5:cpu,cpuacct:/a\n4:memory:/b\n"),
+                ("proc/self/mountinfo", V1_MOUNT),
+                ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", quota),
+                ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"),
+            ]
+        };
+        assert_eq!(Fixture::new("quota-v1", &files("250000\n")).millicpus(), Some(2500));
+        assert_eq!(Fixture::new("no-quota-v1", &files("-1\n")).millicpus(), None);
     }
 }

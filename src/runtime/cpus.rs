@@ -1,5 +1,6 @@
 //! Which processor each core of the server is pinned to.
 
+use super::cgroups;
 use super::startup::StartupError;
 use crate::config::{Config, ShardCount};
 
@@ -11,7 +12,8 @@ pub fn place(config: &Config) -> Result<Vec<usize>, StartupError> {
     let allowed: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
     let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-    choose(config.shards, &config.cpus.0, &allowed, &parse_list(&online))
+    let quota = cgroups::millicpus();
+    choose(config.shards, &config.cpus.0, &allowed, &parse_list(&online), quota)
 }
 
 fn choose(
@@ -19,6 +21,7 @@ fn choose(
     cpus: &[usize],
     allowed: &[usize],
     online: &[usize],
+    quota_millicpus: Option<u64>,
 ) -> Result<Vec<usize>, StartupError> {
     for cpu in cpus {
         if allowed.contains(cpu) {
@@ -41,10 +44,17 @@ fn choose(
         ));
     }
     let count = match shards {
-        ShardCount::Auto => usable.len(),
+        ShardCount::Auto => covered(usable.len(), quota_millicpus),
         ShardCount::Fixed(count) => usize::from(count),
     };
     Ok((0..count).map(|shard| usable[shard % usable.len()]).collect())
+}
+
+/// So many of the processors as a quota covers whole, at least one: a shard that only a part of a
+/// processor is left for would be stopped in each period, and whoever waits for it too.
+fn covered(processors: usize, quota_millicpus: Option<u64>) -> usize {
+    let whole = quota_millicpus.map_or(usize::MAX, |quota| (quota / 1000) as usize);
+    processors.min(whole.max(1))
 }
 
 /// Reads a list as the kernel writes it: `0-3,8`.
@@ -89,7 +99,7 @@ mod tests {
 
     #[test]
     fn shards_go_round_the_cores() {
-        let placed = |shards, cpus: &[usize]| choose(shards, cpus, &[0, 1, 4], &[0, 1, 2, 4]);
+        let placed = |shards, cpus: &[usize]| choose(shards, cpus, &[0, 1, 4], &[0, 1, 2, 4], None);
         assert_eq!(placed(ShardCount::Auto, &[]).unwrap(), [0, 1, 4]);
         assert_eq!(placed(ShardCount::Fixed(2), &[]).unwrap(), [0, 1]);
         assert_eq!(placed(ShardCount::Fixed(5), &[]).unwrap(), [0, 1, 4, 0, 1]);
@@ -99,6 +109,18 @@ mod tests {
         assert!(missing.contains("choose from 0-1,4"), "{missing}");
         let forbidden = placed(ShardCount::Auto, &[2]).unwrap_err().to_string();
         assert!(forbidden.contains("core 2, which this process may not use"), "{forbidden}");
+    }
+
+    #[test]
+    fn auto_starts_no_more_shards_than_a_quota_covers() {
+        let placed = |shards, cpus: &[usize], quota| {
+            choose(shards, cpus, &[0, 1, 2, 3], &[0, 1, 2, 3], Some(quota)).unwrap().len()
+        };
+        for (quota, expected) in [(100, 1), (1_000, 1), (1_999, 1), (2_000, 2), (64_000, 4)] {
+            assert_eq!(placed(ShardCount::Auto, &[], quota), expected, "{quota}");
+        }
+        assert_eq!(placed(ShardCount::Auto, &[1, 2, 3], 2_500), 2);
+        assert_eq!(placed(ShardCount::Fixed(4), &[], 1_000), 4, "who names a number gets it");
     }
 
     #[test]

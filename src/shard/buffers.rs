@@ -79,7 +79,6 @@ impl Buffers {
 /// Empty buffers to be filled again. The one that was put back last is taken first, so those that
 /// nobody needs gather at the bottom.
 #[derive(Debug)]
-#[expect(clippy::vec_box, reason = "batches travel in their boxes")]
 pub struct Pool<T> {
     buffers: Vec<Box<T>>,
     bytes: usize,

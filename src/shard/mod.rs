@@ -9,13 +9,17 @@
 //! | `run` | runs commands, units, and the commands of an EXEC |
 //! | `requests` | serves batches of other cores; what has to wait for locks |
 //! | `parts` | a multi-shard command's work here, from the locks to the release |
+//! | `hops` | its side of commands that read here and write there |
 //! | `waiters` | clients that wait for data: who waits at which key, who is served |
 //! | `watches` | WATCH: who watches what, and whether it is still as it was |
 //! | `statistics` | what ran, how often, for how long, with which errors |
+//! | `latency` | histograms of how long commands take |
 //! | `outbox` | what is ready for others |
 //! | `buffers` | the buffers of batches, lent by the holder and used again |
 
 mod buffers;
+mod hops;
+mod latency;
 mod outbox;
 mod parts;
 mod requests;
@@ -25,6 +29,8 @@ mod waiters;
 mod watches;
 
 pub use buffers::Buffers;
+pub use hops::{Way, way_of};
+pub use latency::{Latencies, merged};
 pub use statistics::{CommandStats, Statistics};
 
 use std::sync::Arc;
@@ -151,7 +157,7 @@ impl Shard {
             && self.watches.is_empty()
             && self.waiters.is_empty()
             && self.outbox.is_empty()
-            && self.store.dbs().all(|db| db.watched.is_empty())
+            && self.store.dbs().all(|db| db.changes.is_empty())
     }
 
     /// Whether a command must wait for locks or for its turn; if so, hand it to

@@ -2,10 +2,7 @@
 //! release.
 
 use super::{Buffers, Shard};
-use crate::store::Item;
-use crate::txn::{
-    Fault, Grant, Holder, Message, Part, PartDone, PartResult, Release, Stored, TxnId, Work,
-};
+use crate::txn::{Fault, Grant, Holder, Message, Part, PartDone, PartResult, Release, TxnId, Work};
 
 impl Shard {
     /// A part has come: runs it once its locks are held.
@@ -23,7 +20,9 @@ impl Shard {
                 self.run(row, args.as_args(), run_as, &mut out);
                 PartResult::Reply(out)
             }
-            Work::Fetch { keys } => PartResult::Entries(self.fetch(keys)),
+            Work::Look { command, positions } => self.look(&command, &positions),
+            Work::Take { command, position } => self.take(&command, position),
+            Work::ServeFrom { command, position } => self.serve_from(&command, position),
             Work::Watch { watcher, conn, keys } => {
                 self.watch(watcher, conn, keys);
                 PartResult::Done
@@ -43,23 +42,17 @@ impl Shard {
         self.outbox.push(part.txn.coordinator, Message::PartDone(Box::new(done)));
     }
 
-    /// Copies of what there is at these keys; the locks on them are held.
-    fn fetch(&self, keys: Vec<(u8, Box<[u8]>)>) -> Vec<(u8, Item)> {
-        let found = keys.into_iter().filter_map(|(db, key)| {
-            let entry = self.store.db(usize::from(db)).get(&key, self.now)?;
-            Some((db, Item::copy_of(entry)))
-        });
-        found.collect()
-    }
-
-    /// A multi-shard command is over: stores what it left here, and runs what waited for it.
+    /// A multi-shard command is over: changes what it has decided to here, and
+    /// runs what waited for it.
     pub fn release(&mut self, release: Release, buffers: &mut Buffers) {
         let holder = Holder::Part(release.txn);
         if self.planted.is(Fault::StoredAfterRelease) {
             self.run_granted(holder, buffers);
         }
-        if !self.planted.is(Fault::StoreLost) {
-            self.store_all(release.store);
+        if let Some(changes) = release.changes
+            && !self.planted.is(Fault::StoreLost)
+        {
+            self.apply(changes);
         }
         let late = self.planted.is(Fault::WaitsTooLate);
         if let Some(waiter) = release.waiter.as_ref().filter(|_| !late) {
@@ -98,19 +91,6 @@ impl Shard {
                     }
                     self.answer(*waited, holder, buffers);
                     self.locks.release(holder);
-                }
-            }
-        }
-    }
-
-    fn store_all(&mut self, left: Vec<Stored>) {
-        let now = self.now;
-        for stored in left {
-            let db = self.store.db_mut(usize::from(stored.db));
-            match stored.entry {
-                Some(item) => db.insert(item, now),
-                None => {
-                    db.remove(&stored.key, now);
                 }
             }
         }

@@ -34,7 +34,7 @@ impl Shard {
         }
         if let Some(started) = started {
             let nanos = (self.stopwatch)().saturating_sub(started);
-            self.statistics.of(row).timed(nanos);
+            self.statistics.time_call(row, nanos, self.config.latency_tracking);
         }
         self.statistics.count_call(row, result.as_ref().err());
         if let Err(error) = result {

@@ -3,6 +3,7 @@
 
 use hashbrown::HashMap;
 
+use super::Latencies;
 use crate::commands::{CommandError, Row, table};
 
 /// Codes of errors that are counted one by one, as in Redis. Codes are ours; the bound holds
@@ -23,6 +24,8 @@ pub struct Statistics {
     pub errors: HashMap<Box<str>, u64>,
     /// By the row's place in the table.
     by_command: Vec<CommandStats>,
+    /// Of the calls that were timed.
+    latencies: Latencies,
 }
 
 impl Default for Statistics {
@@ -32,6 +35,7 @@ impl Default for Statistics {
             error_replies: 0,
             errors: HashMap::new(),
             by_command: vec![CommandStats::default(); table().by_id().len()],
+            latencies: Latencies::default(),
         }
     }
 }
@@ -46,6 +50,20 @@ impl Statistics {
     /// By the row's place in the table.
     pub fn by_command(&self) -> &[CommandStats] {
         &self.by_command
+    }
+
+    /// How long the calls took that were timed.
+    pub fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
+    /// A call that is about to be counted took so long. Seldom called, so not inlined.
+    #[inline(never)]
+    pub fn time_call(&mut self, row: &Row, nanos: u64, tracked: bool) {
+        let calls = self.of(row).timed(nanos);
+        if tracked {
+            self.latencies.record(row.id, nanos, calls);
+        }
     }
 
     pub fn count_call(&mut self, row: &Row, error: Option<&CommandError>) {
@@ -74,7 +92,7 @@ impl Statistics {
         self.of(row).rejected += 1;
     }
 
-    /// Adds those of another.
+    /// Adds the counts of another.
     pub fn add(&mut self, other: &Statistics) {
         self.commands += other.commands;
         self.error_replies += other.error_replies;
@@ -123,12 +141,14 @@ impl CommandStats {
         self.is_slow || self.calls < SAMPLED_CALLS || self.calls.is_multiple_of(SAMPLED_CALLS)
     }
 
-    /// The call has been timed, and stands for those before it that were not.
-    pub fn timed(&mut self, nanos: u64) {
+    /// The call has been timed, and stands for those before it that were not: returns how many
+    /// they are together.
+    pub fn timed(&mut self, nanos: u64) -> u64 {
         let stands_for = (self.calls + 1).saturating_sub(self.timed_calls);
         self.nanos += nanos.saturating_mul(stands_for);
         self.timed_calls = self.calls + 1;
         self.is_slow = nanos >= SLOW_NANOS;
+        stands_for
     }
 }
 

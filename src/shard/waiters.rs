@@ -8,11 +8,12 @@ use hashbrown::HashMap;
 
 use super::Shard;
 use crate::commands::blocking::first_ready;
-use crate::commands::{Row, WaitsAt};
+use crate::commands::{Readiness, Row, Wait, WaitsAt};
+use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::store::DATABASES;
 use crate::txn::{
-    Fault, Holder, LockKey, Message, PartResult, Planted, TxnId, Waiter, shard_of_key,
+    Fault, Holder, LockKey, Message, PartResult, Planted, RunAs, TxnId, Waiter, shard_of_key,
 };
 
 /// A key with its database.
@@ -126,7 +127,7 @@ impl Shard {
             let queues = &mut self.waiters.queues;
             let queue = queues.entry((waiter.run_as.db, key.into())).or_insert_with(|| {
                 self.waiters.queues_of_db[db] += 1;
-                self.store.db_mut(db).watched.expect(key);
+                self.store.db_mut(db).changes.expect(key);
                 Queue::default()
             });
             queue.insert(arrival, waiter);
@@ -152,7 +153,7 @@ impl Shard {
                 self.waiters.queues.remove(&place);
                 let db = usize::from(waiter.run_as.db);
                 self.waiters.queues_of_db[db] -= 1;
-                self.store.db_mut(db).watched.expect_no_more(&place.1);
+                self.store.db_mut(db).changes.expect_no_more(&place.1);
             } else if was_tried {
                 queue.trying = None;
                 self.waiters.ready.push_back(place);
@@ -234,7 +235,7 @@ impl Shard {
     fn collect_ready(&mut self) {
         for db in 0..DATABASES {
             if self.waiters.queues_of_db[db] > 0 {
-                let touched = self.store.db_mut(db).watched.take_touched();
+                let touched = self.store.db_mut(db).changes.take_touched();
                 self.waiters.ready.extend(touched.into_iter().map(|key| (db as u8, key)));
             }
         }
@@ -274,7 +275,7 @@ impl Shard {
     /// Whether all keys are here and free that the waiter's command needs to be served.
     fn has_all_keys(&self, waiter: &Waiter, holder: Option<Holder>) -> bool {
         let args = waiter.args.as_args();
-        if waiter.wait().is_some_and(|wait| wait.at == WaitsAt::EveryKey) {
+        if waiter.wait().is_some_and(|wait| matches!(wait.at, WaitsAt::EveryKey)) {
             return true;
         }
         waiter.row.key_positions(args).map(|position| args.at(position)).all(|key| {
@@ -285,7 +286,7 @@ impl Shard {
     fn is_ready(&mut self, waiter: &Waiter, key: &[u8]) -> bool {
         let mut out = Vec::new();
         let context = self.context(waiter.run_as, &mut out);
-        waiter.wait().is_some_and(|wait| (wait.ready)(&context, key))
+        waiter.wait().is_some_and(|wait| (wait.ready)(&context, key) == Readiness::Ready)
     }
 
     /// Serves a waiter from this key, which is ready; returns the reply.
@@ -299,26 +300,50 @@ impl Shard {
 
     /// Serves a waiter from the key that is the argument of this index; returns the reply.
     pub fn serve_at(&mut self, waiter: &Waiter, position: usize) -> Vec<u8> {
+        let Some(wait) = waiter.wait() else { return Vec::new() };
+        self.serve_command(wait, waiter.row, waiter.args.as_args(), waiter.run_as, position)
+    }
+
+    /// Serves a command that may wait from one of its keys; returns the reply.
+    pub fn serve_command(
+        &mut self,
+        wait: &Wait,
+        row: &'static Row,
+        args: Args<'_>,
+        run_as: RunAs,
+        position: usize,
+    ) -> Vec<u8> {
         let mut out = Vec::new();
-        let Some(wait) = waiter.wait() else { return out };
         let started = (self.stopwatch)();
-        self.store.set_touching(!waiter.run_as.no_touch);
-        let context = &mut self.context(waiter.run_as, &mut out);
-        let result = (wait.serve)(context, waiter.args.as_args(), position);
+        self.store.set_touching(!run_as.no_touch);
+        let result = (wait.serve)(&mut self.context(run_as, &mut out), args, position);
         self.store.set_touching(true);
         let nanos = (self.stopwatch)().saturating_sub(started);
-        self.statistics.of(waiter.row).nanos += nanos;
-        self.statistics.count_call(waiter.row, result.as_ref().err());
+        self.statistics.of(row).nanos += nanos;
+        self.statistics.count_call(row, result.as_ref().err());
         if let Err(error) = result {
             out.clear();
-            Reply::new(&mut out, waiter.run_as.encoding).error_bytes(&error.message());
+            Reply::new(&mut out, run_as.encoding).error_bytes(&error.message());
         }
+        out
+    }
+
+    /// The reply to a command that has found nothing and does not wait.
+    pub fn answer_nothing(&mut self, waiter: &Waiter) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(wait) = waiter.wait() {
+            (wait.nothing)(&mut Reply::new(&mut out, waiter.run_as.encoding));
+        }
+        self.statistics.count_call(waiter.row, None);
         out
     }
 
     /// The part of a command that may wait: its locks are held here.
     pub fn run_wait_part(&mut self, waiter: &Arc<Waiter>, alone: bool) -> PartResult {
         let Some(ready) = self.first_ready(waiter) else {
+            if alone && !waiter.may_wait() {
+                return PartResult::Reply(self.answer_nothing(waiter));
+            }
             if alone && !self.planted.is(Fault::WaitsTooLate) {
                 self.register_waiter(waiter);
             }

@@ -52,7 +52,7 @@ impl Shard {
         for (db, key) in keys {
             let db = usize::from(db);
             let present = self.store.db(db).contains(&key, self.now);
-            self.store.db_mut(db).watched.watch(&key, watcher);
+            self.store.db_mut(db).changes.watch(&key, watcher);
             watch.keys.push(WatchedKey { db, key, present });
         }
     }
@@ -64,7 +64,7 @@ impl Shard {
         let mut whole = !watch.broken;
         for WatchedKey { db, key, present } in watch.keys {
             whole &= !present || self.store.db(db).contains(&key, self.now);
-            self.store.db_mut(db).watched.unwatch(&key, watcher);
+            self.store.db_mut(db).changes.unwatch(&key, watcher);
         }
         whole || self.planted.is(Fault::WatchNotLookedAt)
     }
@@ -77,7 +77,7 @@ impl Shard {
             return;
         }
         for db in 0..DATABASES {
-            for watcher in self.store.db_mut(db).watched.take_broken() {
+            for watcher in self.store.db_mut(db).changes.take_broken() {
                 let Some(watch) = self.watches.by_watcher.get_mut(&watcher) else { continue };
                 if watch.broken || self.planted.is(Fault::ChangeUnnoticed) {
                     continue;
@@ -87,7 +87,7 @@ impl Shard {
                 self.outbox.push(watcher.core, broken);
                 // Nothing more can happen to it.
                 for other in std::mem::take(&mut watch.keys) {
-                    self.store.db_mut(other.db).watched.unwatch(&other.key, watcher);
+                    self.store.db_mut(other.db).changes.unwatch(&other.key, watcher);
                 }
             }
         }

@@ -10,9 +10,11 @@
 //!     large    payloads too large for a block
 //!     value    collections, packed in one run of bytes or objects on the heap
 //!     eviction what gives way when memory is short; queues through the entries
+//!     changes  what every change is told to, and who listens
 //! ```
 
 mod arena;
+mod changes;
 mod db;
 mod entry;
 mod eviction;
@@ -23,8 +25,8 @@ mod queue;
 mod shard;
 mod table;
 pub mod value;
-mod watched;
 
+pub use changes::{Change, ChangeFeed, Class, Classes, Event, Events, Observer, Watcher};
 pub use db::{
     CollectionMut, Db, EntryMut, ExpiryCondition, ObjectMut, PREFETCHED_KEYS, PackedMut,
     ScanCursor, Slot, VacantSlot,
@@ -35,7 +37,6 @@ pub use item::Item;
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
 pub use value::{Buffer, Collection, End, List, Object};
-pub use watched::{WatchedKeys, Watcher};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

@@ -1,9 +1,10 @@
 //! One shard: sixteen databases and the counters that INFO reports.
 
 use std::collections::VecDeque;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::arena::Geometry;
+use super::changes::{Change, Classes, Event, Events};
 use super::db::{Db, EntryMut, Slot};
 use super::eviction::{Order, Policy};
 use super::table::KeyHasher;
@@ -120,17 +121,29 @@ impl Shard {
 
     /// As [`Shard::read`], for commands that read and change.
     #[inline]
-    pub fn read_mut(&mut self, db: usize, key: &[u8], now: UnixMs) -> Option<EntryMut<'_>> {
-        let found = self.dbs[db].get_mut(key, now);
+    pub fn read_mut(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        now: UnixMs,
+        event: impl Into<Events>,
+    ) -> Option<EntryMut<'_>> {
+        let found = self.dbs[db].get_mut(key, now, event);
         self.counts.read(found.is_some());
         found
     }
 
     /// As [`Shard::read`], for commands that read and then put something there.
     #[inline]
-    pub fn read_slot<'a>(&'a mut self, db: usize, key: &'a [u8], now: UnixMs) -> Slot<'a> {
+    pub fn read_slot<'a>(
+        &'a mut self,
+        db: usize,
+        key: &'a [u8],
+        now: UnixMs,
+        event: impl Into<Events>,
+    ) -> Slot<'a> {
         self.used |= 1 << db;
-        let slot = self.dbs[db].slot(key, now);
+        let slot = self.dbs[db].slot(key, now, event);
         self.counts.read(matches!(slot, Slot::Occupied(_)));
         slot
     }
@@ -140,18 +153,14 @@ impl Shard {
         if a == b {
             return;
         }
-        for (watching, other) in [(a, b), (b, a)] {
-            let mut watched = std::mem::take(&mut self.dbs[watching].watched);
-            let dbs = &self.dbs;
-            watched.modified_where(|key| {
-                dbs[watching].contains(key, now) || dbs[other].contains(key, now)
-            });
-            self.dbs[watching].watched = watched;
-        }
+        let [mut feed_of_a, mut feed_of_b] =
+            [a, b].map(|db| std::mem::take(&mut self.dbs[db].changes));
+        let dbs = &self.dbs;
+        let is_there = |key: &[u8]| [a, b].iter().any(|&db| dbs[db].contains(key, now));
+        feed_of_a.tell_swap(&mut feed_of_b, is_there);
         self.dbs.swap(a, b);
         self.used |= 1 << a | 1 << b;
-        let (first, rest) = self.dbs.split_at_mut(a.max(b));
-        std::mem::swap(&mut first[a.min(b)].watched, &mut rest[0].watched);
+        (self.dbs[a].changes, self.dbs[b].changes) = (feed_of_a, feed_of_b);
     }
 
     /// Drops everything; returns how many keys there were. The memory goes back in slices, unless
@@ -161,6 +170,9 @@ impl Shard {
         let db = &mut self.dbs[index];
         let len = db.len();
         if len > 0 {
+            let mut feed = std::mem::take(&mut db.changes);
+            feed.tell_flush(db);
+            db.changes = feed;
             self.remains.extend(db.remains.drain(..));
             let fresh = db.fresh();
             let former = std::mem::replace(db, fresh);
@@ -174,12 +186,31 @@ impl Shard {
     /// Moves the entry at a key to another database, where there must be none; whether there was one
     /// that had not expired. Its value is copied only as far as it lies in its block.
     pub fn move_entry(&mut self, key: &[u8], from: usize, to: usize, now: UnixMs) -> bool {
-        let item = self.db_mut(from).take(key, now);
+        let item = self.db_mut(from).take(key, now, Event::MoveFrom);
         let is_there = item.is_some();
         if let Some(item) = item {
-            self.db_mut(to).insert(item, now);
+            self.db_mut(to).insert(item, now, Event::MoveTo);
         }
         is_there
+    }
+
+    /// From now on what happens is recorded, in its order: events of these classes and, if there are
+    /// any, databases that are flushed or swapped. The record grows with every change until it is
+    /// taken. What has been recorded so far is dropped.
+    #[cold]
+    pub fn record_changes(&mut self, classes: Classes) {
+        let order = Arc::default();
+        for (index, db) in self.dbs.iter_mut().enumerate() {
+            db.changes.record(classes, index, &order);
+        }
+    }
+
+    /// What has been recorded since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let mut numbered = Vec::new();
+        self.dbs.iter_mut().for_each(|db| db.changes.take_recorded(&mut numbered));
+        numbered.sort_unstable_by_key(|(number, _)| *number);
+        numbered.into_iter().map(|(_, change)| change).collect()
     }
 
     /// Frees an item that is not needed any more, a large one in slices.
@@ -227,12 +258,6 @@ impl Shard {
     pub fn reset_stats(&mut self) {
         self.counts = ShardStats::default();
         self.dbs.iter_mut().for_each(|db| db.departures = Default::default());
-    }
-
-    /// Reads that were done on another shard's behalf.
-    pub fn count_reads(&mut self, hits: u64, misses: u64) {
-        self.counts.keyspace_hits += hits;
-        self.counts.keyspace_misses += misses;
     }
 
     /// Bytes that everything stored here holds.
@@ -349,14 +374,6 @@ impl Shard {
         self.dead_objects() > 0 || self.used_dbs().any(Db::is_sparse)
     }
 
-    /// Takes over what another shard is still to give back, so that it need not be looked after.
-    pub fn adopt_remains(&mut self, other: &mut Shard) {
-        self.remains.append(&mut other.remains);
-        for db in &mut other.dbs {
-            self.remains.extend(db.remains.drain(..));
-        }
-    }
-
     /// One slice of giving memory back that nothing uses any more; true while there is more.
     pub fn bury(&mut self) -> bool {
         for db in &mut self.dbs {
@@ -413,7 +430,7 @@ mod tests {
 
     fn set(shard: &mut Shard, db: usize, number: u64, len: usize, expiry: Option<UnixMs>) {
         let (key, value) = (number.to_be_bytes(), vec![1; len]);
-        shard.db_mut(db).set_string(&key, &value, Encoding::Raw, expiry, NOW);
+        shard.db_mut(db).set_string(&key, &value, Encoding::Raw, expiry, NOW, Event::Set);
     }
 
     /// Every former database keeps its address space until it is buried, and there is not so much

@@ -449,12 +449,12 @@ mod tests {
 
     fn part(number: u64, keys: &[&str], mode: LockMode) -> Box<Part> {
         let locks = keys.iter().map(|key| LockKey::new(key.as_bytes(), mode));
-        let work = Work::Fetch { keys: Vec::new() };
+        let work = Work::Hold { watcher: None };
         Box::new(Part { txn: txn(number), locks: locks.collect(), whole_shard: false, work })
     }
 
     fn whole(number: u64) -> Box<Part> {
-        let work = Work::Fetch { keys: Vec::new() };
+        let work = Work::Hold { watcher: None };
         Box::new(Part { txn: txn(number), locks: Vec::new(), whole_shard: true, work })
     }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 
 use crate::commands::Row;
+use crate::commands::hops::{Change, Finding, Looked};
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Encoding;
 use crate::protocol::{Args, Span};
-use crate::store::{Item, Watcher};
+use crate::store::Watcher;
 
 use super::{CommandList, LockMode, Unit, Waiter, Waiting};
 
@@ -275,8 +276,12 @@ impl Part {
 pub enum Work {
     /// Runs the command with these arguments and returns its reply.
     Run { row: &'static Row, args: OwnedArgs, run_as: RunAs },
-    /// Returns copies of the entries at these keys.
-    Fetch { keys: Vec<(u8, Box<[u8]>)> },
+    /// Looks at the keys that are these arguments of a command that is carried out in hops.
+    Look { command: Arc<SharedCommand>, positions: Vec<usize> },
+    /// Takes what such a command has asked for at this key.
+    Take { command: Arc<SharedCommand>, position: usize },
+    /// Serves a command that may wait elsewhere from this key, which is ready.
+    ServeFrom { command: Arc<SharedCommand>, position: usize },
     /// Registers the watcher of a connection at these keys.
     Watch { watcher: Watcher, conn: ConnId, keys: Vec<(u8, Box<[u8]>)> },
     /// Holds the locks for an EXEC, whose commands come when all shards have said whether its
@@ -297,7 +302,9 @@ impl std::fmt::Debug for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Work::Run { row, args, .. } => write!(f, "Run({} {:?})", row.name, args.as_args()),
-            Work::Fetch { keys } => write!(f, "Fetch({})", keys.len()),
+            Work::Look { command, positions } => write!(f, "Look({command:?} {positions:?})"),
+            Work::Take { command, position } => write!(f, "Take({command:?} {position})"),
+            Work::ServeFrom { command, position } => write!(f, "ServeFrom({command:?} {position})"),
             Work::Watch { watcher, keys, .. } => write!(f, "Watch({watcher:?} {})", keys.len()),
             Work::Hold { watcher } => write!(f, "Hold({watcher:?})"),
             Work::Exec { commands, .. } => write!(f, "Exec({commands:?})"),
@@ -313,9 +320,10 @@ impl Work {
     pub fn bytes(&self) -> usize {
         match self {
             Work::Run { args, .. } => args.size(),
-            Work::Fetch { keys } | Work::Watch { keys, .. } => {
-                keys.iter().map(|(_, key)| key.len()).sum()
-            }
+            Work::Watch { keys, .. } => keys.iter().map(|(_, key)| key.len()).sum(),
+            // The command itself is counted once.
+            Work::Look { positions, .. } => size_of_val(&positions[..]),
+            Work::Take { .. } | Work::ServeFrom { .. } => 0,
             Work::Exec { commands, .. } => commands.size(),
             // Counted where the waiter is made.
             Work::Wait { .. } | Work::Serve { .. } => 0,
@@ -334,8 +342,8 @@ pub struct PartDone {
 pub enum PartResult {
     /// The reply, in the encoding that was asked for: the client's, or values to be merged.
     Reply(Vec<u8>),
-    /// What there was, each with its database.
-    Entries(Vec<(u8, Item)>),
+    /// What was found, or taken, at the keys that are these arguments.
+    Found(Vec<(usize, Looked)>),
     /// Done, without more to say.
     Done,
     /// Whether the watches were whole.
@@ -347,11 +355,13 @@ pub enum PartResult {
 }
 
 impl PartResult {
-    /// Bytes of the reply or of the entries.
+    /// Bytes of the reply or of what was found.
     pub fn bytes(&self) -> usize {
         match self {
             PartResult::Reply(reply) => reply.capacity(),
-            PartResult::Entries(entries) => entries.iter().map(|(_, entry)| entry.bytes()).sum(),
+            PartResult::Found(found) => {
+                found.iter().flat_map(|(_, looked)| looked).map(Finding::bytes).sum()
+            }
             PartResult::Replies { bytes, lens } => bytes.capacity() + size_of_val(&lens[..]),
             PartResult::Done | PartResult::Held(_) | PartResult::Ready(_) => 0,
         }
@@ -362,7 +372,7 @@ impl std::fmt::Debug for PartResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             PartResult::Reply(reply) => write!(f, "Reply({reply:?})"),
-            PartResult::Entries(entries) => write!(f, "Entries({})", entries.len()),
+            PartResult::Found(found) => write!(f, "Found({found:?})"),
             PartResult::Done => f.write_str("Done"),
             PartResult::Held(whole) => write!(f, "Held({whole})"),
             PartResult::Ready(at) => write!(f, "Ready({at:?})"),
@@ -371,32 +381,52 @@ impl std::fmt::Debug for PartResult {
     }
 }
 
-/// The end of a multi-shard command at one shard: what it stores there, who begins to wait there,
+/// The end of a multi-shard command at one shard: what it changes there, who begins to wait there,
 /// then its locks go.
 #[derive(Debug)]
 pub struct Release {
     pub txn: TxnId,
-    pub store: Vec<Stored>,
+    pub changes: Option<Changes>,
     pub waiter: Option<Arc<Waiter>>,
 }
 
 impl Release {
     /// Only the locks go.
     pub fn of(txn: TxnId) -> Release {
-        Release { txn, store: Vec::new(), waiter: None }
+        Release { txn, changes: None, waiter: None }
     }
 
-    /// Bytes of what is to be stored.
+    /// Bytes of what arrives there.
     pub fn bytes(&self) -> usize {
-        let entries = self.store.iter().filter_map(|stored| stored.entry.as_ref());
-        entries.map(Item::bytes).sum()
+        let changes = self.changes.iter().flat_map(|changes| &changes.list);
+        changes.map(|(_, change)| change.bytes()).sum()
     }
 }
 
-/// What a key holds after the command; `None` deletes it.
+/// What a command that is carried out in hops changes at keys of one shard.
 #[derive(Debug)]
-pub struct Stored {
-    pub db: u8,
-    pub key: Box<[u8]>,
-    pub entry: Option<Item>,
+pub struct Changes {
+    pub command: Arc<SharedCommand>,
+    /// Each with the argument that is its key.
+    pub list: Vec<(usize, Change)>,
+}
+
+impl Changes {
+    /// None yet.
+    pub fn of(command: Arc<SharedCommand>) -> Changes {
+        Changes { command, list: Vec::new() }
+    }
+}
+
+/// A command that several shards work on, none of which needs a copy.
+pub struct SharedCommand {
+    pub row: &'static Row,
+    pub args: OwnedArgs,
+    pub run_as: RunAs,
+}
+
+impl std::fmt::Debug for SharedCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.args.as_args())
+    }
 }

@@ -78,8 +78,8 @@ pub use crate::store::Watcher;
 pub use fault::{Fault, Planted};
 pub use locks::{Grant, Holder, LockMode, Locks, Turn};
 pub use message::{
-    Batch, ConnId, LockKey, Message, OwnedRequest, Part, PartDone, PartResult, Release,
-    RemoteReply, Replies, Request, RunAs, ShardId, Stored, TxnId, Work,
+    Batch, Changes, ConnId, LockKey, Message, OwnedRequest, Part, PartDone, PartResult, Release,
+    RemoteReply, Replies, Request, RunAs, ShardId, SharedCommand, TxnId, Work,
 };
 pub use slots::{SLOTS, shard_of_key, slot_of_key};
 pub use unit::{CommandList, Unit, Waiting, Watched};

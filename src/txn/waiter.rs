@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{ConnId, RunAs, ShardId, TxnId, shard_of_key};
-use crate::commands::{Handler, Row, Spread, Wait};
+use crate::commands::{Flags, Handler, Row, Spread, Wait};
 use crate::protocol::args::OwnedArgs;
 
 /// The command of a waiting client, shared by the core of its connection and all shards where it
@@ -76,6 +76,11 @@ impl Waiter {
         }
     }
 
+    /// Whether its client waits if nothing is there.
+    pub fn may_wait(&self) -> bool {
+        self.row.flags.contains(Flags::BLOCKING)
+    }
+
     /// Where among the arguments the keys are at which it waits.
     pub fn positions(&self) -> impl Iterator<Item = usize> + use<> {
         self.row.awaited_positions(self.args.as_args())
@@ -117,7 +122,7 @@ mod tests {
 
     fn waiter(words: &[&str]) -> Waiter {
         let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
-        let Lookup::Found(row) = table().lookup(b"debug", Some(words[1].as_bytes())) else {
+        let Lookup::Found(row) = table().lookup(words[0].as_bytes(), None) else {
             panic!("no such command: {words:?}")
         };
         let id = TxnId { coordinator: 0, number: 1 };
@@ -127,21 +132,21 @@ mod tests {
 
     #[test]
     fn it_waits_where_its_command_says() {
-        let pops = waiter(&["debug", "pop-byte", "a", "b", "a", "0"]);
-        assert_eq!(pops.positions().collect::<Vec<_>>(), [2, 3, 4]);
+        let pops = waiter(&["blpop", "a", "b", "a", "0"]);
+        assert_eq!(pops.positions().collect::<Vec<_>>(), [1, 2, 3]);
         let shards = pops.shards(64);
         assert_eq!(shards.len(), 2);
         for shard in shards {
             let found: Vec<usize> = pops.positions_of(shard, 64).collect();
-            assert!(found == [2, 4] || found == [3], "{found:?}");
+            assert!(found == [1, 3] || found == [2], "{found:?}");
         }
-        let moves = waiter(&["debug", "move-byte", "a", "b", "0"]);
-        assert_eq!(moves.positions().collect::<Vec<_>>(), [2], "it does not wait at what it fills");
+        let moves = waiter(&["brpoplpush", "a", "b", "0"]);
+        assert_eq!(moves.positions().collect::<Vec<_>>(), [1], "it does not wait at what it fills");
     }
 
     #[test]
     fn it_is_ended_once() {
-        let fresh = || waiter(&["debug", "pop-byte", "a", "0"]);
+        let fresh = || waiter(&["blpop", "a", "0"]);
         let served = fresh();
         assert!(served.claim() && !served.claim() && !served.claim_to_try() && !served.end());
         let given_up = fresh();

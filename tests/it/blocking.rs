@@ -1,5 +1,4 @@
-//! Clients that wait for data, on connections of their own: DEBUG POP-BYTE and MOVE-BYTE wait as
-//! BLPOP and BLMOVE do.
+//! Clients that wait for data, on connections of their own: BLPOP and BLMOVE.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +30,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn start(shards: usize) -> Server {
-    Server::ringwell(shards, &["--enable-debug-command", "local"])
+    Server::ringwell(shards, &[])
 }
 
 fn send(client: &mut Client, line: &str) {
@@ -57,11 +56,11 @@ fn a_push_serves_who_came_first() {
             for (n, client) in waiting.iter_mut().enumerate() {
                 // Some wait at other shards as well.
                 let keys = if n % 2 == 0 { key.to_owned() } else { format!("x {key} y z") };
-                send(client, &format!("DEBUG POP-BYTE {keys} 0"));
+                send(client, &format!("BLPOP {keys} 0"));
                 wait_for_blocked(&mut pusher, n + 1);
             }
-            assert_eq!(pusher.run(&format!("APPEND {key} 12")), Value::Int(2));
-            send(&mut pusher, &format!("MULTI\r\nAPPEND {key} 3\r\nAPPEND {key} 456\r\nEXEC"));
+            assert_eq!(pusher.run(&format!("RPUSH {key} 1 2")), Value::Int(2));
+            send(&mut pusher, &format!("MULTI\r\nRPUSH {key} 3\r\nRPUSH {key} 4 5 6\r\nEXEC"));
             let replies: Vec<Value> = (0..4).map(|_| pusher.read_value()).collect();
             let [.., exec] = &replies[..] else { panic!("{replies:?}") };
             assert!(matches!(exec.items(), [Value::Int(_), Value::Int(_)]), "{replies:?}");
@@ -74,10 +73,10 @@ fn a_push_serves_who_came_first() {
         // To a key on any shard, and from there to whoever waits at it.
         let (mut mover, mut last) = (server.connect(), server.connect());
         for (from, to) in [("a", "b"), ("b", "a"), ("a", "c"), ("c", "b")] {
-            send(&mut mover, &format!("DEBUG MOVE-BYTE {from} {to} 0"));
-            send(&mut last, &format!("DEBUG POP-BYTE {to} 0"));
+            send(&mut mover, &format!("BLMOVE {from} {to} LEFT RIGHT 0"));
+            send(&mut last, &format!("BLPOP {to} 0"));
             wait_for_blocked(&mut pusher, 2);
-            pusher.run(&format!("SET {from} !"));
+            pusher.run(&format!("RPUSH {from} !"));
             assert_eq!(mover.read_value(), Value::Bulk("!".into()));
             assert_eq!(last.read_value(), popped(to, "!"));
         }
@@ -88,20 +87,21 @@ fn timeouts_and_replies() {
     let server = start(4);
     let mut client = server.connect();
     let begin = Instant::now();
-    assert_eq!(client.run("DEBUG POP-BYTE a b c 0.15"), Value::NullArray);
-    assert_eq!(client.run("DEBUG MOVE-BYTE a b 0.15"), Value::NullBulk);
+    assert_eq!(client.run("BLPOP a b c 0.15"), Value::NullArray);
+    assert_eq!(client.run("BLMOVE a b LEFT RIGHT 0.15"), Value::NullArray);
     client.run("HELLO 3");
-    assert_eq!(client.run("DEBUG POP-BYTE a 0.1"), Value::Null);
+    assert_eq!(client.run("BLPOP a 0.1"), Value::Null);
     assert!(begin.elapsed() >= Duration::from_millis(400), "{:?}", begin.elapsed());
     // In a transaction nobody waits.
-    send(&mut client, "MULTI\r\nDEBUG POP-BYTE a b c 0\r\nDEBUG MOVE-BYTE a b 0\r\nEXEC");
+    send(&mut client, "MULTI\r\nBLPOP a b c 0\r\nBLMOVE a b LEFT RIGHT 0\r\nEXEC");
     let replies: Vec<Value> = (0..4).map(|_| client.read_value()).collect();
     assert_eq!(replies[3], Value::Array(vec![Value::Null, Value::Null]));
     // The first key from the left that has something, wherever it is.
-    client.run("MSET b 1 c 2");
-    assert_eq!(client.run("DEBUG POP-BYTE a c b 0"), popped("c", "2"));
-    assert_eq!(client.run("DEBUG POP-BYTE a c b 0"), popped("b", "1"));
-    send(&mut client, "CLIENT REPLY SKIP\r\nDEBUG POP-BYTE a 0.01");
+    client.run("RPUSH b 1");
+    client.run("RPUSH c 2");
+    assert_eq!(client.run("BLPOP a c b 0"), popped("c", "2"));
+    assert_eq!(client.run("BLPOP a c b 0"), popped("b", "1"));
+    send(&mut client, "CLIENT REPLY SKIP\r\nBLPOP a 0.01");
     assert_eq!(client.run("PING").text(), "PONG");
 }
 
@@ -112,8 +112,8 @@ fn timeouts_are_refused_as_by_redis() {
     for timeout in ["", "soon", "nan", "-1", "-0.1", "-inf", "1 ", "0x"] {
         let expected = redis.command(&["BLPOP", "k", timeout]);
         assert!(matches!(expected, Value::Error(_)), "{timeout:?}: {expected:?}");
-        assert_eq!(ours.command(&["DEBUG", "POP-BYTE", "k", timeout]), expected, "{timeout:?}");
-        assert_eq!(ours.command(&["DEBUG", "POP-BYTE", "k", "l", "m", timeout]), expected);
+        assert_eq!(ours.command(&["BLPOP", "k", timeout]), expected, "{timeout:?}");
+        assert_eq!(ours.command(&["BLPOP", "k", "l", "m", timeout]), expected);
     }
 }
 
@@ -130,13 +130,13 @@ fn unblock_ends_a_wait() {
             let id = client.run("CLIENT ID").int();
             let unblock = format!("CLIENT UNBLOCK {id}{reason}");
             assert_eq!(observer.run(&unblock), Value::Int(0), "it does not wait");
-            send(&mut client, "DEBUG POP-BYTE a b c 0");
+            send(&mut client, "BLPOP a b c 0");
             wait_for_blocked(&mut observer, 1);
             assert_eq!(observer.run(&unblock), Value::Int(1));
             assert_eq!(client.read_value(), expected);
             // Nothing of the wait is left.
-            assert_eq!(observer.run("APPEND a 1"), Value::Int(1));
-            assert_eq!(client.run("GETDEL a").text(), "1");
+            assert_eq!(observer.run("RPUSH a 1"), Value::Int(1));
+            assert_eq!(client.run("LPOP a").text(), "1");
         }
     }
     assert_eq!(observer.run("CLIENT UNBLOCK 999999"), Value::Int(0));
@@ -146,19 +146,19 @@ fn waiting_is_shown() {
     let server = start(4);
     let (mut client, mut observer) = (server.connect(), server.connect());
     let id = client.run("CLIENT ID").int();
-    send(&mut client, "DEBUG POP-BYTE a b a 100");
+    send(&mut client, "BLPOP a b a 100");
     wait_for_blocked(&mut observer, 1);
     let info = observer.run("INFO clients").text();
     for line in ["clients_in_timeout_table:1", "total_blocking_keys:2"] {
         assert!(info.lines().any(|l| l == line), "no {line} in\n{info}");
     }
     let line = observer.run(&format!("CLIENT LIST ID {id}")).text();
-    assert!(line.contains(" flags=b ") && line.contains(" cmd=debug|pop-byte "), "{line}");
+    assert!(line.contains(" flags=b ") && line.contains(" cmd=blpop "), "{line}");
     assert_eq!(observer.run(&format!("CLIENT KILL ID {id}")), Value::Int(1));
     assert_eq!(client.read_until_closed(), b"");
     wait_for_blocked(&mut observer, 0);
-    assert_eq!(observer.run("APPEND b kept"), Value::Int(4));
-    assert_eq!(observer.run("GET b").text(), "kept");
+    assert_eq!(observer.run("RPUSH b kept"), Value::Int(1));
+    assert_eq!(observer.run("LPOP b").text(), "kept");
     let info = observer.run("INFO clients").text();
     assert!(info.contains("\r\ntotal_blocking_keys:0\r\n"), "{info}");
 }
@@ -167,7 +167,7 @@ fn what_is_pipelined_behind_runs_later() {
     for shards in [1, 4] {
         let server = start(shards);
         let (mut client, mut other) = (server.connect(), server.connect());
-        send(&mut client, "SET k old\r\nDEBUG POP-BYTE a b 0\r\nGET k\r\nPING");
+        send(&mut client, "SET k old\r\nBLPOP a b 0\r\nGET k\r\nPING");
         assert_eq!(client.read_value(), Value::ok());
         wait_for_blocked(&mut other, 1);
         client.expect_silence(Duration::from_millis(50));
@@ -177,7 +177,7 @@ fn what_is_pipelined_behind_runs_later() {
         for _ in 0..10 {
             client.send(&encode(&["SET", "large", &large]));
         }
-        assert_eq!(other.run("APPEND b 1"), Value::Int(1));
+        assert_eq!(other.run("RPUSH b 1"), Value::Int(1));
         assert_eq!(client.read_value(), popped("b", "1"));
         assert_eq!(client.read_value().text(), "new");
         assert_eq!(client.read_value().text(), "PONG");
@@ -204,30 +204,32 @@ fn nothing_is_taken_for_who_has_gone() {
             let mut client = server.connect();
             // With something behind it, which must not keep the end from being noticed.
             let behind = "GET k\r\n".repeat(1000 * n);
-            send(&mut client, &format!("DEBUG POP-BYTE {keys} 0\r\n{behind}"));
+            send(&mut client, &format!("BLPOP {keys} 0\r\n{behind}"));
             wait_for_blocked(&mut observer, 1);
             end(client);
             wait_for_blocked(&mut observer, 0);
-            assert_eq!(observer.run("MSET a 1 b 1 c 1 d 1"), Value::ok());
+            for key in ["a", "b", "c", "d"] {
+                assert_eq!(observer.run(&format!("RPUSH {key} 1")), Value::Int(1));
+            }
             assert_eq!(observer.run("DEL a b c d"), Value::Int(4));
         }
     }
 }
 
 fn a_wait_outlives_the_idle_timeout() {
-    let server = Server::ringwell(2, &["--enable-debug-command", "local", "--timeout", "2"]);
+    let server = Server::ringwell(2, &["--timeout", "2"]);
     let (mut waiting, mut idle) = (server.connect(), server.connect());
-    send(&mut waiting, "DEBUG POP-BYTE a b 0");
+    send(&mut waiting, "BLPOP a b 0");
     wait_for_blocked(&mut idle, 1);
     assert_eq!(idle.read_until_closed(), b"", "closed for being idle");
-    assert_eq!(server.connect().run("APPEND a 1"), Value::Int(1));
+    assert_eq!(server.connect().run("RPUSH a 1"), Value::Int(1));
     assert_eq!(waiting.read_value(), popped("a", "1"));
 }
 
 fn a_shutdown_does_not_wait_for_who_waits() {
     let mut server = start(4);
     let (mut waiting, mut other) = (server.connect(), server.connect());
-    send(&mut waiting, "DEBUG POP-BYTE a b 0");
+    send(&mut waiting, "BLPOP a b 0");
     wait_for_blocked(&mut other, 1);
     let begin = Instant::now();
     server.signal(libc::SIGTERM);
@@ -272,8 +274,8 @@ fn under_load_each_byte_is_taken_once() {
     });
     let mut reader = server.connect();
     for key in KEYS {
-        if let Value::Bulk(rest) = reader.run(&format!("GET {key}")) {
-            rest.into_iter().for_each(|byte| *taken.entry(byte).or_default() += 1);
+        for rest in reader.run(&format!("LRANGE {key} 0 -1")).items() {
+            *taken.entry(rest.text().as_bytes()[0]).or_default() += 1;
         }
     }
     let expected = (0..PUSHERS).map(|pusher| (byte_of(pusher), PUSHES)).collect();
@@ -287,14 +289,13 @@ fn push(mut client: Client, pusher: usize) {
         match n % 5 {
             // On several shards at once, with a command behind it that must see the byte.
             0 => {
-                let lines =
-                    format!("MULTI\r\nAPPEND {here} {byte}\r\nSTRLEN {there}\r\nSTRLEN {here}");
+                let lines = format!("MULTI\r\nRPUSH {here} {byte}\r\nLLEN {there}\r\nLLEN {here}");
                 send(&mut client, &format!("{lines}\r\nEXEC"));
                 let replies: Vec<Value> = (0..5).map(|_| client.read_value()).collect();
                 let (first, last) = (&replies[4].items()[0], &replies[4].items()[2]);
                 assert_eq!(first, last, "an EXEC serves when it is over");
             }
-            _ => assert!(client.run(&format!("APPEND {here} {byte}")).int() > 0),
+            _ => assert!(client.run(&format!("RPUSH {here} {byte}")).int() > 0),
         }
     }
 }
@@ -306,10 +307,10 @@ fn pop_until(server: &Server, popper: usize, pushing: &AtomicUsize) -> Vec<u8> {
         let over = pushing.load(Ordering::SeqCst) == 0;
         let (one, two) = (KEYS[(popper + n) % 6], KEYS[(popper * 5 + n * 3) % 6]);
         let lines = match n % 4 {
-            0 => format!("DEBUG POP-BYTE {one} 0.05"),
+            0 => format!("BLPOP {one} 0.05"),
             // Whatever it finds comes from one key and goes to another: nothing is lost.
-            1 => format!("DEBUG MOVE-BYTE {one} {two} 0.02"),
-            _ => format!("DEBUG POP-BYTE {one} {two} c 0.05"),
+            1 => format!("BLMOVE {one} {two} LEFT RIGHT 0.02"),
+            _ => format!("BLPOP {one} {two} c 0.05"),
         };
         match client.run(&lines) {
             Value::Array(items) => match &items[..] {
@@ -338,10 +339,10 @@ fn the_longest_wait_is_for_ever() {
         "4611686018427",
         "1000000000000",
     ]) {
-        send(client, &format!("DEBUG POP-BYTE a {seconds}"));
+        send(client, &format!("BLPOP a {seconds}"));
         client.expect_silence(Duration::from_millis(150));
     }
-    assert_eq!(server.connect().run("APPEND a 1234"), Value::Int(4));
+    assert_eq!(server.connect().run("RPUSH a 1 2 3 4"), Value::Int(4));
     for (client, byte) in waiting.iter_mut().zip(["1", "2", "3", "4"]) {
         assert_eq!(client.read_value(), popped("a", byte));
     }
@@ -350,7 +351,7 @@ fn the_longest_wait_is_for_ever() {
 /// Commands of one shard and of several that read `c`, or stand in the way of those that do. A push
 /// to it is sent among them, all at once.
 const BURST: [&str; 4] =
-    ["EXISTS a b c", "DEL a b d", "MGET a e c", "MULTI\r\nSTRLEN c\r\nEXISTS a c\r\nEXEC"];
+    ["EXISTS a b c", "DEL a b d", "MGET a e c", "MULTI\r\nLLEN c\r\nEXISTS a c\r\nEXEC"];
 const BURST_REPLIES: usize = 3 + 4 + 1;
 const BURSTS: usize = 200;
 
@@ -362,12 +363,12 @@ fn a_push_in_a_burst_leaves_nobody_waiting() {
     let mut waiting: Vec<Client> = (0..2).map(|_| server.connect()).collect();
     let mut pushing: Vec<Client> = (0..6).map(|_| server.connect()).collect();
     for round in 0..BURSTS {
-        waiting.iter_mut().for_each(|client| send(client, "DEBUG POP-BYTE c 0"));
+        waiting.iter_mut().for_each(|client| send(client, "BLPOP c 0"));
         wait_for_blocked(&mut observer, waiting.len());
         for (n, client) in pushing.iter_mut().enumerate() {
             let mut lines = BURST.to_vec();
             lines.rotate_left((round + n) % BURST.len());
-            lines.insert((round / BURST.len() + n) % (BURST.len() + 1), "APPEND c x");
+            lines.insert((round / BURST.len() + n) % (BURST.len() + 1), "RPUSH c x");
             send(client, &lines.join("\r\n"));
         }
         for client in &mut pushing {
@@ -376,12 +377,12 @@ fn a_push_in_a_burst_leaves_nobody_waiting() {
                 assert!(!matches!(reply, Value::Error(_)), "{reply:?}");
             }
         }
-        // A GET looks and wakes nobody.
-        let left = observer.run("GET c");
+        // It looks and wakes nobody.
+        let left = observer.run("LRANGE c 0 -1");
         for client in &mut waiting {
             let reply = client.try_read_value();
             assert_eq!(reply, Ok(popped("c", "x")), "round {round}: c holds {left:?}");
         }
-        assert_eq!(observer.run("GETDEL c").text(), "xxxx", "round {round}");
+        assert_eq!(observer.run("LPOP c 9").items().len(), 4, "round {round}");
     }
 }

@@ -1,11 +1,12 @@
 //! The command table against a stock redis-server's: whatever COMMAND says of a command that both
-//! have is the same, but for what is explained here.
+//! have is the same, but for what `tests/deviations.md` explains.
 
 use std::collections::BTreeMap;
 
 use libtest_mimic::Trial;
 use ringwell::commands::introspection::syntax::Argument;
 
+use crate::documents::{Explained, explained, missing_subcommands};
 use crate::support::lines::{self, Values};
 use crate::support::{Client, Need, Rng, Server, Value, seed, test_with};
 
@@ -20,32 +21,6 @@ pub fn trials() -> Vec<Trial> {
         |(name, run)| test_with(&[Need::RedisServer], format!("command_table::{name}"), run);
     tests.map(trial).into()
 }
-
-/// A difference between Redis 7.0, which Debian ships, and ours that is meant: command, field, why.
-type Explained = (&'static str, &'static str, &'static str);
-
-const NEW_IN_7_2: &str = "new in Redis 7.2";
-const POLICIES_IN_7_2: &str = "Redis 7.2 added the request and response policies";
-
-const INFO_EXPLAINED: &[Explained] = &[
-    ("client|no-touch", "row", NEW_IN_7_2),
-    ("client|setinfo", "row", NEW_IN_7_2),
-    ("client|setname", "tips", POLICIES_IN_7_2),
-    ("command|getkeys", "arity", "Redis 7.2 takes commands without arguments"),
-    ("command|getkeysandflags", "arity", "Redis 7.2 takes commands without arguments"),
-    ("config|resetstat", "tips", POLICIES_IN_7_2),
-    ("config|rewrite", "tips", POLICIES_IN_7_2),
-    ("msetnx", "tips", "7.2 no longer says that it may be split, which would break its condition"),
-    ("randomkey", "tips", "7.2 says that one of the shards' replies must be chosen"),
-    ("scan", "tips", "7.2 says that the shards' replies cannot be merged"),
-];
-
-const DOCS_EXPLAINED: &[Explained] = &[
-    ("client|no-touch", "row", NEW_IN_7_2),
-    ("client|setinfo", "row", NEW_IN_7_2),
-    ("command|getkeys", "arguments", "Redis 7.2 documents them"),
-    ("command|getkeysandflags", "arguments", "Redis 7.2 documents them"),
-];
 
 /// Commands of our own.
 fn is_ours(name: &str) -> bool {
@@ -76,8 +51,21 @@ fn compare_info(protocol: u8) {
             }
         }
     }
-    differences.check(INFO_EXPLAINED);
+    for name in theirs.keys().filter(|name| !ours.contains_key(*name)) {
+        if name.split_once('|').is_some_and(|(container, _)| ours.contains_key(container)) {
+            differences.add(name, MISSING, "a subcommand that only redis-server has".to_owned());
+        }
+    }
+    let missing = missing_subcommands().into_iter().map(|(name, why)| Explained {
+        command: name,
+        field: MISSING.to_owned(),
+        why,
+    });
+    differences.check(explained("COMMAND INFO").into_iter().chain(missing).collect());
 }
+
+/// What is different about a subcommand that we do not have.
+const MISSING: &str = "missing";
 
 fn greeted(server: &Server, protocol: u8) -> Client {
     let mut client = server.connect();
@@ -140,7 +128,7 @@ fn compare_docs() {
             differences.add(name, "arguments", format!("documented: {has_arguments}"));
         }
     }
-    differences.check(DOCS_EXPLAINED);
+    differences.check(explained("COMMAND DOCS"));
 }
 
 /// The documentation of the one command in the reply.
@@ -230,10 +218,10 @@ impl Differences {
     }
 
     /// Fails with what is not explained, and with explanations of differences that are none.
-    fn check(mut self, explained: &[Explained]) {
+    fn check(mut self, explained: Vec<Explained>) {
         let mut problems = Vec::new();
-        for (command, field, why) in explained {
-            if self.0.remove(&(command.to_string(), field.to_string())).is_none() {
+        for Explained { command, field, why } in explained {
+            if self.0.remove(&(command.clone(), field.clone())).is_none() {
                 problems.push(format!("{command}: {field}: there is no difference ({why})"));
             }
         }

@@ -26,9 +26,10 @@ pub fn trials() -> Vec<Trial> {
     ];
     let mut trials: Vec<Trial> =
         tests.map(|(name, run)| test(format!("config::{name}"), run)).into();
-    let beside_redis: [(&str, fn()); 2] = [
+    let beside_redis: [(&str, fn()); 3] = [
         ("answers_what_redis_benchmark_asks", answers_what_redis_benchmark_asks),
         ("names_and_passwords_are_as_in_redis", names_and_passwords_are_as_in_redis),
+        ("percentiles_are_as_in_redis", percentiles_are_as_in_redis),
     ];
     trials.extend(
         beside_redis
@@ -318,6 +319,30 @@ fn names_and_passwords_are_as_in_redis() {
     for client in [&mut ours, &mut theirs] {
         let hello = client.command(&[&b"HELLO"[..], b"3", b"AUTH", b"default", b"a\0b\xff"]);
         assert!(!hello.is_error(), "{hello:?}");
+    }
+}
+
+fn percentiles_are_as_in_redis() {
+    let (redis, ringwell) = (Server::redis(&[]), Server::ringwell(1, &[]));
+    let (mut theirs, mut ours) = (redis.connect(), ringwell.connect());
+    let name = "latency-tracking-info-percentiles";
+    let values = [
+        "50 99",
+        "",
+        "50.5 0 100 99.99",
+        "50 101",
+        "-1",
+        "abc",
+        "50 nan",
+        "1e400",
+        "1e1 33.33333333",
+    ];
+    for value in values {
+        let answers = [&mut theirs, &mut ours].map(|client| {
+            let answer = set(client, &[name, value]);
+            (answer, get(client, name))
+        });
+        assert_eq!(answers[1], answers[0], "{value}");
     }
 }
 

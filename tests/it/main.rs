@@ -14,6 +14,8 @@ mod config;
 mod connections;
 mod decoder;
 mod differential;
+mod documents;
+mod events;
 mod eviction;
 mod histories;
 mod lifecycle;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
             connections::trials,
             decoder::trials,
             differential::trials,
+            documents::trials,
+            events::trials,
             eviction::trials,
             histories::trials,
             lifecycle::trials,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 
 use crate::bounds::resident;
+use crate::support::need::PerShards;
 use crate::support::{Client, Server, Value, encode, test, wait_for};
 
 /// A pipeline: what is there before, its commands, and their replies.
@@ -19,13 +20,15 @@ struct Pipeline {
     commands_each: usize,
 }
 
+type Made = fn() -> Pipeline;
+
 /// All kinds of buffers between two programs on one machine may hold some 20 MB. Requests as long as
 /// these fill them with few commands.
 const KEY_BYTES: usize = 200;
 const COMMANDS: usize = 100_000;
 
 pub fn trials() -> Vec<Trial> {
-    let pipelines: [(&str, fn() -> Pipeline); 5] = [
+    let pipelines: [(&str, Made); 5] = [
         ("gets", gets),
         ("large_gets", large_gets),
         ("sets", sets),
@@ -38,7 +41,7 @@ pub fn trials() -> Vec<Trial> {
             let name = format!("pipelines::{name}_on_{shards}_shards");
             trials.push(test(name, move || send_then_read(shards, &pipeline())));
         }
-        let tests: [(&str, fn(usize)); 5] = [
+        let tests: [PerShards; 5] = [
             ("other_clients_are_served", other_clients_are_served),
             ("waiting_and_paused_clients", waiting_and_paused_clients),
             ("ended_streams_are_executed", ended_streams_are_executed),
@@ -192,9 +195,9 @@ fn other_clients_are_served(shards: usize) {
 
 /// Whoever waits goes on being received from, in order, and is seen to go.
 fn waiting_and_paused_clients(shards: usize) {
-    let server = preloaded(shards, &["--enable-debug-command", "yes"], 1000);
+    let server = preloaded(shards, &[], 1000);
     let mut other = server.connect();
-    for begin in ["DEBUG POP-BYTE queue 0", "CLIENT PAUSE 60000 ALL"] {
+    for begin in ["BLPOP queue 0", "CLIENT PAUSE 60000 ALL"] {
         let mut client = server.connect();
         client.send(&encode(&begin.split(' ').collect::<Vec<_>>()));
         if begin.contains("PAUSE") {
@@ -208,7 +211,7 @@ fn waiting_and_paused_clients(shards: usize) {
         if begin.contains("PAUSE") {
             assert_eq!(other.run("CLIENT UNPAUSE"), Value::ok());
         } else {
-            assert_eq!(other.run("APPEND queue x"), Value::Int(1));
+            assert_eq!(other.run("RPUSH queue x"), Value::Int(1));
             let popped = client.read_value();
             assert!(!popped.is_error(), "{popped:?}");
         }
@@ -217,7 +220,7 @@ fn waiting_and_paused_clients(shards: usize) {
         }
     }
     let mut gone = server.connect();
-    gone.send(&encode(&["DEBUG", "POP-BYTE", "queue", "0"]));
+    gone.send(&encode(&["BLPOP", "queue", "0"]));
     hoard(&mut gone, COMMANDS);
     assert_eq!(server.info_number("clients", "blocked_clients"), 1);
     drop(gone);

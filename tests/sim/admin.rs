@@ -1,7 +1,7 @@
 //! Commands that concern every core, asked on one of them.
 
-use crate::history::command;
-use crate::world::World;
+use crate::history::{Value, command};
+use crate::world::{Rng, World};
 
 const SHARDS: usize = 4;
 
@@ -73,6 +73,38 @@ fn a_pause_holds_every_core_until_it_is_taken_back() {
         assert_eq!(world.received(client), b"+OK\r\n");
     }
     assert_eq!(ask(&mut world, clients[0], "GET k"), "$1\r\nv\r\n");
+}
+
+/// What has been sent from core to core before the pause takes effect before it is answered.
+#[test]
+#[cfg(debug_assertions)]
+fn no_write_takes_effect_once_a_pause_of_writes_is_answered() {
+    crate::for_each_seed(|seed| {
+        let (mut world, clients) = world(seed);
+        let writes = [
+            command(&["APPEND", "a", "x"]),
+            command(&["APPEND", "b", "x"]),
+            command(&["INCR", "c"]),
+            command(&["MSET", "a", "", "d", "y"]),
+            command(&["MSET", "a", "", "b", "", "c", "0", "d", "z"]),
+            [command(&["MULTI"]), command(&["APPEND", "d", "q"]), command(&["INCR", "c"])].concat(),
+            command(&["EXEC"]),
+            command(&["RENAME", "d", "e"]),
+        ];
+        let mut rng = Rng::new(seed);
+        for &client in &clients[1..] {
+            for _ in 0..rng.below(30) {
+                world.send(client, &writes[rng.below(writes.len())]);
+            }
+        }
+        world.run_some();
+        let pause = command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+        assert_eq!(world.ask(clients[0], &pause, 1), [Value::ok()]);
+        let stored = world.stored();
+        world.run_until_idle();
+        assert_eq!(world.stored(), stored);
+        assert_eq!(ask(&mut world, clients[0], "CLIENT UNPAUSE"), "+OK\r\n");
+    });
 }
 
 #[test]

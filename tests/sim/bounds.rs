@@ -64,7 +64,7 @@ fn commands_of_a_client_that_does_not_read_are_received_and_not_executed() {
 #[test]
 fn input_is_bounded_whatever_its_client_waits_for() {
     let waits = [
-        command(&["DEBUG", "POP-BYTE", "queue", "0"]),
+        command(&["BLPOP", "queue", "0"]),
         command(&["CLIENT", "PAUSE", "60000", "WRITE"]),
         command(&["GET", "a"]).repeat(200),
     ];

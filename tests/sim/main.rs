@@ -35,6 +35,7 @@ mod eviction;
 #[cfg(debug_assertions)]
 mod faults;
 mod history;
+mod hops;
 #[cfg(debug_assertions)]
 mod order;
 mod serializability;
@@ -337,7 +338,7 @@ fn watches_and_waits_repeat_themselves() {
         world.keep_trace();
         let clients: Vec<usize> = (0..12).map(|core| world.connect(core % 3)).collect();
         for (client, key) in clients[..8].iter().zip(&keys) {
-            world.send(*client, &history::command(&["DEBUG", "POP-BYTE", key, "0"]));
+            world.send(*client, &history::command(&["BLPOP", key, "0"]));
         }
         for &client in &clients[8..11] {
             world.send(client, &history::command(&[&["WATCH"], &keys[..]].concat()));
@@ -345,7 +346,9 @@ fn watches_and_waits_repeat_themselves() {
         world.run_until_idle();
         let pusher = clients[11];
         world.send(pusher, &history::command(&["SELECT", "3"]));
-        world.send(pusher, &history::mset(&keys, "x"));
+        for key in &keys {
+            world.send(pusher, &history::command(&["RPUSH", key, "x"]));
+        }
         world.send(pusher, &history::command(&["SWAPDB", "0", "3"]));
         let set = |key: &str| history::command(&["SET", key, "y"]);
         for &client in &clients[8..11] {

@@ -139,19 +139,19 @@ fn a_pop_waits_for_what_waits_for_locks() {
     for (seed, core) in (0..20).flat_map(|seed| [(seed, 2), (seed, 1)]) {
         let mut world = World::new(SHARDS, seed);
         let (writer, client, observer) = (world.connect(2), world.connect(core), world.connect(1));
-        world.ask(observer, &command(&["SET", keys[1], "p"]), 1);
+        world.ask(observer, &command(&["RPUSH", keys[1], "p"]), 1);
         // Core 0 does not run, so this one does not end, and its lock at shard 1 stays.
         world.send(writer, &mset(&[keys[0], &elsewhere[0]], "w"));
         world.run_only(2, MANY);
         world.run_only(1, MANY);
-        let pop = command(&["DEBUG", "POP-BYTE", keys[1], keys[2], "0"]);
+        let pop = command(&["BLPOP", keys[1], keys[2], "0"]);
         world.send(client, &[command(&["GET", keys[0]]), pop].concat());
         for _ in 0..3 {
             world.run_only(core, MANY);
             world.run_only(1, MANY);
         }
         assert_eq!(text(&mut world, client), "");
-        world.send(observer, &command(&["GET", keys[1]]));
+        world.send(observer, &command(&["LINDEX", keys[1], "0"]));
         world.run_only(1, MANY);
         // Still there, or no answer yet.
         let seen = text(&mut world, observer);

@@ -81,9 +81,9 @@ pub fn described(message: &Message) -> String {
             format!(" part of {}.{} done: {result}", done.txn.coordinator, done.txn.number)
         }
         Message::Release(release) => {
-            let (core, number, stored) =
-                (release.txn.coordinator, release.txn.number, release.store.len());
-            format!(" end of transaction {core}.{number}, {stored} keys stored")
+            let (core, number) = (release.txn.coordinator, release.txn.number);
+            let changes = release.changes.as_ref().map_or(&[][..], |changes| &changes.list);
+            format!(" end of transaction {core}.{number}, changes {changes:?}")
         }
         other => format!(" {other:?}"),
     }

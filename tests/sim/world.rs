@@ -12,7 +12,8 @@ use ringwell::engine::{
     Shared,
 };
 #[cfg(debug_assertions)]
-use ringwell::store::ScanCursor;
+use ringwell::store::value::packed::Packed;
+use ringwell::store::{CollectionRef, List, ScanCursor};
 #[cfg(debug_assertions)]
 use ringwell::txn::Fault;
 use ringwell::txn::Message;
@@ -53,6 +54,8 @@ pub struct World {
     clients: Vec<Client>,
     rng: Rng,
     now: Now,
+    /// Bytes that messages have carried for multi-shard commands: what they ask, find and change.
+    pub carried_bytes: usize,
     trace: Trace,
     /// A mistake has been planted, so what it leads to is no reason to stop.
     planted: bool,
@@ -79,6 +82,7 @@ impl World {
             clients: Vec::new(),
             rng: Rng::new(seed),
             now,
+            carried_bytes: 0,
             trace,
             planted: false,
             overlooked: None,
@@ -121,8 +125,16 @@ impl World {
                 while let Some(from) = cursor {
                     cursor = db.scan(from, 100, self.now.unix_ms, |entry| {
                         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                        let value = entry.as_string().expect("strings");
-                        stored.insert((index, text(entry.key())), text(&value));
+                        let value = match entry.collection::<List>() {
+                            Err(_) => text(&entry.as_string().expect("strings and lists")),
+                            Ok(CollectionRef::Packed(run)) => {
+                                Packed::new(run).iter().map(|e| text(&e.to_vec())).collect()
+                            }
+                            Ok(CollectionRef::Object(list)) => {
+                                list.iter().map(|e| text(&e.to_vec())).collect()
+                            }
+                        };
+                        stored.insert((index, text(entry.key())), value);
                     });
                 }
             }
@@ -371,6 +383,12 @@ impl World {
 
     fn deliver(&mut self, from: usize, to: usize, message: Message) {
         self.trace.line(|| format!("    sends to core {to}:{}", described(&message)));
+        self.carried_bytes += match &message {
+            Message::Part(part) => part.work.bytes(),
+            Message::PartDone(done) => done.result.bytes(),
+            Message::Release(release) => release.bytes(),
+            _ => 0,
+        };
         self.cores[to].inbox.push_back((from, message));
     }
 

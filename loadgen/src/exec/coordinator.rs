@@ -31,7 +31,11 @@ const LEAD: Duration = Duration::from_millis(2);
 const DESCRIPTORS_BESIDES: u64 = 64;
 
 /// See [`super::run`].
-pub fn run(plan: &Plan, observe: &mut dyn FnMut(&Progress)) -> Result<Outcome, Failure> {
+pub fn run(
+    plan: &Plan,
+    handicap: Duration,
+    observe: &mut dyn FnMut(&Progress),
+) -> Result<Outcome, Failure> {
     let plan = &sensible(plan)?;
     let watch = Watch::start();
     allow_descriptors(plan.clients as u64 + DESCRIPTORS_BESIDES);
@@ -51,6 +55,7 @@ pub fn run(plan: &Plan, observe: &mut dyn FnMut(&Progress)) -> Result<Outcome, F
         nodes: &nodes,
         router: router.as_ref(),
         budget: Budget::new(plan.stop.requests, threads),
+        handicap,
         gate: Gate::new(),
         stop: AtomicBool::new(false),
         set_up_commands: AtomicU64::new(0),
@@ -322,6 +327,7 @@ impl<'a> Coordinator<'a> {
         overhead: u64,
     ) -> Result<Outcome, Failure> {
         let mut busy = Vec::new();
+        let mut spinning = Vec::new();
         let mut cpu = Duration::ZERO;
         let mut elapsed = Duration::ZERO;
         let mut tally = Tally::default();
@@ -329,7 +335,10 @@ impl<'a> Coordinator<'a> {
         for outcome in self.outcomes {
             let working = outcome.cpu.saturating_sub(outcome.spun);
             let seconds = outcome.elapsed.as_secs_f64();
-            busy.push(if seconds > 0.0 { working.as_secs_f64() / seconds } else { 0.0 });
+            let share =
+                |time: Duration| if seconds > 0.0 { time.as_secs_f64() / seconds } else { 0.0 };
+            busy.push(share(working));
+            spinning.push(share(outcome.spun));
             cpu += working;
             elapsed = elapsed.max(outcome.elapsed);
             tally.add(outcome.tally);
@@ -349,6 +358,7 @@ impl<'a> Coordinator<'a> {
             started,
             elapsed,
             busy,
+            spinning,
             cpu,
             server_commands,
             unanswered: tally.unanswered,

@@ -66,10 +66,13 @@ pub struct Outcome {
     pub started: SystemTime,
     /// Of the measurement.
     pub elapsed: Duration,
-    /// How busy each thread was, from 0 to 1: processor time (CLOCK_THREAD_CPUTIME_ID) over elapsed,
-    /// without what an open loop spends on awaiting due moments precisely.
+    /// How busy each thread was, from 0 to 1: its processor time (CLOCK_THREAD_CPUTIME_ID) over its
+    /// elapsed time, without `spinning`.
     pub busy: Vec<f64>,
-    /// Processor time of the load threads in the measurement, without that too.
+    /// The share of its time that each thread was on a processor, found nothing to do and did not
+    /// sleep: so an open loop awaits due moments precisely. It would be free for more requests.
+    pub spinning: Vec<f64>,
+    /// Processor time of the load threads in the measurement, without spinning.
     pub cpu: Duration,
     /// What the server itself counted (INFO total_commands_processed), ours alone if nobody else
     /// used it; `None` where it could not be asked.
@@ -98,5 +101,14 @@ pub struct Outcome {
 /// When nothing could be measured: unreachable, DENIED, wrong password, an error reply to the first
 /// of the requests. A server that dies in the middle is not an error: see [`Outcome::ended_by`].
 pub fn run(plan: &Plan, observe: &mut dyn FnMut(&Progress)) -> Result<Outcome, Failure> {
-    coordinator::run(plan, observe)
+    coordinator::run(plan, Duration::ZERO, observe)
+}
+
+/// Like [`run`], by a client that wastes `handicap` of processor time on each reply. With it the
+/// self-test proves that a slow client is found.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_slowed(plan: &Plan, handicap: Duration) -> Result<Outcome, Failure> {
+    coordinator::run(plan, handicap, &mut |_| {})
 }

@@ -34,6 +34,8 @@ pub struct Share<'a> {
     pub nodes: &'a [Endpoint],
     pub router: Option<&'a Router>,
     pub budget: Budget,
+    /// Processor time wasted on each reply: see [`super::run_slowed`].
+    pub handicap: Duration,
     pub gate: Gate,
     /// The run is to end now.
     pub stop: AtomicBool,
@@ -96,8 +98,9 @@ pub type GaveUp = Option<Failure>;
 pub struct ThreadOutcome {
     pub recording: Recording,
     pub tally: Tally,
+    /// Processor time of the measurement, `spun` included.
     pub cpu: Duration,
-    /// Of the processor time, what was spent waiting for due moments without sleeping.
+    /// Of it, what passes took that had nothing to do and did not sleep, as something is due soon.
     pub spun: Duration,
     /// From the start of the measurement to its end on this thread.
     pub elapsed: Duration,
@@ -213,7 +216,7 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             self.sleep_until(now_ns, now_ns + GLANCE_NS).map_err(Some)?;
-            if self.receive() {
+            if self.receive() == Seen::Replies {
                 last_ns = now_ns;
             }
             if let Some(failure) = self.ended_by.take() {
@@ -258,17 +261,25 @@ impl<'a> Worker<'a> {
                 self.load.cut_short(now_ns);
             }
             self.renew();
+            let before = self.load.in_flight();
             self.load.make(now_ns);
-            self.flush();
+            let is_idle = !self.flush() && self.load.in_flight() == before;
             if self.load.over || now_ns >= end_ns {
                 let since_ns = *over_since_ns.get_or_insert(now_ns);
                 if self.load.is_finished() || now_ns - since_ns > nanoseconds(DRAIN) {
                     break since_ns.min(end_ns);
                 }
             }
-            let spins = self.wait(now_ns)?;
-            let answered = self.receive();
-            books.spins(spins && !answered && now_ns >= 0);
+            let until_ns = self.sleeps_until(now_ns);
+            match is_idle && until_ns.is_none() && now_ns >= 0 {
+                true => books.may_spin(),
+                false => books.works(),
+            }
+            self.wait(now_ns, until_ns)?;
+            match self.receive() {
+                Seen::Nothing => books.found_nothing(),
+                Seen::Replies | Seen::Other => books.works(),
+            }
         };
         self.load.give_up();
         let ended_ns = ended_ns.max(self.load.tally.last_done_ns).max(0);
@@ -289,25 +300,26 @@ impl<'a> Worker<'a> {
         self.share.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Sleeps until something completes or is due; whether it did not sleep because something is
-    /// due very soon.
-    fn wait(&mut self, now_ns: i64) -> Result<bool, Failure> {
+    /// Until when this pass may sleep; `None` if something is due so soon that it may not.
+    fn sleeps_until(&mut self, now_ns: i64) -> Option<i64> {
+        let glance_ns = now_ns + GLANCE_NS;
         match self.load.wake(now_ns) {
-            Wake::Due(due_ns) if due_ns - now_ns <= self.margin.get_ns() => {
-                // The server, if it waits for this very processor, comes first.
-                std::thread::yield_now();
-                self.enter(false)?;
-                Ok(true)
-            }
             Wake::Due(due_ns) => {
-                self.sleep_until(now_ns, (due_ns - self.margin.get_ns()).min(now_ns + GLANCE_NS))?;
-                Ok(false)
+                let until_ns = due_ns - self.margin.get_ns();
+                (until_ns > now_ns).then_some(until_ns.min(glance_ns))
             }
-            Wake::Replies => {
-                self.sleep_until(now_ns, now_ns + GLANCE_NS)?;
-                Ok(false)
-            }
+            Wake::Replies => Some(glance_ns),
         }
+    }
+
+    /// Enters the ring; sleeps there until something completes or that moment has come.
+    fn wait(&mut self, now_ns: i64, until_ns: Option<i64>) -> Result<(), Failure> {
+        if let Some(until_ns) = until_ns {
+            return self.sleep_until(now_ns, until_ns);
+        }
+        // The server, if it waits for this very processor, comes first.
+        std::thread::yield_now();
+        self.enter(false)
     }
 
     fn sleep_until(&mut self, now_ns: i64, until_ns: i64) -> Result<(), Failure> {
@@ -324,17 +336,19 @@ impl<'a> Worker<'a> {
         entered.map_err(|error| Failure::run(format!("io_uring fails ({error}); see dmesg")))
     }
 
-    /// Sees everything that has completed; whether that was more than the timer.
-    fn receive(&mut self) -> bool {
-        let mut seen = false;
+    /// Sees everything that has completed.
+    fn receive(&mut self) -> Seen {
+        let mut seen = Seen::Nothing;
         while let Some(completion) = self.ring.next() {
             match completion {
                 Completion::Received { key, chunk } => {
-                    seen = true;
+                    seen = Seen::Replies;
                     let now_ns = self.clock.now_ns();
                     let index = self.by_slot[key.index as usize];
+                    let before = self.load.in_flight();
                     let result = self.load.received(index, self.ring.data(&chunk), now_ns);
                     self.ring.give_back(chunk);
+                    self.dawdle(before.saturating_sub(self.load.in_flight()));
                     if let Err(failure) = result {
                         self.load.lost(index);
                         self.ring.close(key);
@@ -347,6 +361,7 @@ impl<'a> Worker<'a> {
                     if let Some(at_ns) = self.timer_at_ns.take() {
                         self.margin.woke(self.clock.now_ns() - at_ns);
                     }
+                    continue;
                 }
                 // Output that waited for it is still marked as dirty.
                 Completion::Sent { .. } => {}
@@ -356,9 +371,23 @@ impl<'a> Worker<'a> {
                 | Completion::Doorbell
                 | Completion::NotRung { .. } => {}
             }
+            seen = seen.max(Seen::Other);
         }
         self.ring.end_pass();
         seen
+    }
+
+    /// Wastes the handicap of so many replies.
+    fn dawdle(&self, replies: usize) {
+        if self.share.handicap.is_zero() {
+            return;
+        }
+        let replies = u32::try_from(replies).unwrap_or(u32::MAX);
+        let wasted = self.share.handicap.saturating_mul(replies);
+        let since = thread_cpu();
+        while thread_cpu().saturating_sub(since) < wasted {
+            std::hint::spin_loop();
+        }
     }
 
     /// The server has ended a connection: the end of the run, unless that is over anyway.
@@ -379,8 +408,9 @@ impl<'a> Worker<'a> {
         )));
     }
 
-    /// Hands over the output of this pass: one send per connection, one moment for all.
-    fn flush(&mut self) {
+    /// Hands over the output of this pass: one send per connection, one moment for all. Whether
+    /// there was any.
+    fn flush(&mut self) -> bool {
         let mut now_ns = None;
         let mut at = 0;
         while let Some(&index) = self.load.dirty.get(at) {
@@ -397,6 +427,7 @@ impl<'a> Worker<'a> {
                 at += 1;
             }
         }
+        now_ns.is_some()
     }
 
     /// Without keep-alive: makes spent connections anew. This blocks, as connecting counts into the
@@ -424,15 +455,29 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// The most notable thing that a pass has seen completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    /// The timer at most.
+    Nothing,
+    Other,
+    Replies,
+}
+
 /// The seconds and the processor time of a measurement.
+///
+/// A pass is spinning if it does not sleep, sends nothing and sees nothing completed. Everything
+/// else is work: making, submitting, receiving, decoding, recording, and waking up. Whether a pass
+/// was one or the other is known at its end only, so the thread's clock, a system call, is read
+/// before and after each pass that may turn out to be spinning, and by no other.
 #[derive(Default)]
 struct Books {
     /// Seconds before this one have been told.
     told: u64,
     cpu_at_start: Option<Duration>,
     spun: Duration,
-    /// The processor time when the spinning under way began.
-    spins_since: Option<Duration>,
+    /// The processor time at the start of a pass that may turn out to be spinning.
+    idle_since: Option<Duration>,
 }
 
 impl Books {
@@ -451,16 +496,21 @@ impl Books {
         }
     }
 
-    /// Whether the pass that ends did nothing but wait for a due moment without sleeping.
-    fn spins(&mut self, idle: bool) {
-        match (idle, self.spins_since) {
-            (true, None) => self.spins_since = Some(thread_cpu()),
-            (false, Some(since)) => {
-                self.spun += thread_cpu().saturating_sub(since);
-                self.spins_since = None;
-            }
-            _ => {}
+    /// This pass has sent nothing and is not going to sleep.
+    fn may_spin(&mut self) {
+        self.idle_since.get_or_insert_with(thread_cpu);
+    }
+
+    fn found_nothing(&mut self) {
+        if let Some(since) = self.idle_since {
+            let now = thread_cpu();
+            self.spun += now.saturating_sub(since);
+            self.idle_since = Some(now);
         }
+    }
+
+    fn works(&mut self) {
+        self.idle_since = None;
     }
 
     fn cpu(&self) -> Duration {

@@ -60,6 +60,10 @@ pub struct Results {
     pub lag_p99_ns: Option<u64>,
     /// Of each load thread, 0 to 1.
     pub busy: Vec<f64>,
+    /// Of each load thread, 0 to 1. Files of earlier versions do not have it.
+    #[serde(default)]
+    pub spinning: Vec<f64>,
+    /// Without spinning, as `busy`.
     pub cpu_seconds: f64,
     pub cpu_ns_per_request: f64,
     pub server_commands: Option<u64>,
@@ -180,6 +184,7 @@ impl Results {
             lag_max_ns: recording.lag_max_ns,
             lag_p99_ns: percentile(&recording.lag, Percentile::P99),
             busy: outcome.busy.clone(),
+            spinning: outcome.spinning.clone(),
             cpu_seconds,
             cpu_ns_per_request: cpu_seconds * 1e9 / recording.received.max(1) as f64,
             server_commands: outcome.server_commands,
@@ -286,7 +291,7 @@ mod tests {
             outcome.ended_by = Some(Failure::run("gone"));
             outcome.server_commands = None;
             outcome.recording.note_error("ERR x");
-            outcome.busy = vec![1.0];
+            (outcome.busy, outcome.spinning) = (vec![1.0], vec![0.0]);
             assert_described(&json(&plan, &outcome, None));
         }
         let mut nothing = outcome(&plan);

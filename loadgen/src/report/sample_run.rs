@@ -96,6 +96,7 @@ pub fn outcome(plan: &Plan) -> Outcome {
         started: UNIX_EPOCH + Duration::from_millis(1_767_225_600_250),
         elapsed: Duration::from_secs(10),
         busy: vec![0.41, 0.38],
+        spinning: vec![0.22, 0.2],
         cpu: Duration::from_millis(480),
         unanswered: 0,
         unsent: 0,

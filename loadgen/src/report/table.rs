@@ -92,12 +92,16 @@ pub(super) fn summary_lines(plan: &Plan, outcome: &Outcome) -> Vec<String> {
                 .map_or(String::new(), |ns| format!(" (p99 {})", time(ns as f64))),
         ));
     }
-    let busy: Vec<String> = outcome.busy.iter().map(|&busy| percent(busy)).collect();
+    let shares = |shares: &[f64]| -> String {
+        let shares: Vec<String> = shares.iter().map(|&share| percent(share)).collect();
+        shares.join(", ")
+    };
     let cpu_ns = outcome.cpu.as_nanos() as f64 / recording.received.max(1) as f64;
     lines.push(format!(
-        "this client used {} of CPU time per request; busy per thread: {}",
+        "this client used {} of CPU time per request; busy per thread: {}; spinning: {}",
         time(cpu_ns),
-        busy.join(", "),
+        shares(&outcome.busy),
+        shares(&outcome.spinning),
     ));
     if let Some(commands) = outcome.server_commands {
         lines.push(format!(
@@ -176,7 +180,7 @@ total     159  119  270  900    900  20,005  20,005
 
 120,000 requests answered in 10.0 s: 12,000 per second of 12,000 asked for
 sent at most 400 µs behind schedule (p99 0 ns)
-this client used 4.00 µs of CPU time per request; busy per thread: 41.0 %, 38.0 %
+this client used 4.00 µs of CPU time per request; busy per thread: 41.0 %, 38.0 %; spinning: 22.0 %, 20.0 %
 120,000 sent, 120,000 answered, 120,000 counted by the server
 -: fewer than 10 samples lie beyond that percentile
 verdict: VALID

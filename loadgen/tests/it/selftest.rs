@@ -35,7 +35,7 @@ fn selftest(flaw: Option<&str>) -> Output {
 fn it_passes() {
     let output = selftest(None).expect_status(0);
     assert!(!output.out.contains("FAILED"), "{}", output.out);
-    assert!(output.out.contains("all 5 checks passed"), "{}", output.out);
+    assert!(output.out.contains("all 7 checks passed"), "{}", output.out);
 }
 
 /// The check that is about this mistake fails, and says why.

@@ -2,7 +2,8 @@
 //! DOCS shows.
 //!
 //! Words in capitals are tokens, others name arguments; `[ ]` is optional, `< | >` a choice, and
-//! `x [x ...]` may be given several times.
+//! `x [x ...]` may be given several times. `x:double` says what an argument holds where its name
+//! does not.
 
 /// One argument, or several as a unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,8 +56,9 @@ impl Kind {
             "pattern" => Kind::Pattern,
             "unix-time-seconds" | "unix-time-milliseconds" => Kind::UnixTime,
             "client-id" | "count" | "cursor" | "db" | "decrement" | "destination-db" | "end"
-            | "increment" | "index" | "index1" | "index2" | "milliseconds" | "min-match-len"
-            | "offset" | "protover" | "seconds" | "start" | "timeout" | "version" => Kind::Integer,
+            | "increment" | "index" | "index1" | "index2" | "len" | "milliseconds"
+            | "min-match-len" | "num-matches" | "numkeys" | "offset" | "protover" | "rank"
+            | "seconds" | "start" | "stop" | "timeout" | "version" => Kind::Integer,
             _ => Kind::String,
         }
     }
@@ -139,11 +141,13 @@ impl<'a> Parser<'a> {
             }
             Some("<") => self.group(">"),
             Some(word) if is_token(word) => self.after_token(word),
-            Some(word) => Ok(Argument {
-                name: word.to_owned(),
-                kind: Kind::of_name(word),
-                ..Argument::default()
-            }),
+            Some(word) => {
+                let (name, kind) = match word.strip_suffix(":double") {
+                    Some(name) => (name, Kind::Double),
+                    None => (word, Kind::of_name(word)),
+                };
+                Ok(Argument { name: name.to_owned(), kind, ..Argument::default() })
+            }
             None => Err("an argument is missing at the end".to_owned()),
         }
     }
@@ -308,6 +312,7 @@ mod tests {
                  client-id:integer=ID?+",
             ),
             ("[GET pattern [GET pattern ...]]", "pattern:pattern=GET?+t"),
+            ("timeout:double", "timeout:double"),
             ("<0 | 1>", "0_1:oneof(0:pure-token=0 1:pure-token=1)"),
         ] {
             let parsed = parse(notation).unwrap_or_else(|error| panic!("{notation}: {error}"));

@@ -5,6 +5,7 @@ use crate::commands::{
     Spread,
 };
 use crate::protocol::Args;
+use crate::store::Event;
 
 pub const DEL: Command = Command {
     name: "del",
@@ -38,7 +39,7 @@ pub const UNLINK: Command = Command {
 fn del(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let now = context.now;
     let db = context.shard.db_mut(context.db_index);
-    let deleted = args.from(1).iter().filter(|key| db.remove(key, now)).count();
+    let deleted = args.from(1).iter().filter(|key| db.remove(key, now, Event::Del)).count();
     context.reply.integer(deleted as i64);
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::commands::{
     Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{ExpiryCondition, UnixMs};
+use crate::store::{Event, ExpiryCondition, UnixMs};
 use crate::text::number;
 
 const CHANGED: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))];
@@ -100,7 +100,7 @@ fn set_expiry(
         .checked_mul(unit_ms)
         .and_then(|ms| ms.checked_add_unsigned(base))
         .ok_or(CommandError::InvalidExpireTime(command))?;
-    let found = context.shard.db_mut(context.db_index).get_mut(key, context.now);
+    let found = context.shard.db_mut(context.db_index).get_mut(key, context.now, Event::Expire);
     let Some(mut entry) = found.filter(|entry| condition.allows(entry.expiry(), at)) else {
         context.reply.integer(0);
         return Ok(());
@@ -108,7 +108,8 @@ fn set_expiry(
     match UnixMs::try_from(at) {
         Ok(at) if at > context.now => entry.set_expiry(Some(at)),
         _ => {
-            context.shard.db_mut(context.db_index).remove(key, context.now);
+            entry.set_event(Event::Del);
+            entry.remove();
         }
     }
     context.reply.integer(1);
@@ -163,7 +164,8 @@ pub const PERSIST: Command = Command {
 };
 
 fn persist(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let found = context.shard.db_mut(context.db_index).get_mut(args.at(1), context.now);
+    let found =
+        context.shard.db_mut(context.db_index).get_mut(args.at(1), context.now, Event::Persist);
     let had_expiry = match found {
         Some(mut entry) if entry.expiry().is_some() => {
             entry.set_expiry(None);

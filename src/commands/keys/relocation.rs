@@ -1,12 +1,13 @@
 //! Values that change their key or their database.
 
 use super::databases::parse_index;
+use crate::commands::hops::{Change, Decision, Finding, Hops, Looked, put_item};
 use crate::commands::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
     Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::Item;
+use crate::store::{Event, Item};
 
 pub const COPY: Command = Command {
     name: "copy",
@@ -17,7 +18,7 @@ pub const COPY: Command = Command {
         KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS)),
         KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)).in_database(destination_database),
     ],
-    handler: Handler::Keyed(copy, Spread::Gather),
+    handler: Handler::Keyed(copy, Spread::Hops(&COPIES)),
     docs: Docs {
         summary: "Copies a value and its expiry to another key, in another database if asked.",
         since: "6.2.0",
@@ -73,7 +74,7 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             let db = context.shard.db_mut(destination_db);
             let writes = replace || !db.contains(destination, now);
             if writes {
-                db.insert(item, now);
+                db.insert(item, now, Event::CopyTo);
             }
             writes
         }
@@ -82,6 +83,51 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     context.reply.integer(i64::from(copied));
     Ok(())
 }
+
+/// Copies that are no larger are made before it is known whether they are needed: that is cheaper than
+/// another hop.
+const EARLY_COPY_BYTES_MAX: usize = 4096;
+
+/// The copy is made where the original is, and then moved.
+static COPIES: Hops = Hops {
+    look: |context, args, position| {
+        let CopyOptions { replace, destination_db } = CopyOptions::parse(args)?;
+        let destination_db = destination_db.unwrap_or(context.db_index);
+        context.check_database(destination_db)?;
+        let (key, now) = (args.at(position), context.now);
+        if position == 2 {
+            let exists = !replace && context.shard.db(destination_db).contains(key, now);
+            return Ok(Finding::of_existence(exists));
+        }
+        Ok(match context.read(key) {
+            Some(entry) if replace || entry.value_size() <= EARLY_COPY_BYTES_MAX => {
+                Finding::Item(Item::copy_of(entry))
+            }
+            found => Finding::of_existence(found.is_some()),
+        })
+    },
+    decide: |findings, args| {
+        let CopyOptions { destination_db, .. } = CopyOptions::parse(args)?;
+        findings.check_database(destination_db.unwrap_or(findings.db_index))?;
+        let is_taken = findings.take(2)?.exists();
+        let changes = match findings.take(1)? {
+            _ if is_taken => Vec::new(),
+            Finding::Exists => return Ok(Decision::Take(1)),
+            Finding::Item(item) => vec![(2, Change::Item(item))],
+            _ => Vec::new(),
+        };
+        findings.reply.integer(changes.len() as i64);
+        Ok(Decision::Done(changes))
+    },
+    take: |context, args, position| {
+        let copy = context.peek(args.at(position)).map(Item::copy_of);
+        Ok(copy.map_or(Finding::Nothing, Finding::Item))
+    },
+    apply: |context, args, position, change| {
+        let db = destination_database(args).unwrap_or(context.db_index);
+        put_item(context, db, args.at(position), change, Event::CopyTo);
+    },
+};
 
 fn same_object() -> CommandError {
     CommandError::text("ERR source and destination objects are the same")
@@ -127,7 +173,7 @@ pub const RENAME: Command = Command {
         KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE)),
         KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)),
     ],
-    handler: Handler::Keyed(rename, Spread::Gather),
+    handler: Handler::Keyed(rename, Spread::Hops(&RENAMES)),
     docs: Docs {
         summary: "Renames a key; one that has the new name already is lost.",
         since: "1.0.0",
@@ -154,7 +200,7 @@ pub const RENAMENX: Command = Command {
         KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE)),
         KeySpec::one(2, KeyFlags::OW.union(KeyFlags::INSERT)),
     ],
-    handler: Handler::Keyed(renamenx, Spread::Gather),
+    handler: Handler::Keyed(renamenx, Spread::Hops(&RENAMES_TO_NEW)),
     docs: Docs {
         summary: "Renames a key if no key has the new name.",
         since: "1.0.0",
@@ -170,6 +216,51 @@ fn renamenx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let renamed = rename_key(context, args, false)?;
     context.reply.integer(i64::from(renamed));
     Ok(())
+}
+
+/// Nothing at the new name can prevent it, so the value is taken at once.
+static RENAMES: Hops = Hops {
+    look: |context, args, position| match position {
+        1 => take_item(context, args, position),
+        _ => Ok(Finding::Nothing),
+    },
+    decide: |findings, _| match findings.take(1)? {
+        Finding::Item(item) => {
+            findings.reply.ok();
+            Ok(Decision::Done(vec![(2, Change::Item(item))]))
+        }
+        _ => Err(CommandError::NoSuchKey),
+    },
+    take: take_item,
+    apply: put_renamed,
+};
+
+static RENAMES_TO_NEW: Hops = Hops {
+    look: |context, args, position| {
+        Ok(Finding::of_existence(context.db().contains(args.at(position), context.now)))
+    },
+    decide: |findings, _| {
+        let changes = match findings.take(1)? {
+            Finding::Item(item) => vec![(2, Change::Item(item))],
+            Finding::Exists if findings.take(2)?.exists() => Vec::new(),
+            Finding::Exists => return Ok(Decision::Take(1)),
+            _ => return Err(CommandError::NoSuchKey),
+        };
+        findings.reply.integer(changes.len() as i64);
+        Ok(Decision::Done(changes))
+    },
+    take: take_item,
+    apply: put_renamed,
+};
+
+fn take_item(context: &mut Context<'_>, args: Args<'_>, position: usize) -> Looked {
+    let now = context.now;
+    let item = context.db_mut().take(args.at(position), now, Event::RenameFrom);
+    Ok(item.map_or(Finding::Nothing, Finding::Item))
+}
+
+fn put_renamed(context: &mut Context<'_>, args: Args<'_>, position: usize, change: Change) {
+    put_item(context, context.db_index, args.at(position), change, Event::RenameTo);
 }
 
 /// Tells whether the key has changed its name, which it does not if it has that name already.

@@ -1,6 +1,5 @@
 //! DEBUG: for tests of clients and of this server; allowed where `enable-debug-command` says so.
 
-use super::byte_queue::{MOVE_BYTE, POP_BYTE};
 use super::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, Operation, Outcome,
 };
@@ -26,7 +25,7 @@ pub(super) const DEBUG: Command = Command {
         arguments: "",
     },
     tips: &[],
-    subcommands: &[HELP, MOVE_BYTE, OBJECT, POP_BYTE, SET_ACTIVE_EXPIRE, SLEEP],
+    subcommands: &[HELP, OBJECT, SET_ACTIVE_EXPIRE, SLEEP],
 };
 
 const FLAGS: Flags = Flags::ADMIN
@@ -36,7 +35,7 @@ const FLAGS: Flags = Flags::ADMIN
     .union(Flags::DEBUG);
 
 /// What every subcommand has in common, to be overwritten where it differs.
-pub(super) const SUBCOMMAND: Command = Command {
+const SUBCOMMAND: Command = Command {
     name: "",
     arity: 3,
     flags: FLAGS,
@@ -57,14 +56,8 @@ fn help(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
         context,
         "DEBUG",
         &[
-            "MOVE-BYTE <source> <destination> <timeout>",
-            "    Take the first byte of the string at `source`, waiting for one as BLMOVE waits,",
-            "    and append it to the string at `destination`.",
             "OBJECT <key>",
             "    Show low level info about `key` and associated value.",
-            "POP-BYTE <key> [<key> ...] <timeout>",
-            "    Take the first byte of the first of these strings that has one, waiting for one",
-            "    as BLPOP waits.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Setting it to 0 disables expiring keys in background when they are not",
             "    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the",
@@ -166,6 +159,7 @@ fn sleep(args: Args<'_>) -> Result<Operation<'_>, CommandError> {
 mod tests {
     use super::*;
     use crate::commands::test_support::{Server, parse_error, words};
+    use crate::store::Event;
 
     #[test]
     fn object_shows_encoding_and_serialized_length() {
@@ -175,7 +169,14 @@ mod tests {
         let expected = ["int 2", "int 3", "int 5", "int 12", "embstr 4", "raw 66"];
         for (value, expected) in values.into_iter().zip(expected) {
             let encoding = Encoding::of_value(value.as_bytes());
-            server.shard.db_mut(0).set_string(b"k", value.as_bytes(), encoding, None, 0);
+            server.shard.db_mut(0).set_string(
+                b"k",
+                value.as_bytes(),
+                encoding,
+                None,
+                0,
+                Event::Set,
+            );
             let line = server.run("debug object k");
             let (encoding, len) = expected.split_once(' ').expect("two words");
             let part = format!(" refcount:1 encoding:{encoding} serializedlength:{len} lru:");

@@ -1,6 +1,5 @@
 //! Commands about the server as a whole.
 
-mod byte_queue;
 mod config;
 mod debug;
 mod info;

@@ -6,7 +6,7 @@ use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, PREFETCHED_KEYS, Slot};
+use crate::store::{Encoding, Event, PREFETCHED_KEYS, Slot};
 
 pub const GET: Command = Command {
     name: "get",
@@ -55,7 +55,7 @@ fn getdel(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             return Ok(());
         }
     }
-    context.shard.db_mut(context.db_index).remove(key, context.now);
+    context.shard.db_mut(context.db_index).remove(key, context.now, Event::Del);
     Ok(())
 }
 
@@ -87,26 +87,26 @@ fn getex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             taken => at += taken,
         }
     }
-    let expiry = match context.shard.read_mut(context.db_index, key, context.now) {
-        Some(mut entry) => {
-            context.reply.bulk(&entry.as_string()?);
-            let expiry = match lifetime {
-                Lifetime::Unsaid | Lifetime::Keep => return Ok(()),
-                Lifetime::Persist => None,
-                Lifetime::Until(time) => Some(time.resolve("getex", context.now)?),
-            };
-            if expiry.is_some() || entry.expiry().is_some() {
-                entry.set_expiry(expiry);
-            }
-            expiry
-        }
-        None => {
-            context.reply.null();
-            None
-        }
+    let event = match lifetime {
+        Lifetime::Persist => Event::Persist,
+        _ => Event::Expire,
     };
-    if expiry.is_some_and(|at| at <= context.now) {
-        context.shard.db_mut(context.db_index).remove(key, context.now);
+    let found = context.shard.read_mut(context.db_index, key, context.now, event);
+    let Some(mut entry) = found else {
+        context.reply.null();
+        return Ok(());
+    };
+    context.reply.bulk(&entry.as_string()?);
+    match lifetime {
+        Lifetime::Persist if entry.expiry().is_some() => entry.set_expiry(None),
+        Lifetime::Unsaid | Lifetime::Keep | Lifetime::Persist => {}
+        Lifetime::Until(time) => match time.resolve("getex", context.now)? {
+            at if at > context.now => entry.set_expiry(Some(at)),
+            _ => {
+                entry.set_event(Event::Del);
+                entry.remove();
+            }
+        },
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ pub const GETSET: Command = Command {
 fn getset(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (key, value) = (args.at(1), args.at(2));
     let encoding = Encoding::of_value(value);
-    match context.shard.read_slot(context.db_index, key, context.now) {
+    match context.shard.read_slot(context.db_index, key, context.now, Event::Set) {
         Slot::Occupied(mut entry) => {
             context.reply.bulk(&entry.as_string()?);
             entry.replace_string_and_expiry(value, encoding, None);

@@ -6,12 +6,14 @@
 //! all the same, as it bounds the time too.
 
 use super::{DOCS, ROW};
+use crate::commands::hops::{Decision, Finding, Hops, change_nothing, take_nothing};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
 };
+use crate::config::Config;
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
-use crate::store::EntryRef;
+use crate::store::{EntryRef, Text};
 use crate::text::number;
 
 pub const LCS: Command = Command {
@@ -19,7 +21,7 @@ pub const LCS: Command = Command {
     arity: -3,
     flags: Flags::READONLY,
     keys: &[KeySpec::several(1, 2, KeyFlags::RO.union(KeyFlags::ACCESS))],
-    handler: Handler::Keyed(lcs, Spread::Gather),
+    handler: Handler::Keyed(lcs, Spread::Hops(&COMPARES)),
     docs: Docs {
         summary: "Finds the longest common subsequence of the strings at two keys.",
         since: "7.0.0",
@@ -72,24 +74,45 @@ fn lcs(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     context.read(a);
     context.read(b);
     let db = context.shard.db(context.db_index);
-    let string_at = |key| {
-        let value = db.get(key, context.now).map(EntryRef::as_string).transpose();
-        value.map_err(|_| CommandError::text("ERR The specified keys must contain string values"))
-    };
+    let string_at = |key| string_of(db.get(key, context.now));
     let (a, b) = (string_at(a)?, string_at(b)?);
     let (a, b) = (a.as_deref().unwrap_or_default(), b.as_deref().unwrap_or_default());
+    compare(a, b, args, context.config, &mut context.reply)
+}
+
+/// Both strings are needed whole.
+static COMPARES: Hops = Hops {
+    look: |context, args, position| {
+        let value = string_of(context.read(args.at(position)))?;
+        Ok(value.map_or(Finding::Nothing, |value| Finding::Bytes(value.to_vec())))
+    },
+    decide: |findings, args| {
+        let [a, b] = [findings.take(1)?, findings.take(2)?].map(Finding::into_bytes);
+        compare(&a, &b, args, findings.config, &mut findings.reply)?;
+        Ok(Decision::Done(Vec::new()))
+    },
+    take: take_nothing,
+    apply: change_nothing,
+};
+
+fn string_of(entry: Option<EntryRef<'_>>) -> Result<Option<Text<'_>>, CommandError> {
+    let value = entry.map(EntryRef::as_string).transpose();
+    value.map_err(|_| CommandError::text("ERR The specified keys must contain string values"))
+}
+
+fn compare(a: &[u8], b: &[u8], args: Args<'_>, config: &Config, reply: &mut Reply<'_>) -> Outcome {
     let options = LcsOptions::parse(args)?;
-    check_size(a, b, context.config.proto_max_bulk_len)?;
+    check_size(a, b, config.proto_max_bulk_len)?;
     if options.length_only {
         let len = walk_rows(a, b, |_, _, _| {});
-        context.reply.integer(i64::from(len));
+        reply.integer(i64::from(len));
         return Ok(());
     }
     let paths = Paths::new(a, b);
     if options.indexes {
-        paths.reply_with_matches(&mut context.reply, a, b, options);
+        paths.reply_with_matches(reply, a, b, options);
     } else {
-        context.reply.bulk(&paths.subsequence(a, b));
+        reply.bulk(&paths.subsequence(a, b));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, Slot};
+use crate::store::{Encoding, Event, Slot};
 use crate::text::long_double::LongDouble;
 use crate::text::number;
 
@@ -98,7 +98,7 @@ fn decrby(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 #[inline]
 fn add(context: &mut Context<'_>, key: &[u8], increment: i64) -> Outcome {
     let mut digits = number::Digits::default();
-    let sum = match context.shard.db_mut(context.db_index).slot(key, context.now) {
+    let sum = match context.shard.db_mut(context.db_index).slot(key, context.now, Event::IncrBy) {
         Slot::Occupied(mut entry) => {
             let integer = match entry.get().integer() {
                 Some(integer) => Some(integer),
@@ -140,7 +140,7 @@ fn incrbyfloat(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let key = args.at(1);
     let parse = |text| LongDouble::parse(text).ok_or(CommandError::NotFloat);
     let mut text = Vec::new();
-    match context.shard.db_mut(context.db_index).slot(key, context.now) {
+    match context.shard.db_mut(context.db_index).slot(key, context.now, Event::IncrByFloat) {
         Slot::Occupied(mut entry) => {
             {
                 let value = entry.as_string()?;

@@ -5,7 +5,7 @@ use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, EntryMut, EntryRef, Slot};
+use crate::store::{Encoding, EntryMut, EntryRef, Event, Slot};
 use crate::text::number;
 
 pub const APPEND: Command = Command {
@@ -28,7 +28,7 @@ pub const APPEND: Command = Command {
 fn append(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (key, value) = (args.at(1), args.at(2));
     let bytes_max = context.string_bytes_max();
-    let len = match context.shard.db_mut(context.db_index).slot(key, context.now) {
+    let len = match context.shard.db_mut(context.db_index).slot(key, context.now, Event::Append) {
         Slot::Occupied(mut entry) => {
             let old_len = entry.as_string()?.len();
             checked_end(old_len, value, bytes_max)?;
@@ -122,7 +122,7 @@ fn setrange(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let offset =
         usize::try_from(offset).map_err(|_| CommandError::text("ERR offset is out of range"))?;
     let bytes_max = context.string_bytes_max();
-    let len = match context.shard.db_mut(context.db_index).slot(key, context.now) {
+    let len = match context.shard.db_mut(context.db_index).slot(key, context.now, Event::SetRange) {
         Slot::Occupied(mut entry) => {
             let old_len = entry.as_string()?.len();
             if value.is_empty() {

@@ -2,12 +2,13 @@
 
 use super::lifetime::{Base, ExpireTime, Lifetime, Unit};
 use super::{DOCS, ROW};
+use crate::commands::hops::{Change, Decision, Finding, Hops, Looked, take_nothing};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeyRange, KeyRanges, KeySpec,
     Merge, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Encoding, PREFETCHED_KEYS, Slot, UnixMs};
+use crate::store::{Encoding, Event, Events, PREFETCHED_KEYS, Slot, UnixMs};
 
 pub const SET: Command = Command {
     name: "set",
@@ -50,10 +51,13 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     }
     let (key, value) = (args.at(1), args.at(2));
     let db = context.shard.db_mut(context.db_index);
-    db.set_string(key, value, Encoding::of_value(value), None, context.now);
+    db.set_string(key, value, Encoding::of_value(value), None, context.now, Event::Set);
     context.reply.ok();
     Ok(())
 }
+
+/// What setting a value that expires is.
+const SET_EXPIRING: Events = Event::Set.and(Event::Expire);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct SetOptions<'a> {
@@ -100,7 +104,7 @@ fn set_with_options(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     };
     let written = put(context, key, value, options, expiry)?;
     if written && expiry.is_some_and(|at| at <= context.now) {
-        context.shard.db_mut(context.db_index).remove(key, context.now);
+        context.shard.db_mut(context.db_index).remove(key, context.now, Event::Expired);
     }
     match (options.get, written) {
         // The old value is the reply.
@@ -120,10 +124,11 @@ fn put(
     options: SetOptions<'_>,
     expiry: Option<UnixMs>,
 ) -> Result<bool, CommandError> {
+    let events = if expiry.is_some() { SET_EXPIRING } else { Event::Set.into() };
     let slot = if options.get {
-        context.shard.read_slot(context.db_index, key, context.now)
+        context.shard.read_slot(context.db_index, key, context.now, events)
     } else {
-        context.shard.db_mut(context.db_index).slot(key, context.now)
+        context.shard.db_mut(context.db_index).slot(key, context.now, events)
     };
     match slot {
         Slot::Occupied(mut entry) => {
@@ -167,7 +172,7 @@ pub const SETNX: Command = Command {
 
 fn setnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (key, value) = (args.at(1), args.at(2));
-    match context.shard.db_mut(context.db_index).slot(key, context.now) {
+    match context.shard.db_mut(context.db_index).slot(key, context.now, Event::Set) {
         Slot::Occupied(_) => context.reply.integer(0),
         Slot::Vacant(slot) => {
             slot.insert(value, Encoding::of_value(value), None);
@@ -225,7 +230,7 @@ fn set_expiring(
     let time = ExpireTime { value: args.at(2), unit, base: Base::Now };
     let expiry = time.resolve(command, context.now)?;
     let db = context.shard.db_mut(context.db_index);
-    db.set_string(key, value, Encoding::of_value(value), Some(expiry), context.now);
+    db.set_string(key, value, Encoding::of_value(value), Some(expiry), context.now, SET_EXPIRING);
     context.reply.ok();
     Ok(())
 }
@@ -259,7 +264,7 @@ pub const MSETNX: Command = Command {
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     keys: &[KeySpec::to_end(1, 2, KeyFlags::OW.union(KeyFlags::INSERT))],
-    handler: Handler::Keyed(msetnx, Spread::Gather),
+    handler: Handler::Keyed(msetnx, Spread::Hops(&SETS_IF_NONE_EXISTS)),
     docs: Docs {
         summary: "Sets several keys to strings if none of them exists.",
         since: "1.0.1",
@@ -280,6 +285,25 @@ fn msetnx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
+static SETS_IF_NONE_EXISTS: Hops = Hops {
+    look: |context, args, position| {
+        Ok(Finding::of_existence(context.peek(args.at(position)).is_some()))
+    },
+    decide: |findings, args| {
+        check_pairs(args, "msetnx")?;
+        let exists = |looked: &Looked| looked.as_ref().is_ok_and(Finding::exists);
+        let any_exists = findings.all().iter().any(|(_, looked)| exists(looked));
+        findings.reply.integer(i64::from(!any_exists));
+        let all = findings.all().iter().filter(|_| !any_exists);
+        Ok(Decision::Done(all.map(|(position, _)| (*position, Change::Plain)).collect()))
+    },
+    take: take_nothing,
+    apply: |context, args, position, _| {
+        let (key, value, now) = (args.at(position), args.at(position + 1), context.now);
+        context.db_mut().set_string(key, value, Encoding::of_value(value), None, now, Event::Set);
+    },
+};
+
 fn check_pairs(args: Args<'_>, command: &str) -> Result<(), CommandError> {
     if args.len().is_multiple_of(2) {
         let text = format!("ERR wrong number of arguments for '{command}' command");
@@ -295,7 +319,7 @@ fn set_pairs(context: &mut Context<'_>, args: Args<'_>) {
             db.prefetch_some(args.from(at).iter().step_by(2));
         }
         let (key, value) = (args.at(at), args.at(at + 1));
-        db.set_string(key, value, Encoding::of_value(value), None, context.now);
+        db.set_string(key, value, Encoding::of_value(value), None, context.now, Event::Set);
     }
 }
 

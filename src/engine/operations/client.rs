@@ -257,27 +257,37 @@ pub(super) fn reply(asked: &mut Asked<'_>, mode: ReplyMode) -> Outcome {
 pub(super) fn pause(asked: &mut Asked<'_>, millis: u64, writes_only: bool) -> Outcome {
     let until_us = asked.core.now.monotonic_us.saturating_add(millis.saturating_mul(1000));
     let until_us = asked.core.pause.map_or(until_us, |pause| pause.until_us.max(until_us));
-    asked.every_core(SetPause(Some(Pause { until_us, writes_only })))
+    // Nothing may be waited for under the locks of an EXEC.
+    let fenced = asked.session.exec.is_none();
+    asked.every_core(SetPause { pause: Some(Pause { until_us, writes_only }), fenced })
 }
 
 pub(super) fn unpause(asked: &mut Asked<'_>) -> Outcome {
-    asked.every_core(SetPause(None))
+    asked.every_core(SetPause { pause: None, fenced: false })
 }
 
-struct SetPause(Option<Pause>);
+struct SetPause {
+    pause: Option<Pause>,
+    fenced: bool,
+}
 
 impl EveryCore for SetPause {
     type Answer = ();
 
     fn run(&self, engine: &mut Engine, outbox: &mut Outbox) {
-        engine.core.pause = self.0;
-        if self.0.is_none() {
+        engine.core.pause = self.pause;
+        if self.pause.is_none() {
             engine.end_pause(outbox);
         }
     }
 
     fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
         reply.ok();
+    }
+
+    /// What has been sent from core to core before the pause takes effect before it is answered.
+    fn is_fenced(&self) -> bool {
+        self.fenced
     }
 }
 

@@ -8,7 +8,6 @@ use super::super::{close_now, exec, sessions};
 use super::Asked;
 use crate::commands::{CommandError, Flags, Outcome, Row};
 use crate::protocol::Args;
-use crate::protocol::args::OwnedArgs;
 use crate::session::{Destination, Reach, Session, Watching};
 use crate::txn::{CommandList, LockKey, LockMode, ShardId, Work, shard_of_key};
 
@@ -163,7 +162,7 @@ pub(super) fn watch(asked: &mut Asked<'_>, args: Args<'_>) -> Outcome {
             return Ok(());
         };
         let kind = Kind::Watch { watcher };
-        core.begin(session, row, OwnedArgs::default(), kind, shares, outbox);
+        core.begin(session, row, kind, shares, outbox);
     }
     Ok(())
 }

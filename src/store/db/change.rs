@@ -3,6 +3,7 @@
 use super::Db;
 use super::sweep::due_second;
 use crate::store::arena::Handle;
+use crate::store::changes::{Event, Events};
 use crate::store::entry::{
     Encoding, EntryRef, OBJECT_BYTES, Outside, PAYLOAD_BYTES, StoredValue, Text, fits_inline,
 };
@@ -27,12 +28,14 @@ pub enum Slot<'a> {
     Vacant(VacantSlot<'a>),
 }
 
-/// An entry borrowed for a change.
+/// An entry borrowed for a change. Whoever listens is told by the events that it was borrowed with
+/// before the first change, and of no further one.
 pub struct EntryMut<'a> {
     pub(super) db: &'a mut Db,
     pub(super) handle: Handle,
     pub(super) hash: u64,
     pub(super) now: UnixMs,
+    untold: Option<Events>,
 }
 
 /// The place of a key that has no entry.
@@ -41,72 +44,97 @@ pub struct VacantSlot<'a> {
     key: &'a [u8],
     hash: u64,
     now: UnixMs,
+    events: Events,
 }
 
 impl Db {
     /// The key's entry or, where there is none, its place. An entry counts as used; one that has
     /// expired makes room.
     #[inline]
-    pub fn slot<'a>(&'a mut self, key: &'a [u8], now: UnixMs) -> Slot<'a> {
+    pub fn slot<'a>(
+        &'a mut self,
+        key: &'a [u8],
+        now: UnixMs,
+        event: impl Into<Events>,
+    ) -> Slot<'a> {
+        let events = event.into();
         let hash = self.hash(key);
         match self.find(hash, key) {
             Some(handle) if !self.arena.entry(handle).is_expired(now) => {
                 self.eviction.used(&mut self.arena, handle, now);
-                Slot::Occupied(EntryMut { db: self, handle, hash, now })
+                Slot::Occupied(EntryMut { db: self, handle, hash, now, untold: Some(events) })
             }
             found => {
                 if let Some(handle) = found {
-                    self.departures.expired += 1;
-                    self.dispose(hash, handle);
+                    self.expire(hash, handle);
                 }
-                Slot::Vacant(VacantSlot { db: self, key, hash, now })
+                Slot::Vacant(VacantSlot { db: self, key, hash, now, events })
             }
         }
     }
 
     /// The entry at the key, to be changed, unless it has expired. It counts as used.
     #[inline]
-    pub fn get_mut(&mut self, key: &[u8], now: UnixMs) -> Option<EntryMut<'_>> {
+    pub fn get_mut(
+        &mut self,
+        key: &[u8],
+        now: UnixMs,
+        event: impl Into<Events>,
+    ) -> Option<EntryMut<'_>> {
         let hash = self.hash(key);
         let handle = self.find(hash, key)?;
         if self.arena.entry(handle).is_expired(now) {
+            self.expire(hash, handle);
             return None;
         }
         self.eviction.used(&mut self.arena, handle, now);
-        Some(EntryMut { db: self, handle, hash, now })
+        Some(EntryMut { db: self, handle, hash, now, untold: Some(event.into()) })
     }
 }
 
 impl<'a> VacantSlot<'a> {
     #[inline]
-    pub fn insert(self, value: &[u8], encoding: Encoding, expiry: Option<UnixMs>) -> EntryMut<'a> {
-        let VacantSlot { db, key, hash, now } = self;
-        db.watched.modified(key);
+    fn tell(&mut self) {
+        if self.db.changes.is_listening() {
+            self.db.changes.show(self.key, None);
+            self.db.changes.tell_new(self.key, self.events);
+        }
+    }
+
+    #[inline]
+    pub fn insert(
+        mut self,
+        value: &[u8],
+        encoding: Encoding,
+        expiry: Option<UnixMs>,
+    ) -> EntryMut<'a> {
+        self.tell();
+        let VacantSlot { db, key, hash, now, .. } = self;
         let value = StoredValue::new(value, encoding);
         let kind = (Kind::String, value.encoding());
         let handle = db.create(hash, key, value.bytes(), kind, expiry, now);
-        EntryMut { db, handle, hash, now }
+        EntryMut { db, handle, hash, now, untold: None }
     }
 
     /// A collection in one packed run.
-    pub fn insert_packed(self, kind: Kind, encoding: Encoding, bytes: &[u8]) -> EntryMut<'a> {
-        let VacantSlot { db, key, hash, now } = self;
-        db.watched.modified(key);
+    pub fn insert_packed(mut self, kind: Kind, encoding: Encoding, bytes: &[u8]) -> EntryMut<'a> {
+        self.tell();
+        let VacantSlot { db, key, hash, now, .. } = self;
         let handle = db.create(hash, key, bytes, (kind, encoding), None, now);
-        EntryMut { db, handle, hash, now }
+        EntryMut { db, handle, hash, now, untold: None }
     }
 
     /// A collection on the heap.
-    pub fn insert_object(self, object: Object) -> EntryMut<'a> {
-        let VacantSlot { db, key, hash, now } = self;
-        db.watched.modified(key);
+    pub fn insert_object(mut self, object: Object) -> EntryMut<'a> {
+        self.tell();
+        let VacantSlot { db, key, hash, now, .. } = self;
         let value = OwnedValue {
             kind: object.kind(),
             encoding: object.encoding(),
             content: Content::Object(object),
         };
         let handle = db.create_owned(hash, key, value, None, now);
-        EntryMut { db, handle, hash, now }
+        EntryMut { db, handle, hash, now, untold: None }
     }
 }
 
@@ -195,15 +223,55 @@ impl EntryMut<'_> {
         self.get().as_string()
     }
 
-    /// Tells whoever watches the key.
+    /// Tells whoever listens, if it has not been told yet. Comes before the change.
     #[inline]
-    pub(super) fn modified(&mut self) {
-        self.db.watched.modified(self.db.arena.entry(self.handle).key());
+    pub(super) fn tell(&mut self) {
+        if self.db.changes.is_listening() {
+            self.tell_once();
+        }
     }
 
-    /// Removes the entry.
+    #[cold]
+    fn tell_once(&mut self) {
+        if let Some(events) = self.untold.take() {
+            self.db.tell(self.handle, events);
+        }
+    }
+
+    /// As [`EntryMut::tell`] where it is only known afterwards whether there is a change: shows
+    /// what there is to those who look before it.
+    #[inline]
+    pub(super) fn show(&mut self) {
+        if self.db.changes.is_listening() && self.untold.is_some() {
+            let entry = self.db.arena.entry(self.handle);
+            self.db.changes.show(entry.key(), Some(entry));
+        }
+    }
+
+    /// As [`EntryMut::tell`], after [`EntryMut::show`] and the change.
+    #[inline]
+    pub(super) fn tell_after(&mut self) {
+        if self.db.changes.is_listening()
+            && let Some(events) = self.untold.take()
+        {
+            self.db.changes.tell(self.db.arena.entry(self.handle).key(), events);
+        }
+    }
+
+    /// From now on changes are told as this event.
+    pub fn set_event(&mut self, event: Event) {
+        self.untold = Some(event.into());
+    }
+
+    /// Removes the entry. That is told as `del`, after the event that it was borrowed with: as
+    /// Redis does when a collection has lost its last element.
     pub fn remove(mut self) {
-        self.modified();
+        if self.db.changes.is_listening() {
+            self.untold = self.untold.filter(|events| *events != Event::Del.into());
+            self.tell_once();
+            self.set_event(Event::Del);
+            self.tell_once();
+        }
         self.db.dispose(self.hash, self.handle);
     }
 
@@ -234,7 +302,7 @@ impl EntryMut<'_> {
 
     /// Replaces the value by a collection on the heap; key and expiry stay.
     pub fn replace_object(&mut self, object: Object) {
-        self.modified();
+        self.tell();
         let before = self.db.footprint(self.handle);
         self.drop_value();
         self.refit(OBJECT_BYTES, self.expiry());
@@ -249,7 +317,7 @@ impl EntryMut<'_> {
         (kind, encoding): (Kind, Encoding),
         expiry: Option<UnixMs>,
     ) {
-        self.modified();
+        self.tell();
         let entry = self.get();
         let inline = fits_inline(entry.key_bytes(), bytes.len());
         let stays = inline && entry.is_inline() && entry.expires() == expiry.is_some();
@@ -336,12 +404,13 @@ impl EntryMut<'_> {
         } else if self.kind() != Kind::String {
             return Err(WrongType);
         }
+        self.tell();
         self.db.arena.entry_mut(self.handle).set_kind(Kind::String, Encoding::Raw);
         Ok(())
     }
 
     pub fn set_expiry(&mut self, expiry: Option<UnixMs>) {
-        self.modified();
+        self.tell();
         if expiry.is_some() == self.get().expires() {
             self.write_expiry(expiry);
             return;
@@ -353,14 +422,14 @@ impl EntryMut<'_> {
 
     /// The bytes of a value that is inline or a payload, to be changed where they lie.
     pub(super) fn value_mut(&mut self) -> &mut [u8] {
-        self.modified();
+        self.tell();
         self.db.arena.entry_mut(self.handle).value_mut()
     }
 
     /// Replaces the `removed` bytes at `at` of a value that is inline or a payload by `added` ones,
     /// which are given to be written. In its block a value grows in place as long as there is room.
     pub(super) fn splice(&mut self, at: usize, removed: usize, added: usize) -> &mut [u8] {
-        self.modified();
+        self.tell();
         let old = self.get().stored_value().len();
         debug_assert!(at + removed <= old, "{at} and {removed} of {old}");
         let len = old - removed + added;
@@ -379,7 +448,7 @@ impl EntryMut<'_> {
 
     /// Changes the length of a value that is inline or a payload; new bytes are zero.
     fn resize_value(&mut self, len: usize) {
-        self.modified();
+        self.tell();
         self.fit_value(len);
     }
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::change::EntryMut;
 use crate::store::entry::CollectionRef;
-use crate::store::value::{Buffer, Collection};
+use crate::store::value::{Buffer, Collection, Remains};
 use crate::store::{Encoding, Kind, WrongType};
 
 /// A collection to change, in the form that it has.
@@ -14,7 +14,7 @@ pub enum CollectionMut<'a, T> {
 }
 
 /// A value in one packed run of bytes, to be edited where it lies: in its block, where it has slack
-/// to grow into, or in a payload. Every splice tells those who watch the key.
+/// to grow into, or in a payload. The first splice tells whoever listens.
 pub struct PackedMut<'a> {
     entry: EntryMut<'a>,
 }
@@ -98,7 +98,7 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
         }
     }
 
-    /// Changes the collection, tells those who watch the key and settles the accounts.
+    /// Changes the collection, tells whoever listens and settles the accounts.
     #[inline]
     pub fn update<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
         match self.update_if(|object| Some(change(object))) {
@@ -112,11 +112,12 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
     #[inline]
     pub fn update_if<R>(&mut self, change: impl FnOnce(&mut T) -> Option<R>) -> Option<R> {
         let before = self.entry.db.footprint(self.entry.handle);
+        self.entry.show();
         let object = self.entry.db.arena.entry_mut(self.entry.handle).object_mut::<T>()?;
         let result = change(object);
         self.entry.db.settle(self.entry.handle, before);
         if result.is_some() {
-            self.entry.modified();
+            self.entry.tell_after();
         }
         result
     }
@@ -127,9 +128,17 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
         PackedMut { entry: self.entry }
     }
 
+    /// Has what the collection gave away freed in slices.
+    pub fn free_later(&mut self, remains: impl Into<Remains>) {
+        let remains = remains.into();
+        if remains.takes_long_to_free() {
+            self.entry.db.remains.push(remains);
+        }
+    }
+
     /// Removes the entry if the collection is empty, as no key holds an empty one; whether it was.
     pub fn remove_if_empty(self) -> bool {
-        let is_empty = self.get().len() == 0;
+        let is_empty = self.get().is_empty();
         if is_empty {
             self.remove();
         }

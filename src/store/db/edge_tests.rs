@@ -14,7 +14,7 @@ fn db() -> Db {
 
 fn set(db: &mut Db, number: u64, len: usize, expiry: Option<UnixMs>, now: UnixMs) {
     let value = vec![number as u8; len];
-    db.set_string(&number.to_be_bytes(), &value, Encoding::Raw, expiry, now);
+    db.set_string(&number.to_be_bytes(), &value, Encoding::Raw, expiry, now, Event::Set);
 }
 
 fn sweep_all(db: &mut Db, now: UnixMs) {
@@ -36,18 +36,18 @@ fn compaction_forgets_a_page_that_was_given_up() {
             set(&mut db, number, 100, None, 0);
         }
         for number in (0..count).filter(|number| number % 10 != 0) {
-            db.remove(&number.to_be_bytes(), 0);
+            db.remove(&number.to_be_bytes(), 0, Event::Del);
         }
         assert!(db.compact(moved_first), "there is something to do");
         // All pages go, and come back with blocks of other sizes.
         for number in (0..count).step_by(10) {
-            db.remove(&number.to_be_bytes(), 0);
+            db.remove(&number.to_be_bytes(), 0, Event::Del);
         }
         for number in 0..30_000 {
             set(&mut db, number, 333, None, 0);
         }
         for number in (0..30_000_u64).filter(|number| number % 10 != 0) {
-            db.remove(&number.to_be_bytes(), 0);
+            db.remove(&number.to_be_bytes(), 0, Event::Del);
         }
         for _ in 0..2_000 {
             db.compact(20);
@@ -68,7 +68,7 @@ fn compaction_forgets_a_page_that_it_has_emptied() {
         set(&mut db, number, 100, None, 0);
     }
     for number in (0..60_000_u64).filter(|number| number % 10 != 0) {
-        db.remove(&number.to_be_bytes(), 0);
+        db.remove(&number.to_be_bytes(), 0, Event::Del);
     }
     for step in 0..4_000 {
         db.compact(1 + step % 7);
@@ -176,7 +176,7 @@ fn sweeps_what_compaction_has_moved() {
             set(&mut db, number, 100, Some(start + 100_000), start);
         }
         for number in (0..count).filter(|number| number % 20 != 0) {
-            db.remove(&number.to_be_bytes(), start);
+            db.remove(&number.to_be_bytes(), start, Event::Del);
         }
         for _ in 0..1_000 {
             db.compact(50);
@@ -199,7 +199,7 @@ fn an_expiry_leaves_a_large_value_where_it_is() {
         };
         let before = place(&db);
         for expiry in [Some(START + HOUR), None, Some(START + 2 * HOUR), Some(START + 3 * HOUR)] {
-            db.get_mut(&1_u64.to_be_bytes(), START).unwrap().set_expiry(expiry);
+            db.get_mut(&1_u64.to_be_bytes(), START, Event::Expire).unwrap().set_expiry(expiry);
             assert_eq!(place(&db), before, "{len} {expiry:?}");
             assert_eq!(db.get(&1_u64.to_be_bytes(), START).unwrap().expiry(), expiry);
             db.check();
@@ -219,7 +219,7 @@ fn expiries_come_and_go_at_the_edge_of_large() {
             for new_len in [len - 9, len, len + 9] {
                 set(&mut db, 1, len, old, START);
                 set(&mut db, 1, new_len, new, START);
-                let mut entry = db.get_mut(&1_u64.to_be_bytes(), START).unwrap();
+                let mut entry = db.get_mut(&1_u64.to_be_bytes(), START, Event::Expire).unwrap();
                 assert_eq!(&*entry.as_string().unwrap(), &vec![1; new_len][..]);
                 entry.set_expiry(old);
                 assert_eq!(&*entry.as_string().unwrap(), &vec![1; new_len][..]);
@@ -252,7 +252,7 @@ fn pages_of_an_emptied_database_go_back() {
         set(&mut db, number, 2_000, None, START);
     }
     for number in 0..40_000_u64 {
-        db.remove(&number.to_be_bytes(), START);
+        db.remove(&number.to_be_bytes(), START, Event::Del);
     }
     assert!(db.arena.free_bytes() <= 20 << 16, "{}", db.arena.free_bytes());
     db.check();
@@ -277,7 +277,7 @@ fn taking_apart_lowers_the_account() {
     }
     // Some free pages of both kinds.
     for number in 0..10_000_u64 {
-        db.remove(&number.to_be_bytes(), START);
+        db.remove(&number.to_be_bytes(), START, Event::Del);
     }
     let (mut last, mut steps) = (db.allocated_bytes(), 0);
     while db.take_apart() {

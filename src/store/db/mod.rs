@@ -7,6 +7,8 @@ mod compaction;
 // They need more pages than there are under Miri.
 #[cfg(all(test, not(miri)))]
 mod edge_tests;
+#[cfg(test)]
+mod form_tests;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ pub use change::{EntryMut, Slot, VacantSlot};
 pub use collection::{CollectionMut, ObjectMut, PackedMut};
 
 use super::arena::{Arena, Geometry, Handle};
+use super::changes::{ChangeFeed, Event, Events};
 use super::entry::{
     Encoding, EntryRef, Kind, OBJECT_BYTES, Outside, PAYLOAD_BYTES, fits_inline, key_bytes_of,
 };
@@ -23,7 +26,6 @@ use super::eviction::{Eviction, Policy};
 use super::large::Payload;
 use super::table::{KeyHasher, Table, TableCursor};
 use super::value::{Content, OwnedValue, Remains};
-use super::watched::WatchedKeys;
 use super::{Item, UnixMs};
 
 /// So many of a command's keys are brought into the cache together. The processor keeps hardly more
@@ -75,7 +77,7 @@ pub struct Db {
     /// Large values that are still to be freed, in slices.
     pub(super) remains: Vec<Remains>,
     pub(super) departures: Departures,
-    pub watched: WatchedKeys,
+    pub changes: ChangeFeed,
     /// Where the sweep for expired entries goes on.
     sweep: sweep::Place,
     compaction: compaction::Place,
@@ -94,7 +96,7 @@ impl Db {
             outside: Outside::default(),
             remains: Vec::new(),
             departures: Departures::default(),
-            watched: WatchedKeys::default(),
+            changes: ChangeFeed::default(),
             sweep: sweep::Place::default(),
             compaction: compaction::Place::default(),
             dying: Vec::new(),
@@ -106,7 +108,7 @@ impl Db {
         let hasher = self.table.hasher().clone();
         let mut fresh = Db::new(hasher, self.arena.geometry().clone(), self.eviction.policy());
         fresh.departures = self.departures;
-        fresh.watched = std::mem::take(&mut self.watched);
+        fresh.changes = std::mem::take(&mut self.changes);
         fresh
     }
 
@@ -182,6 +184,7 @@ impl Db {
     pub fn use_entry(&mut self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
         let handle = self.find(self.hash(key), key)?;
         if self.arena.entry(handle).is_expired(now) {
+            self.expire(self.hash(key), handle);
             return None;
         }
         self.eviction.used(&mut self.arena, handle, now);
@@ -203,28 +206,42 @@ impl Db {
         self.get(key, now).is_some()
     }
 
-    /// Puts the item at its key, whatever was there.
-    pub fn insert(&mut self, item: Item, now: UnixMs) {
+    /// Puts the item at its key, whatever was there. The key counts as new, as in Redis those of
+    /// RENAME, MOVE and COPY do.
+    pub fn insert(&mut self, item: Item, now: UnixMs, event: Event) {
         let Item { key, value, expiry } = item;
-        self.put(&key, value, expiry, now);
+        self.put(&key, (value, expiry), now, event);
     }
 
-    fn put(&mut self, key: &[u8], value: OwnedValue, expiry: Option<UnixMs>, now: UnixMs) {
+    fn put(
+        &mut self,
+        key: &[u8],
+        (value, expiry): (OwnedValue, Option<UnixMs>),
+        now: UnixMs,
+        event: Event,
+    ) {
         let hash = self.hash(key);
-        if let Some(handle) = self.find(hash, key) {
-            self.dispose(hash, handle);
+        let mut old = self.find(hash, key);
+        if let Some(expired) = old.take_if(|old| self.arena.entry(*old).is_expired(now)) {
+            self.expire(hash, expired);
         }
-        self.watched.modified(key);
+        if self.changes.is_listening() {
+            self.changes.show(key, old.map(|old| self.arena.entry(old)));
+            self.changes.tell_new(key, event.into());
+        }
+        if let Some(old) = old {
+            self.dispose(hash, old);
+        }
         self.create_owned(hash, key, value, expiry, now);
     }
 
     /// Gives the entry at `key` the name `new_key`, whatever was there; whether there was one that
     /// had not expired. Its value is copied only as far as it lies in its block.
     pub fn rename(&mut self, key: &[u8], new_key: &[u8], now: UnixMs) -> bool {
-        let taken = self.take_value(key, now);
+        let taken = self.take_value(key, now, Event::RenameFrom);
         let is_there = taken.is_some();
-        if let Some((value, expiry)) = taken {
-            self.put(new_key, value, expiry, now);
+        if let Some(taken) = taken {
+            self.put(new_key, taken, now, Event::RenameTo);
         }
         is_there
     }
@@ -238,8 +255,9 @@ impl Db {
         encoding: Encoding,
         expiry: Option<UnixMs>,
         now: UnixMs,
+        event: impl Into<Events>,
     ) {
-        match self.slot(key, now) {
+        match self.slot(key, now, event) {
             Slot::Occupied(mut entry) => entry.replace_string_and_expiry(value, encoding, expiry),
             Slot::Vacant(slot) => {
                 slot.insert(value, encoding, expiry);
@@ -248,37 +266,43 @@ impl Db {
     }
 
     /// Drops the entry at a key; whether there was one that had not expired.
-    pub fn remove(&mut self, key: &[u8], now: UnixMs) -> bool {
+    pub fn remove(&mut self, key: &[u8], now: UnixMs, event: Event) -> bool {
         let hash = self.hash(key);
         let Some(handle) = self.find(hash, key) else { return false };
-        let was_live = !self.arena.entry(handle).is_expired(now);
-        self.dispose(hash, handle);
-        if was_live {
-            self.watched.modified(key);
+        if self.arena.entry(handle).is_expired(now) {
+            self.expire(hash, handle);
+            return false;
         }
-        was_live
+        self.tell(handle, event.into());
+        self.dispose(hash, handle);
+        true
     }
 
     /// Takes the entry out, unless it has expired (then it is dropped).
-    pub fn take(&mut self, key: &[u8], now: UnixMs) -> Option<Item> {
-        let (value, expiry) = self.take_value(key, now)?;
+    pub fn take(&mut self, key: &[u8], now: UnixMs, event: Event) -> Option<Item> {
+        let (value, expiry) = self.take_value(key, now, event)?;
         Some(Item { key: key.into(), value, expiry })
     }
 
-    fn take_value(&mut self, key: &[u8], now: UnixMs) -> Option<(OwnedValue, Option<UnixMs>)> {
+    fn take_value(
+        &mut self,
+        key: &[u8],
+        now: UnixMs,
+        event: Event,
+    ) -> Option<(OwnedValue, Option<UnixMs>)> {
         let hash = self.hash(key);
         let handle = self.find(hash, key)?;
         let entry = self.arena.entry(handle);
         let expiry = entry.expiry();
         if entry.is_expired(now) {
-            self.dispose(hash, handle);
+            self.expire(hash, handle);
             return None;
         }
+        self.tell(handle, event.into());
         let before = self.footprint(handle);
         let value = self.arena.entry_mut(handle).take_value();
         self.settle(handle, before);
         self.dispose(hash, handle);
-        self.watched.modified(key);
         Some((value, expiry))
     }
 
@@ -326,6 +350,16 @@ impl Db {
     /// Gives memory that nothing lives in back to the system.
     pub fn trim(&mut self) {
         self.arena.trim();
+    }
+
+    /// Tells whoever listens that an entry is about to change.
+    #[inline]
+    pub(super) fn tell(&mut self, handle: Handle, events: Events) {
+        if self.changes.is_listening() {
+            let entry = self.arena.entry(handle);
+            self.changes.show(entry.key(), Some(entry));
+            self.changes.tell(entry.key(), events);
+        }
     }
 
     // Blocks.
@@ -428,10 +462,19 @@ impl Db {
         outside_bytes
     }
 
-    /// Drops an entry that no client asked to drop.
-    pub(super) fn depart(&mut self, handle: Handle) -> u64 {
-        let key = self.arena.entry(handle).key();
-        let hash = self.hash(key);
+    /// Drops an entry whose expiry has passed.
+    #[cold]
+    pub(super) fn expire(&mut self, hash: u64, handle: Handle) {
+        self.departures.expired += 1;
+        self.tell(handle, Event::Expired.into());
+        self.dispose(hash, handle);
+    }
+
+    /// Drops an entry to make room, and returns the hash of its key.
+    pub(super) fn drop_victim(&mut self, handle: Handle) -> u64 {
+        let hash = self.hash(self.arena.entry(handle).key());
+        self.departures.evicted += 1;
+        self.tell(handle, Event::Evicted.into());
         self.dispose(hash, handle);
         hash
     }

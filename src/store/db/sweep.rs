@@ -126,9 +126,8 @@ impl Db {
             number += 1;
         }
         for &(handle, hash) in &expired[..number] {
-            self.dispose(hash, handle);
+            self.expire(hash, handle);
         }
-        self.departures.expired += number as u64;
         swept.expired += number;
     }
 }

@@ -77,18 +77,18 @@ fn change(db: &mut Db, model: &mut Model, state: &mut u64, now: u64) {
     match random(state) % 9 {
         0 | 1 => {
             let value = value(state);
-            db.set_string(&key, &value, Encoding::of_value(&value), expiry, now);
+            db.set_string(&key, &value, Encoding::of_value(&value), expiry, now, Event::Set);
             model.0.insert(key, (value, expiry));
         }
         2 => {
-            assert_eq!(db.remove(&key, now), expected.is_some());
+            assert_eq!(db.remove(&key, now, Event::Del), expected.is_some());
             model.0.remove(&key);
         }
         3 => {
             let found = db.use_entry(&key, now).map(|entry| entry.as_string().unwrap().to_vec());
             assert_eq!(found, expected);
         }
-        4 => match db.slot(&key, now) {
+        4 => match db.slot(&key, now, Event::Set) {
             Slot::Occupied(mut entry) => {
                 let expected = expected.unwrap();
                 let len = (expected.len() as u64 + random(state) % 300).saturating_sub(100);
@@ -105,20 +105,20 @@ fn change(db: &mut Db, model: &mut Model, state: &mut u64, now: u64) {
             }
         },
         5 => {
-            if let Some(mut entry) = db.get_mut(&key, now) {
+            if let Some(mut entry) = db.get_mut(&key, now, Event::Expire) {
                 assert_eq!(Some(entry.as_string().unwrap().to_vec()), expected);
                 entry.set_expiry(expiry);
                 model.0.get_mut(&key).unwrap().1 = expiry;
             }
         }
         6 => {
-            let item = db.take(&key, now);
+            let item = db.take(&key, now, Event::MoveFrom);
             let taken = item.as_ref().map(|item| item.key());
             assert_eq!(taken, expected.as_ref().map(|_| &key[..]));
             model.0.remove(&key);
             if let Some(item) = item {
                 let (expiry, other) = (item.expiry(), [&key[..], b"'"].concat());
-                db.insert(item.with_key(&other), now);
+                db.insert(item.with_key(&other), now, Event::MoveTo);
                 model.0.insert(other, (expected.unwrap(), expiry));
             }
         }
@@ -165,7 +165,7 @@ fn evicts_under_every_policy() {
         for number in 0..2_000_u64 {
             let expiry = number.is_multiple_of(2).then_some(1_000_000 + number);
             let value = value(&mut state);
-            db.set_string(&number.to_be_bytes(), &value, Encoding::Raw, expiry, 1_000);
+            db.set_string(&number.to_be_bytes(), &value, Encoding::Raw, expiry, 1_000, Event::Set);
             db.use_entry(&(random(&mut state) % 2_000).to_be_bytes(), 1_000);
         }
         let can_go = if only_expiring { db.expiring() } else { db.len() };
@@ -185,7 +185,7 @@ fn evicts_under_every_policy() {
 #[test]
 fn nothing_is_evicted_where_nothing_may_be() {
     let mut db = db_with(Order::Never);
-    db.set_string(b"k", b"v", Encoding::EmbStr, Some(5), 0);
+    db.set_string(b"k", b"v", Encoding::EmbStr, Some(5), 0, Event::Set);
     assert!(!db.evict(0));
 }
 
@@ -199,7 +199,7 @@ fn sweeps_what_has_expired_and_nothing_else() {
     for number in 0..5_000_u64 {
         let at = start + random(&mut state) % (48 * hour);
         expiries.push(at);
-        db.set_string(&number.to_be_bytes(), b"v", Encoding::EmbStr, Some(at), start);
+        db.set_string(&number.to_be_bytes(), b"v", Encoding::EmbStr, Some(at), start, Event::Set);
     }
     // Ticks that skip: nobody looks for hours, as in a suspended machine.
     for now in (start..start + 50 * hour).step_by(hour as usize / 3) {
@@ -222,11 +222,11 @@ fn compaction_gives_pages_back() {
     let mut db = db();
     let count = if cfg!(miri) { 300 } else { 100_000_u64 };
     for number in 0..count {
-        db.set_string(&number.to_be_bytes(), &[1; 100], Encoding::Raw, None, 0);
+        db.set_string(&number.to_be_bytes(), &[1; 100], Encoding::Raw, None, 0, Event::Set);
     }
     for number in 0..count {
         if number % 10 != 0 {
-            db.remove(&number.to_be_bytes(), 0);
+            db.remove(&number.to_be_bytes(), 0, Event::Del);
         }
     }
     let sparse = db.arena.held_bytes();
@@ -246,13 +246,20 @@ fn scan_shows_everything_that_stays_while_the_table_grows_and_shrinks() {
         let mut db = db();
         let stays = if cfg!(miri) { 100 } else { 3_000 };
         for i in 0..stays {
-            db.set_string(format!("stay:{i}").as_bytes(), b"", Encoding::Raw, None, 0);
+            db.set_string(format!("stay:{i}").as_bytes(), b"", Encoding::Raw, None, 0, Event::Set);
         }
         // Some rounds begin large and become smaller all the while.
         let shrinks = round % 2 == 1;
         if shrinks {
             for i in 0..(1_000 << (round % 5)) {
-                db.set_string(format!("churn:{i}").as_bytes(), b"", Encoding::Raw, None, 0);
+                db.set_string(
+                    format!("churn:{i}").as_bytes(),
+                    b"",
+                    Encoding::Raw,
+                    None,
+                    0,
+                    Event::Set,
+                );
             }
         }
         let mut seen = HashSet::new();
@@ -265,9 +272,9 @@ fn scan_shows_everything_that_stays_while_the_table_grows_and_shrinks() {
             for _ in 0..random(&mut state) % 60 {
                 let key = format!("churn:{}", random(&mut state) % (1_000 << (round % 5)));
                 if shrinks || random(&mut state).is_multiple_of(3) {
-                    db.remove(key.as_bytes(), 0);
+                    db.remove(key.as_bytes(), 0, Event::Del);
                 } else {
-                    db.set_string(key.as_bytes(), b"x", Encoding::Raw, None, 0);
+                    db.set_string(key.as_bytes(), b"x", Encoding::Raw, None, 0, Event::Set);
                 }
             }
             steps += 1;
@@ -288,7 +295,7 @@ fn scan_shows_everything_that_stays_while_the_table_grows_and_shrinks() {
 fn any_number_is_a_cursor() {
     let mut db = db();
     for i in 0..5_000 {
-        db.set_string(format!("{i}").as_bytes(), b"", Encoding::Raw, None, 0);
+        db.set_string(format!("{i}").as_bytes(), b"", Encoding::Raw, None, 0, Event::Set);
     }
     let mut state = 5;
     for _ in 0..10_000 {
@@ -302,20 +309,20 @@ fn any_number_is_a_cursor() {
 fn huge_values_are_neither_copied_for_an_expiry_nor_freed_at_once() {
     let mut db = db();
     let huge = vec![b'v'; 8 << 20];
-    db.set_string(b"key", &huge, Encoding::Raw, None, 0);
+    db.set_string(b"key", &huge, Encoding::Raw, None, 0, Event::Set);
     let address = |db: &Db| db.get(b"key", 0).unwrap().stored_value().as_ptr();
     let before = address(&db);
     for expiry in [Some(5_000), Some(6_000), None] {
-        db.get_mut(b"key", 0).unwrap().set_expiry(expiry);
+        db.get_mut(b"key", 0, Event::Expire).unwrap().set_expiry(expiry);
         let entry = db.get(b"key", 0).unwrap();
         assert_eq!((entry.expiry(), entry.stored_value() == huge), (expiry, true));
         assert_eq!((address(&db), db.expiring()), (before, usize::from(expiry.is_some())));
         db.check();
     }
     for len in [2 << 20, 20_000] {
-        db.set_string(b"key", &huge, Encoding::Raw, None, 0);
+        db.set_string(b"key", &huge, Encoding::Raw, None, 0, Event::Set);
         db.remains.clear();
-        db.set_string(b"key", &huge[..len], Encoding::Raw, None, 0);
+        db.set_string(b"key", &huge[..len], Encoding::Raw, None, 0, Event::Set);
         assert_eq!(db.remains.len(), 1, "{len}");
         assert_eq!(db.get(b"key", 0).unwrap().stored_value().len(), len);
         db.check();

@@ -72,12 +72,20 @@ pub struct EntryRef<'a> {
 }
 
 /// A collection to read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum CollectionRef<'a, T> {
     /// One packed run of bytes.
     Packed(&'a [u8]),
     Object(&'a T),
 }
+
+impl<T> Clone for CollectionRef<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for CollectionRef<'_, T> {}
 
 /// What an entry holds outside of its block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

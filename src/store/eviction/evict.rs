@@ -32,11 +32,10 @@ impl Db {
     pub(super) fn give_way(&mut self, victim: Handle) {
         let from_small = self.arena.entry(victim).queue() != MAIN;
         let remembered = self.eviction.remembered();
-        let hash = self.depart(victim);
+        let hash = self.drop_victim(victim);
         if from_small && self.eviction.policy.order == Order::S3Fifo {
             self.eviction.ghost.insert(hash, remembered);
         }
-        self.departures.evicted += 1;
     }
 
     /// The worst of a few entries chosen at random.

@@ -8,7 +8,7 @@ use crate::store::arena::Geometry;
 use crate::store::db::Db;
 use crate::store::split_mix as random;
 use crate::store::table::KeyHasher;
-use crate::store::{Encoding, EntryRef};
+use crate::store::{Encoding, EntryRef, Event};
 
 const START: UnixMs = 1_700_000_000_000;
 
@@ -21,7 +21,7 @@ fn policy(order: Order, only_expiring: bool, samples: usize) -> Policy {
 }
 
 fn insert(db: &mut Db, key: u64, expiry: Option<UnixMs>, now: UnixMs) {
-    db.set_string(&key.to_be_bytes(), &[b'v'; 20], Encoding::EmbStr, expiry, now);
+    db.set_string(&key.to_be_bytes(), &[b'v'; 20], Encoding::EmbStr, expiry, now, Event::Set);
 }
 
 fn key_of(entry: EntryRef<'_>) -> u64 {
@@ -60,7 +60,7 @@ fn compare(order: Order, capacity: usize, steps: u64, model: &mut impl Model) {
         let bytes = key.to_be_bytes();
         match random(&mut state) % 20 {
             0 => {
-                assert_eq!(db.remove(&bytes, now), model.contains(key));
+                assert_eq!(db.remove(&bytes, now, Event::Del), model.contains(key));
                 model.remove(key);
             }
             1 => model.evicted(evict(&mut db, now)),
@@ -390,7 +390,7 @@ fn nothing_is_used_while_uses_do_not_count() {
         let before = seen(&db);
         db.eviction.set_touching(false);
         assert!(db.use_entry(&oldest, START + 50_000).is_some());
-        assert!(db.get_mut(&oldest, START + 50_000).is_some());
+        assert!(db.get_mut(&oldest, START + 50_000, Event::Expire).is_some());
         assert_eq!(seen(&db), before, "{order:?}");
         db.eviction.set_touching(true);
         assert!(db.use_entry(&oldest, START + 50_000).is_some());

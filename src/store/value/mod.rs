@@ -5,7 +5,7 @@
 //! | form | where | what for |
 //! |---|---|---|
 //! | inline | in the entry's block | strings and packed collections of up to about 8 KB |
-//! | payload | an allocation of its own ([`Payload`]) | longer ones |
+//! | payload | an allocation of its own (`Payload`) | longer ones |
 //! | object | on the heap, behind a pointer ([`Object`]) | collections that have grown out of one packed run |
 //!
 //! The key stays in the block whatever the form, so a value changes its form, its key, its database
@@ -13,8 +13,8 @@
 //!
 //! # Another kind of collection
 //!
-//! It takes a variant of [`Kind`](super::Kind) and of [`Object`] with an arm in each of their
-//! methods, its names in [`Encoding`](super::Encoding), and an implementation of [`Collection`].
+//! It takes a variant of [`Kind`] and of [`Object`] with an arm in each of their methods, its names in
+//! [`Encoding`], and an implementation of [`Collection`].
 
 pub mod list;
 pub mod packed;
@@ -31,12 +31,11 @@ use super::memory::good_size;
 /// A type of collection that an entry keeps behind a pointer.
 ///
 /// # Safety
-/// [`Object::into_bits`] of an object of kind `KIND` is the address of a `Box<Self>`.
+/// `Object::into_bits` of an object of kind `KIND` is the address of a `Box<Self>`.
 pub unsafe trait Collection: Sized + Send + 'static {
     const KIND: Kind;
 
-    /// How many elements it has.
-    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool;
 
     fn into_object(self) -> Object;
 }
@@ -45,8 +44,8 @@ pub unsafe trait Collection: Sized + Send + 'static {
 unsafe impl Collection for List {
     const KIND: Kind = Kind::List;
 
-    fn len(&self) -> usize {
-        List::len(self)
+    fn is_empty(&self) -> bool {
+        List::is_empty(self)
     }
 
     fn into_object(self) -> Object {
@@ -87,7 +86,7 @@ impl Object {
         }
     }
 
-    /// Frees some of what it holds, about `budget` elements; true while there is more.
+    /// Frees some of what it holds, about `budget` allocations; true while there is more.
     pub(super) fn free_slice(&mut self, budget: usize) -> bool {
         match self {
             Object::List(list) => list.free_slice(budget),

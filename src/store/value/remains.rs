@@ -1,6 +1,6 @@
 //! What is left of values that are gone, on its way back to the system or the allocator.
 
-use super::Object;
+use super::{Object, list};
 use crate::store::large::{Payload, Unmapping};
 
 /// Memory that takes so long to free that it goes in slices. Dropping it frees the rest at once.
@@ -8,12 +8,21 @@ use crate::store::large::{Payload, Unmapping};
 pub enum Remains {
     Mapping(Unmapping),
     Object(Object),
+    /// Chunks of a list that lives on.
+    List(list::Remains),
+}
+
+impl From<list::Remains> for Remains {
+    fn from(chunks: list::Remains) -> Remains {
+        Remains::List(chunks)
+    }
 }
 
 impl Remains {
-    /// About what one slice frees, of a mapping and of a collection: well below a millisecond.
+    /// What one slice frees of a mapping, and about how many allocations of a collection: well
+    /// below a millisecond.
     const SLICE_BYTES: usize = 1 << 20;
-    const SLICE_ELEMENTS: usize = 16 * 1024;
+    const SLICE_PIECES: usize = 1024;
 
     /// Frees a payload at once if that is quick.
     pub fn of_payload(payload: Payload) -> Option<Remains> {
@@ -25,10 +34,16 @@ impl Remains {
         object.takes_long_to_free().then_some(Remains::Object(object))
     }
 
+    /// Whether what is left is more than is freed at once.
+    pub fn takes_long_to_free(&self) -> bool {
+        self.bytes() > Object::FREED_AT_ONCE_BYTES_MAX
+    }
+
     pub fn bytes(&self) -> usize {
         match self {
             Remains::Mapping(mapping) => mapping.bytes(),
             Remains::Object(object) => object.heap_bytes(),
+            Remains::List(chunks) => chunks.heap_bytes(),
         }
     }
 
@@ -36,7 +51,7 @@ impl Remains {
     pub fn mapped_bytes(&self) -> usize {
         match self {
             Remains::Mapping(mapping) => mapping.bytes(),
-            Remains::Object(_) => 0,
+            Remains::Object(_) | Remains::List(_) => 0,
         }
     }
 
@@ -44,7 +59,8 @@ impl Remains {
     pub fn free_slice(&mut self) -> bool {
         match self {
             Remains::Mapping(mapping) => mapping.free_slice(Self::SLICE_BYTES),
-            Remains::Object(object) => object.free_slice(Self::SLICE_ELEMENTS),
+            Remains::Object(object) => object.free_slice(Self::SLICE_PIECES),
+            Remains::List(chunks) => chunks.free_slice(Self::SLICE_PIECES),
         }
     }
 }

@@ -116,6 +116,12 @@ const PATTERNS: [&str; 16] = [
     "", "**", "[c-a]",
 ];
 
+/// Few, so that some match.
+const ELEMENTS: [&str; 8] = ["a", "b", "", "1", "-70000", "9223372036854775807", "0x", "01"];
+
+/// What is far too long for 7.0 is left out: it takes that for negative.
+const TIMEOUTS: [&str; 10] = ["0", "1", "0.001", "1e3", "-1", "-0", "x", "", "nan", "1 "];
+
 /// All keys.
 pub fn everything() -> Cmd {
     cmd(["EXISTS"]).all(KEYS.map(String::from))
@@ -125,19 +131,24 @@ pub struct Generator {
     rng: Rng,
     /// Those whose lines are made from what they document.
     rows: Vec<&'static Row>,
+    /// Those that wait for data, but in MULTI.
+    waiting_rows: Vec<&'static Row>,
     /// The time when the run began, in milliseconds since 1970.
     now_ms: u64,
     /// How many future times were given out.
     times: u64,
 }
 
+/// It would stall the connection; in MULTI it does not wait.
+fn waits(row: &Row) -> bool {
+    row.flags.contains(Flags::BLOCKING)
+}
+
 /// Whether a command's replies depend on the keys alone.
 fn is_comparable(row: &Row) -> bool {
-    // It would stall the connection; in MULTI it does not wait.
-    let waits = row.flags.contains(Flags::BLOCKING);
     let of_connection = row.docs.group == Group::Transactions;
     // What a value takes is each server's own.
-    row.has_keys() && !waits && !of_connection && row.full_name != "memory|usage"
+    row.has_keys() && !of_connection && row.full_name != "memory|usage"
 }
 
 fn compare_by(row: &Row) -> Compare {
@@ -162,6 +173,11 @@ impl Values for Generator {
         let text = match (argument.name.as_str(), argument.kind) {
             (_, Kind::Key) => self.key(),
             ("db" | "destination-db", _) => self.database(),
+            ("element" | "pivot", _) if !self.rng.one_in(4) => self.rng.pick(&ELEMENTS).to_string(),
+            ("count" | "rank" | "num-matches" | "len", _) if row.docs.group == Group::List => {
+                self.small_count()
+            }
+            ("timeout", Kind::Double) => self.rng.pick(&TIMEOUTS).to_string(),
             ("increment", _) if row.name.ends_with("float") => self.float(),
             ("offset", _) => self.offset(),
             ("start" | "end" | "stop" | "index", _) => self.index(),
@@ -180,8 +196,9 @@ impl Values for Generator {
 
 impl Generator {
     pub fn new(seed: u64, now_ms: u64) -> Generator {
-        let rows = lines::rows().filter(|row| is_comparable(row)).collect();
-        Generator { rng: Rng::new(seed), rows, now_ms, times: 0 }
+        let comparable = lines::rows().filter(|row| is_comparable(row));
+        let (waiting_rows, rows) = comparable.partition(|row| waits(row));
+        Generator { rng: Rng::new(seed), rows, waiting_rows, now_ms, times: 0 }
     }
 
     pub fn rng(&mut self) -> &mut Rng {
@@ -249,6 +266,10 @@ impl Generator {
                 3 => cmd(["ECHO"]).arg(self.value()),
                 4 => cmd([self.rng.pick(&["MULTI", "UNWATCH", "PING"])]),
                 5 => self.watch(),
+                6..9 => {
+                    let row = self.waiting_rows[self.rng.below(self.waiting_rows.len())];
+                    self.line_of(row)
+                }
                 _ => self.keyed(),
             };
             // What is compared with tolerance, or explained, cannot be within EXEC's reply.
@@ -272,10 +293,17 @@ impl Generator {
     fn keyed(&mut self) -> Cmd {
         let row = match self.rng.below(8) {
             // What builds up state, so that the others find some.
-            0 | 1 => self.rows.iter().find(|row| row.name == "set").copied(),
+            0 | 1 => {
+                let name = self.rng.pick(&["set", "set", "rpush", "lpush"]);
+                self.rows.iter().find(|row| row.name == name).copied()
+            }
             _ => None,
         };
         let row = row.unwrap_or_else(|| self.rows[self.rng.below(self.rows.len())]);
+        self.line_of(row)
+    }
+
+    fn line_of(&mut self, row: &Row) -> Cmd {
         let compare = compare_by(row);
         lines::line(row, self).into_iter().fold(cmd([]), Cmd::arg).compared(compare)
     }
@@ -501,6 +529,13 @@ impl Generator {
             1 => (self.rng.next() as i64).to_string(),
             _ => self.rng.pick(&INTEGERS).to_string(),
         }
+    }
+
+    fn small_count(&mut self) -> String {
+        if self.rng.one_in(4) {
+            return self.integer();
+        }
+        (self.rng.below(8) as i64 - 3).to_string()
     }
 
     fn float(&mut self) -> String {

@@ -13,6 +13,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(resp3());
     rows.extend(strings());
     rows.extend(keys());
+    rows.extend(lists());
     rows
 }
 
@@ -318,5 +319,25 @@ fn keys() -> Vec<Row> {
         row("SET <key> 12\r\nOBJECT ENCODING <key>\r\n", "+OK\r\n$3\r\nint\r\n"),
         row("SCAN x\r\n", "-ERR invalid cursor\r\n"),
         row("SCAN 0 COUNT 0\r\n", "-ERR syntax error\r\n"),
+    ]
+}
+
+fn lists() -> Vec<Row> {
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    vec![
+        row(
+            "RPUSH <key> a 12 \"\"\r\nLRANGE <key> 0 -1\r\nLLEN <key>\r\n",
+            ":3\r\n*3\r\n$1\r\na\r\n$2\r\n12\r\n$0\r\n\r\n:3\r\n",
+        ),
+        row("LPOP <key>\r\nLPOP <key> 1\r\nLPOP <key> 0\r\n", "$-1\r\n*-1\r\n*-1\r\n"),
+        row("LRANGE <key> 0 -1\r\nLINDEX <key> 0\r\n", "*0\r\n$-1\r\n"),
+        row("LMPOP 1 <key> LEFT\r\nBLPOP <key> 0.01\r\n", "*-1\r\n*-1\r\n"),
+        row("BLMOVE <key> <key> LEFT RIGHT 0.01\r\n", "*-1\r\n"),
+        row(
+            "LPUSH <key> a b\r\nLMPOP 1 <key> LEFT COUNT 9\r\n",
+            ":2\r\n*2\r\n$5\r\n<key>\r\n*2\r\n$1\r\nb\r\n$1\r\na\r\n",
+        ),
+        row("RPUSH <key> a\r\nBRPOP <key> 0\r\n", ":1\r\n*2\r\n$5\r\n<key>\r\n$1\r\na\r\n"),
+        row("SET <key> v\r\nRPUSH <key> a\r\nBLPOP <key> 0\r\n", format!("+OK\r\n{wrong}{wrong}")),
     ]
 }

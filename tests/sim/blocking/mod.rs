@@ -1,4 +1,4 @@
-//! Clients that wait for data: POP-BYTE and MOVE-BYTE, which wait as BLPOP and BLMOVE do.
+//! Clients that wait for data with BLPOP and BLMOVE.
 
 mod workload;
 
@@ -14,11 +14,22 @@ pub use workload::run;
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 fn pop(keys: &[&str], timeout: &str) -> Vec<u8> {
-    command(&[&["DEBUG", "POP-BYTE"], keys, &[timeout]].concat())
+    command(&[&["BLPOP"], keys, &[timeout]].concat())
 }
 
-fn append(key: &str, bytes: &str) -> Vec<u8> {
-    command(&["APPEND", key, bytes])
+/// Pushes each of these bytes as an element.
+fn push(key: &str, bytes: &str) -> Vec<u8> {
+    let elements: Vec<&str> = (0..bytes.len()).map(|at| &bytes[at..at + 1]).collect();
+    command(&[&["RPUSH", key], &elements[..]].concat())
+}
+
+/// Moves the first element to the back of another list, once there is one.
+fn pass_on(from: &str, to: &str, timeout: &str) -> Vec<u8> {
+    command(&["BLMOVE", from, to, "LEFT", "RIGHT", timeout])
+}
+
+fn all_of(key: &str) -> Vec<u8> {
+    command(&["LRANGE", key, "0", "-1"])
 }
 
 #[test]
@@ -47,7 +58,7 @@ pub fn first_come_first_served(seed: u64, fault: Option<Fault>) -> Result<(), St
     }
     let pusher = world.connect(rng.below(4));
     for bytes in ["1", "23", "456", "78"] {
-        world.send(pusher, &append(key, bytes));
+        world.send(pusher, &push(key, bytes));
         world.run_some();
     }
     world.run_until_idle();
@@ -87,11 +98,11 @@ fn a_push_in_a_burst_serves_all_it_can() {
         for _ in 0..6 {
             let client = world.connect(rng.below(4));
             let mut burst = vec![
-                append("c", "x"),
+                push("c", "x"),
                 command(&["EXISTS", "a", "b", "c"]),
                 command(&["DEL", "a", "b", "d"]),
                 command(&["MGET", "a", "e", "c"]),
-                multi(&[command(&["STRLEN", "c"]), command(&["EXISTS", "a", "c"])]),
+                multi(&[command(&["LLEN", "c"]), command(&["EXISTS", "a", "c"])]),
             ];
             while !burst.is_empty() {
                 let next = burst.swap_remove(rng.below(burst.len()));
@@ -122,9 +133,9 @@ pub fn push_among_locks(seed: u64, fault: Option<Fault>) -> Result<(), String> {
         world.run_until_idle();
     }
     let pushes = match rng.below(3) {
-        0 => append("c", "12"),
-        1 => multi(&[append("c", "1"), append("c", "2")]),
-        _ => multi(&[append("c", "1"), append("a", "3"), append("c", "2")]),
+        0 => push("c", "12"),
+        1 => multi(&[push("c", "1"), push("c", "2")]),
+        _ => multi(&[push("c", "1"), push("a", "3"), push("c", "2")]),
     };
     let reads = command(&[["EXISTS", "TOUCH"][rng.below(2)], "a", "b", "c"]);
     for bytes in [command(&["DEL", "a", "b", "c"]), pushes, reads] {
@@ -162,10 +173,10 @@ fn in_a_multi_block_nobody_waits() {
             let mut key = || KEYS[rng.below(KEYS.len())];
             let (one, two, three) = (key(), key(), key());
             commands.push(multi(&[
-                append(one, &(n % 10).to_string()),
+                push(one, &(n % 10).to_string()),
                 pop(&[two, three], "0"),
-                command(&["DEBUG", "MOVE-BYTE", three, one, "5"]),
-                command(&["MGET", "a", "b", "c", "d", "e"]),
+                pass_on(three, one, "5"),
+                all_of(two),
             ]));
         }
         let one = crate::same_replies_on_one_and_four_shards(seed, &commands);
@@ -185,10 +196,14 @@ fn nothing_is_taken_for_who_has_been_killed() {
             let name = (waiting + 1).to_string();
             let killed = world.ask(killer, &command(&["CLIENT", "KILL", "ID", &name]), 1);
             assert!(matches!(&killed[..], [Value::Line(one)] if one == ":1"), "{killed:?}");
-            world.ask(killer, &append("a", "x"), 1);
+            world.ask(killer, &push("a", "x"), 1);
             world.run_until_idle();
-            let left = world.ask(killer, &command(&["GET", "a"]), 1);
-            assert_eq!(left, [Value::Bulk("x".into())], "{shards} shards, {keys:?}");
+            let left = world.ask(killer, &all_of("a"), 1);
+            assert_eq!(
+                left,
+                [Value::Array(vec![Value::Bulk("x".into())])],
+                "{shards} shards, {keys:?}"
+            );
         }
     }
 }
@@ -201,14 +216,14 @@ fn a_wrong_timeout_counts_as_a_call_that_failed() {
     world.ask(client, &pop(&["a"], "soon"), 1);
     let stats = world.ask(client, &command(&["INFO", "commandstats"]), 1);
     let Value::Bulk(stats) = &stats[0] else { panic!("{stats:?}") };
-    let line = stats.lines().find(|line| line.starts_with("cmdstat_debug|pop-byte"));
+    let line = stats.lines().find(|line| line.starts_with("cmdstat_blpop:"));
     assert!(
         line.is_some_and(|line| line.contains("calls=1,") && line.ends_with("failed_calls=1")),
         "{line:?}"
     );
 }
 
-/// The attempt for a client of MOVE-BYTE is under way when its time is over or it is unblocked: what
+/// The attempt for a client of BLMOVE is under way when its time is over or it is unblocked: what
 /// it was told holds.
 #[test]
 fn an_attempt_under_way_ends_one_way_or_the_other() {
@@ -219,13 +234,13 @@ fn an_attempt_under_way_ends_one_way_or_the_other() {
         let asker = world.connect(rng.below(4));
         let popper = world.connect(rng.below(4));
         let behind = command(&["ECHO", "behind"]);
-        let waits = command(&["DEBUG", "MOVE-BYTE", "a", "b", "0.05"]);
+        let waits = pass_on("a", "b", "0.05");
         world.send(waiting, &[waits, behind].concat());
         world.run_until_idle();
-        world.send(pusher, &append("a", "x"));
+        world.send(pusher, &push("a", "x"));
         world.run_some();
         if rng.below(2) == 0 {
-            world.send(popper, &command(&["GETDEL", "a"]));
+            world.send(popper, &command(&["LPOP", "a"]));
         }
         let end = rng.below(4);
         match end {
@@ -245,10 +260,10 @@ fn an_attempt_under_way_ends_one_way_or_the_other() {
         let got = world.peek(waiting);
         let popped = world.peek(popper);
         let reader = world.connect(0);
-        let stored = world.ask(reader, &command(&["MGET", "a", "b"]), 1);
+        let stored = world.ask(reader, &[all_of("a"), all_of("b")].concat(), 2);
         let there = format!("{popped:?} {stored:?}");
         assert_eq!(there.matches("Bulk(\"x\")").count(), 1, "{there}");
-        let moved = stored[0].items()[1] == Value::Bulk("x".into());
+        let moved = stored[1].items() == [Value::Bulk("x".into())];
         match &got[..] {
             [reply, behind] => {
                 assert_eq!(*behind, Value::Bulk("behind".into()));
@@ -288,19 +303,19 @@ fn what_is_moved_is_never_lost() {
                     world.send(pusher, &command(&["RENAMENX", one, two]));
                 }
                 6 | 7 => {
-                    world.send(pusher, &append(KEYS[rng.below(5)], "x"));
+                    world.send(pusher, &push(KEYS[rng.below(5)], "x"));
                     pushed += 1;
                 }
                 8 => {
                     let commands: Vec<_> =
-                        (0..1 + rng.below(3)).map(|_| append(KEYS[rng.below(5)], "x")).collect();
+                        (0..1 + rng.below(3)).map(|_| push(KEYS[rng.below(5)], "x")).collect();
                     pushed += commands.len();
                     world.send(pusher, &multi(&commands));
                 }
                 _ => {
                     let timeout = ["0", "0.01", "0.02"][rng.below(3)];
                     let (one, two) = (KEYS[rng.below(5)], KEYS[rng.below(5)]);
-                    world.send(id, &command(&["DEBUG", "MOVE-BYTE", one, two, timeout]));
+                    world.send(id, &pass_on(one, two, timeout));
                     if rng.below(4) == 0 {
                         world.send(id, &pop(&["never", "nowhere"], "0.01"));
                     }
@@ -315,7 +330,7 @@ fn what_is_moved_is_never_lost() {
             world.wait_ms(30);
         }
         let reader = world.connect(0);
-        let stored = world.ask(reader, &command(&[&["MGET"], &KEYS[..]].concat()), 1);
+        let stored = world.ask(reader, &KEYS.map(all_of).concat(), KEYS.len());
         let text = format!("{stored:?}");
         assert_eq!(text.matches('x').count(), pushed, "{text}");
     });
@@ -324,30 +339,20 @@ fn what_is_moved_is_never_lost() {
 /// Whatever command brings a byte, whoever waits gets it; and an emptied database keeps its waiters.
 #[test]
 fn every_command_that_brings_a_byte_serves() {
-    let pushes = [
-        "SET a x",
-        "SET a x EX 100",
-        "SETNX a x",
-        "SETEX a 100 x",
-        "PSETEX a 100000 x",
-        "GETSET a x",
-        "APPEND a x",
-        "SETRANGE a 0 x",
-        "INCR a",
-        "DECR a",
-        "INCRBY a 5",
-        "INCRBYFLOAT a 1.5",
-        "MSET b y a x",
-        "MSETNX b y a x",
-        "MSETNX a x",
+    let lines = [
+        "LPUSH a x",
+        "RPUSH a x y",
         "RENAME s a",
         "RENAMENX s a",
         "COPY s a",
         "COPY s a REPLACE",
-        "DEBUG MOVE-BYTE s a 0",
+        "LMOVE s a LEFT LEFT",
+        "RPOPLPUSH s a",
+        "BLMOVE s a RIGHT LEFT 0",
+        "BRPOPLPUSH s a 0",
     ];
     for shards in [1, 2, 4] {
-        for push in pushes {
+        for line in lines {
             for waits in ["POP", "MOVE"] {
                 for flush in [None, Some("FLUSHALL"), Some("FLUSHDB")] {
                     let mut world = World::new(shards, 1);
@@ -356,7 +361,7 @@ fn every_command_that_brings_a_byte_serves() {
                     world.ask(other, &command(&["DEL", "a"]), 1);
                     let bytes = match waits {
                         "POP" => pop(&["z", "a"], "0"),
-                        _ => command(&["DEBUG", "MOVE-BYTE", "a", "z", "0"]),
+                        _ => pass_on("a", "z", "0"),
                     };
                     world.send(waiting, &bytes);
                     world.run_until_idle();
@@ -364,12 +369,12 @@ fn every_command_that_brings_a_byte_serves() {
                         world.ask(other, &command(&["SET", "a", ""]), 1);
                         world.ask(other, &command(&[flush]), 1);
                     }
-                    world.ask(other, &command(&["SET", "s", "x"]), 1);
-                    let words: Vec<&str> = push.split(' ').collect();
+                    world.ask(other, &push("s", "x"), 1);
+                    let words: Vec<&str> = line.split(' ').collect();
                     world.ask(other, &command(&words), 1);
                     world.run_until_idle();
                     let got = world.peek(waiting);
-                    assert!(got.len() == 1, "{push} {waits} {flush:?} {shards}: {got:?}");
+                    assert!(got.len() == 1, "{line} {waits} {flush:?} {shards}: {got:?}");
                 }
             }
         }
@@ -384,9 +389,9 @@ fn who_could_not_be_unblocked_has_been_served() {
         let mut rng = Rng::new(seed);
         let (waiting, pusher) = (world.connect(rng.below(4)), world.connect(rng.below(4)));
         let asker = world.connect(rng.below(4));
-        world.send(waiting, &command(&["DEBUG", "MOVE-BYTE", "a", "b", "0"]));
+        world.send(waiting, &pass_on("a", "b", "0"));
         world.run_until_idle();
-        world.send(pusher, &[append("a", "x"), command(&["GETDEL", "a"])].concat());
+        world.send(pusher, &[push("a", "x"), command(&["LPOP", "a"])].concat());
         world.run_some();
         let name = (waiting + 1).to_string();
         let unblocked = world.ask(asker, &command(&["CLIENT", "UNBLOCK", &name]), 1);
@@ -403,12 +408,12 @@ fn nobody_overtakes_who_waits_to_move() {
         let mut world = World::new(4, seed);
         let mut rng = Rng::new(seed);
         let (waiting, pusher) = (world.connect(rng.below(4)), world.connect(rng.below(4)));
-        world.send(waiting, &command(&["DEBUG", "MOVE-BYTE", "a", "b", "0"]));
+        world.send(waiting, &pass_on("a", "b", "0"));
         world.run_until_idle();
         let mut pushes = 0;
         while world.peek(waiting).is_empty() {
             pushes += 1;
-            world.send(pusher, &[append("a", "x"), pop(&["a"], "0.001")].concat());
+            world.send(pusher, &[push("a", "x"), pop(&["a"], "0.001")].concat());
             world.run_until_idle();
             world.wait_ms(5);
         }

@@ -11,7 +11,7 @@ use ringwell::txn::Fault;
 use crate::history::{Value, command, multi};
 use crate::world::{Rng, World};
 
-use super::{KEYS, append, pop};
+use super::{KEYS, pass_on, pop, push};
 
 const ROUNDS: usize = 60;
 /// Printable, none of them twice.
@@ -27,7 +27,7 @@ enum Asked {
         from: &'static str,
         for_ever: bool,
     },
-    /// Replies to so many commands; bytes in strings that the last one returns are taken.
+    /// Replies to so many commands; elements that the last one returns are taken.
     Push {
         replies: usize,
         takes_back: Option<char>,
@@ -95,6 +95,13 @@ pub fn run(seed: u64, fault: Option<Fault>) -> Result<(), String> {
     }
 }
 
+fn text(value: &Value) -> &str {
+    match value {
+        Value::Bulk(text) => text,
+        _ => "?",
+    }
+}
+
 impl Run {
     fn record(&mut self) -> Result<(), String> {
         for _ in 0..ROUNDS {
@@ -142,19 +149,22 @@ impl Run {
             Asked::Move { for_ever, .. } => match &replies[0] {
                 Value::Bulk(byte) if byte.len() == 1 => {}
                 Value::Null if !for_ever => {}
-                other => return Err(format!("reply to MOVE-BYTE: {other:?}")),
+                other => return Err(format!("reply to BLMOVE: {other:?}")),
             },
             Asked::Push { takes_back: Some(byte), .. } => {
                 let items = replies.last().map_or(&[][..], Value::items);
-                let Some(Value::Bulk(bytes)) = items.last() else {
-                    return Err(format!(
-                        "{byte} was pushed and is gone within an EXEC: {replies:?}"
-                    ));
+                let taken: String = match items.last().map(Value::items) {
+                    None | Some([]) => {
+                        return Err(format!(
+                            "{byte} was pushed and is gone within an EXEC: {replies:?}"
+                        ));
+                    }
+                    Some(taken) => taken.iter().map(text).collect(),
                 };
-                if !bytes.ends_with(byte) {
-                    return Err(format!("{byte} was pushed, and then there was {bytes}"));
+                if !taken.ends_with(byte) {
+                    return Err(format!("{byte} was pushed, and then there was {taken}"));
                 }
-                bytes.chars().for_each(|byte| *self.taken.entry(byte).or_default() += 1);
+                taken.chars().for_each(|byte| *self.taken.entry(byte).or_default() += 1);
             }
             Asked::Push { .. } => {}
         }
@@ -168,7 +178,7 @@ impl Run {
                 Ok(())
             }
             [] if *reply == Value::Null && !for_ever => Ok(()),
-            _ => Err(format!("reply to POP-BYTE {keys:?}: {reply:?}")),
+            _ => Err(format!("reply to BLPOP {keys:?}: {reply:?}")),
         }
     }
 
@@ -196,7 +206,7 @@ impl Run {
         let for_ever = timeout == "0";
         if self.rng.below(4) == 0 {
             let (from, to) = (self.key(), self.key());
-            self.world.send(id, &command(&["DEBUG", "MOVE-BYTE", from, to, timeout]));
+            self.world.send(id, &pass_on(from, to, timeout));
             return Asked::Move { from, for_ever };
         }
         let keys: Vec<&str> = (0..1 + self.rng.below(3)).map(|_| self.key()).collect();
@@ -218,18 +228,18 @@ impl Run {
             0 => {
                 let side = format!("side{id}");
                 let renames = command(&["RENAMENX", &side, here]);
-                ([append(&side, &first), renames].concat(), 2, None)
+                ([push(&side, &first), renames].concat(), 2, None)
             }
             1 => {
                 let select = |db| command(&["SELECT", db]);
                 let swap = command(&["SWAPDB", "0", "3"]);
-                ([select("3"), append(here, &first), select("0"), swap].concat(), 4, None)
+                ([select("3"), push(here, &first), select("0"), swap].concat(), 4, None)
             }
             2 | 3 => {
-                let mut commands = vec![append(here, &first), command(&["GETDEL", here])];
+                let mut commands = vec![push(here, &first), command(&["LPOP", here, "1000"])];
                 if self.rng.below(2) == 0 {
                     // On several shards, or one after the other.
-                    commands.insert(0, command(&["STRLEN", there]));
+                    commands.insert(0, command(&["LLEN", there]));
                 }
                 if self.rng.below(2) == 0 {
                     commands.insert(1, odd);
@@ -239,8 +249,8 @@ impl Run {
             }
             4 | 5 => {
                 let two = self.unused.next().map(|byte| char::from(byte).to_string());
-                let mut commands = vec![append(here, &first)];
-                commands.extend(two.map(|two| append(there, &two)));
+                let mut commands = vec![push(here, &first)];
+                commands.extend(two.map(|two| push(there, &two)));
                 if self.rng.below(3) == 0 {
                     commands.push(odd);
                 }
@@ -249,9 +259,9 @@ impl Run {
             }
             6 => {
                 let two = self.unused.next().map(|byte| char::from(byte).to_string());
-                (append(here, &(first + &two.unwrap_or_default())), 1, None)
+                (push(here, &(first + &two.unwrap_or_default())), 1, None)
             }
-            _ => (append(here, &first), 1, None),
+            _ => (push(here, &first), 1, None),
         };
         self.world.send(id, &bytes);
         Some(Asked::Push { replies, takes_back })

@@ -12,8 +12,9 @@ use crate::plan::{
     Arrivals, CommandSpec, Distribution, KeySpace, Pacing, Plan, Stop, Target, Threads, ValueSizes,
     Workload,
 };
-use crate::report::units::time;
+use crate::report::units::{percent, time};
 use crate::stats::{new_histogram, summary};
+use crate::verdict::{BUSY_MAX, Cause, judge};
 
 const SEED: u64 = 1;
 
@@ -28,6 +29,8 @@ pub const CHECKS: &[Check] = &[
     Check { title: "a stall of 300 ms in an open loop, as derived", run: stall },
     Check { title: "Poisson arrivals as scheduled: mean and variance of the gaps", run: schedule },
     Check { title: "Poisson arrivals as they reach a server", run: arrivals },
+    Check { title: "a client slowed by 20 µs a request counts them as work", run: slowed },
+    Check { title: "a client at its limit is found", run: at_its_limit },
 ];
 
 /// What a check found, with the facts in words.
@@ -285,6 +288,47 @@ fn arrivals() -> Result<Finding, Failure> {
     Ok(examination.finding())
 }
 
+/// At 20,000 requests a second a thread never sleeps: the replies come while it spins, and what it
+/// does with them is work all the same.
+fn slowed() -> Result<Finding, Failure> {
+    const REQUESTS: u64 = 8_000;
+    let handicap = Duration::from_micros(20);
+    let (_, outcome, truth) = run_slowed(REQUESTS, handicap)?;
+    let mut examination = Examination::default();
+    examination.same_counts(&outcome, &truth, REQUESTS);
+    // It was wasted for certain; the rest is the work proper.
+    let used_ns = outcome.cpu.as_nanos() as u64 / REQUESTS;
+    let text = format!(
+        "CPU time per request: {}, wasted on purpose {}; busy {}, spinning {}",
+        time(used_ns as f64),
+        time(handicap.as_nanos() as f64),
+        percent(outcome.busy[0]),
+        percent(outcome.spinning[0]),
+    );
+    match used_ns >= nanoseconds(handicap) {
+        true => examination.facts.push(text),
+        false => examination.wrong.push(format!("{text}: work is not counted")),
+    }
+    Ok(examination.finding())
+}
+
+/// What each reply costs allows a quarter of the rate asked for.
+fn at_its_limit() -> Result<Finding, Failure> {
+    const REQUESTS: u64 = 2_000;
+    let (plan, outcome, truth) = run_slowed(REQUESTS, Duration::from_micros(200))?;
+    let verdict = judge(&plan, &outcome);
+    let mut examination = Examination::default();
+    examination.same_counts(&outcome, &truth, REQUESTS);
+    let text = format!("busy {}: {verdict}", percent(outcome.busy[0]));
+    match verdict.has(Cause::ClientBusy) {
+        true => examination.facts.push(text),
+        // Another program may have had the processor.
+        false if outcome.busy[0] < BUSY_MAX => examination.late.push(text),
+        false => examination.wrong.push(text),
+    }
+    Ok(examination.finding())
+}
+
 fn exponential(examination: &mut Examination, title: &str, moments_ns: &[f64], mean_ns: f64) {
     let gaps: Vec<f64> = moments_ns.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let count = gaps.len() as f64;
@@ -297,6 +341,15 @@ fn exponential(examination: &mut Examination, title: &str, moments_ns: &[f64], m
         1.0,
         4.0 * (8.0 / count).sqrt(),
     );
+}
+
+/// An open loop of 20,000 requests a second by a slowed client, whose threads do not sleep.
+fn run_slowed(requests: u64, handicap: Duration) -> Result<(Plan, Outcome, Truth), Failure> {
+    let responder = Responder::start(Behaviour::Fixed(Duration::ZERO))?;
+    let pacing = Pacing::Open { rate_per_second: 20_000.0, arrivals: Arrivals::Constant };
+    let plan = plan(&responder, pacing, Shape { threads: 1, clients: 8 }, requests);
+    let outcome = exec::run_slowed(&plan, handicap)?;
+    Ok((plan, outcome, responder.finish()))
 }
 
 struct Shape {
@@ -312,13 +365,18 @@ fn run(
     requests: u64,
 ) -> Result<(Outcome, Truth), Failure> {
     let responder = Responder::start(behaviour)?;
+    let outcome = exec::run(&plan(&responder, pacing, shape, requests), &mut |_| {})?;
+    Ok((outcome, responder.finish()))
+}
+
+fn plan(responder: &Responder, pacing: Pacing, shape: Shape, requests: u64) -> Plan {
     let command = CommandSpec {
         title: COMMAND.to_owned(),
         template: vec![COMMAND.to_owned()],
         weight: 1.0,
         inline: false,
     };
-    let plan = Plan {
+    Plan {
         target: Target {
             endpoints: vec![responder.endpoint()],
             user: None,
@@ -348,9 +406,7 @@ fn run(
         },
         verify: false,
         seed: SEED,
-    };
-    let outcome = exec::run(&plan, &mut |_| {})?;
-    Ok((outcome, responder.finish()))
+    }
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -29,7 +29,14 @@ impl EveryCore for Info {
     type Answer = CoreReport;
 
     fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
-        engine.report()
+        let mut report = engine.report();
+        if SECTIONS
+            .iter()
+            .any(|section| section.name == LATENCYSTATS && section.is_wanted(&self.wanted))
+        {
+            report.latencies = engine.core.shards.home().statistics().latencies().clone();
+        }
+        report
     }
 
     fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
@@ -76,6 +83,21 @@ struct Section {
     write: fn(&Facts<'_>, &mut Fields),
 }
 
+impl Section {
+    /// Whether one of the words names it.
+    fn is_wanted(&self, words: &[Vec<u8>]) -> bool {
+        let named = |word: &Vec<u8>| match word.as_slice() {
+            b"default" => self.shown == Shown::Default,
+            b"all" | b"everything" => true,
+            word => self.name.as_bytes().eq_ignore_ascii_case(word),
+        };
+        words.is_empty() && self.shown == Shown::Default || words.iter().any(named)
+    }
+}
+
+/// The section that the histograms of latencies are copied for.
+const LATENCYSTATS: &str = "Latencystats";
+
 /// In Redis's order.
 const SECTIONS: &[Section] = &[
     Section { name: "Server", shown: Shown::Default, write: sections::server },
@@ -88,8 +110,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "Modules", shown: Shown::Default, write: |_, _| {} },
     Section { name: "Commandstats", shown: Shown::All, write: sections::commandstats },
     Section { name: "Errorstats", shown: Shown::Default, write: sections::errorstats },
-    // Nothing reads a clock around a command, so there are no latencies to show.
-    Section { name: "Latencystats", shown: Shown::All, write: |_, _| {} },
+    Section { name: LATENCYSTATS, shown: Shown::All, write: sections::latencystats },
     Section { name: "Cluster", shown: Shown::Default, write: sections::cluster },
     Section { name: "Shards", shown: Shown::Default, write: sections::shards },
     Section { name: "Keyspace", shown: Shown::Default, write: sections::keyspace },
@@ -98,16 +119,8 @@ const SECTIONS: &[Section] = &[
 /// The sections that one of the words names, with an empty line between them. Words that name
 /// nothing add nothing.
 fn text(facts: &Facts<'_>, wanted: &[Vec<u8>]) -> String {
-    let is_wanted = |section: &Section| {
-        let named = |word: &Vec<u8>| match word.as_slice() {
-            b"default" => section.shown == Shown::Default,
-            b"all" | b"everything" => true,
-            word => section.name.as_bytes().eq_ignore_ascii_case(word),
-        };
-        wanted.is_empty() && section.shown == Shown::Default || wanted.iter().any(named)
-    };
     let mut fields = Fields::default();
-    for section in SECTIONS.iter().filter(|section| is_wanted(section)) {
+    for section in SECTIONS.iter().filter(|section| section.is_wanted(wanted)) {
         if !fields.text.is_empty() {
             fields.text.push_str("\r\n");
         }
@@ -151,6 +164,7 @@ mod tests {
     use super::super::super::shared::{Host, Shared};
     use super::super::super::{Engine, EngineSetup};
     use crate::config::Config;
+    use crate::store::Event;
 
     struct FixedHost;
 
@@ -222,7 +236,7 @@ mod tests {
         for (key, expiry) in [("a", None), ("b", Some(now + 1000)), ("c", Some(now + 3000))] {
             let encoding = crate::store::Encoding::Raw;
             let db = engine.core.shards.home_mut().store_mut().db_mut(3);
-            db.set_string(key.as_bytes(), b"v", encoding, expiry, 0);
+            db.set_string(key.as_bytes(), b"v", encoding, expiry, 0, Event::Set);
         }
         let text = info(&engine, &["keyspace"]);
         assert_eq!(text, "# Keyspace\r\ndb3:keys=3,expires=2,avg_ttl=2000\r\n");

@@ -10,7 +10,7 @@ use super::super::memory::Overview;
 use super::super::session::REDIS_VERSION;
 use super::{Facts, Fields};
 use crate::access::Reason;
-use crate::shard::CommandStats;
+use crate::shard::{self, CommandStats};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 /// Redis keeps 24 bits of the seconds.
@@ -294,6 +294,26 @@ pub(super) fn commandstats(facts: &Facts<'_>, fields: &mut Fields) {
                 ),
             );
         }
+    }
+}
+
+/// A multi-shard command has a latency for each shard's part.
+pub(super) fn latencystats(facts: &Facts<'_>, fields: &mut Fields) {
+    let config = &facts.core.settings.config;
+    if !config.latency_tracking {
+        return;
+    }
+    for row in facts.core.table.by_id() {
+        let of_cores = facts.reports.iter().filter_map(|core| core.latencies.of(row.id));
+        let Some(latencies) = shard::merged(of_cores) else { continue };
+        let percentiles = &config.latency_tracking_info_percentiles;
+        let percentiles = percentiles.iter().map(|(name, percentile)| {
+            let nanos = latencies.value_at_quantile(percentile / 100.0);
+            format!("p{name}={:.3}", nanos as f64 / 1000.0)
+        });
+        let percentiles: Vec<String> = percentiles.collect();
+        fields
+            .add(format_args!("latency_percentiles_usec_{}", row.full_name), percentiles.join(","));
     }
 }
 

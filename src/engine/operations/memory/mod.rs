@@ -52,7 +52,6 @@ impl EveryCore for Purge {
     fn run(&self, engine: &mut Engine, _: &mut Outbox) {
         let core = &mut engine.core;
         core.shards.home_mut().store_mut().trim();
-        core.scratch.trim();
         core.give_buffers_back();
         core.shared.host.release_memory();
     }

@@ -28,7 +28,7 @@ impl List {
             self.store(end);
         }
         let index = index - self.end(End::Front).elements();
-        self.middle.edit(Target::Index(index), |chunks, at, index| {
+        let set = self.middle.edit(Target::Index(index), |chunks, at, index| {
             let Some(chunk) = chunks.get_mut(at) else { return Ok(false) };
             if chunk.set(index, element, limit)? {
                 chunk.shrink();
@@ -40,7 +40,12 @@ impl List {
             behind.shrink();
             put_between(chunks, at, own, behind, limit);
             Ok(true)
-        })
+        });
+        // A list of one chunk has it at an end.
+        if self.ends.iter().all(Chunk::is_empty) {
+            self.settle(limit);
+        }
+        set
     }
 
     /// Puts a value before the element of that index; at the back if the index is the length, false

@@ -58,9 +58,15 @@ impl List {
     /// The elements as one run, if they are in one chunk and that is at most half of what the limit
     /// admits: the rule by which Redis 7.2 takes a quicklist back to a listpack.
     pub fn to_packed_if_small(&self, limit: Limit) -> Option<Vec<u8>> {
-        let chunk = match &self.ends {
-            _ if !self.middle.is_empty() => return None,
-            [chunk, other] | [other, chunk] if other.is_empty() => chunk,
+        let chunk = match (&self.ends, self.middle.peek(End::Front)) {
+            ([chunk, other] | [other, chunk], None) if other.is_empty() => chunk,
+            ([front, back], Some(only))
+                if front.is_empty()
+                    && back.is_empty()
+                    && only.elements() == self.middle.weight().elements =>
+            {
+                only
+            }
             _ => return None,
         };
         limit

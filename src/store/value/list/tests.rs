@@ -16,14 +16,14 @@ fn limits() -> Vec<Limit> {
 fn text(seed: &mut u64) -> Vec<u8> {
     match split_mix(seed) % 12 {
         0 => vec![b'l'; (split_mix(seed) % 150) as usize],
-        1 if split_mix(seed) % 10 == 0 => vec![b'L'; 9000],
+        1 if split_mix(seed).is_multiple_of(10) => vec![b'L'; 9000],
         2 => (split_mix(seed) as i64 >> (split_mix(seed) % 64)).to_string().into_bytes(),
         _ => (split_mix(seed) % 20).to_string().repeat(2).into_bytes(),
     }
 }
 
 fn end(seed: &mut u64) -> End {
-    if split_mix(seed) % 2 == 0 { End::Front } else { End::Back }
+    if split_mix(seed).is_multiple_of(2) { End::Front } else { End::Back }
 }
 
 fn below(seed: &mut u64, bound: usize) -> usize {
@@ -115,7 +115,7 @@ fn pop_both(list: &mut List, model: &mut Model, seed: &mut u64) {
 
 fn insert_beside_both(list: &mut List, model: &mut Model, limit: Limit, seed: &mut u64) {
     let (pivot, value) = (text(seed), text(seed));
-    let side = if split_mix(seed) % 2 == 0 { Side::Before } else { Side::After };
+    let side = if split_mix(seed).is_multiple_of(2) { Side::Before } else { Side::After };
     let at = model.iter().position(|t| *t == pivot);
     let inserted = list.insert_beside(&Needle::new(&pivot), side, &value, limit);
     assert_eq!(inserted, Ok(at.is_some()));

@@ -65,9 +65,11 @@ pub fn push(buffer: &mut impl Buffer, end: End, element: Element<'_>) -> Result<
     insert(buffer, Cursor(at), element)
 }
 
-/// Adds elements at the back, in their order, moving what is there at most once.
+/// Adds elements at an end, in the order in which they are to lie, moving what is there at most
+/// once.
 pub fn push_many<'e>(
     buffer: &mut impl Buffer,
+    end: End,
     elements: impl Iterator<Item = Element<'e>> + Clone,
 ) -> Result<(), Full> {
     let mut added = 0_usize;
@@ -76,7 +78,10 @@ pub fn push_many<'e>(
         added = added.saturating_add(element.entry_bytes());
         count += 1;
     }
-    let at = Packed::new(buffer.bytes()).end();
+    let at = match end {
+        End::Front => HEADER_BYTES,
+        End::Back => Packed::new(buffer.bytes()).end(),
+    };
     let mut rest = splice(buffer, at, 0, added)?;
     for element in elements {
         let (entry, behind) = rest.split_at_mut(element.entry_bytes());

@@ -200,21 +200,19 @@ fn within<'a>(bytes: &[u8], next: usize, element: Element<'a>) -> Option<(Elemen
 
 fn decode_longer(bytes: &[u8], at: usize) -> Option<(Element<'_>, usize)> {
     let encoded = encoded_bytes_at(bytes, at)?;
-    let element = match bytes.get(at..at.checked_add(encoded)?)? {
-        &[high @ 0xC0..=0xDF, low] => {
+    let element = match *bytes.get(at..at.checked_add(encoded)?)? {
+        [high @ 0xC0..=0xDF, low] => {
             let shifted = i16::from_be_bytes([high << 3 | low >> 5, low << 3]);
             Element::Integer(i64::from(shifted >> 3))
         }
-        &[INTEGER_16, a, b] => Element::Integer(i64::from(i16::from_le_bytes([a, b]))),
-        &[INTEGER_24, a, b, c] => {
-            Element::Integer(i64::from(i32::from_le_bytes([0, a, b, c]) >> 8))
-        }
-        &[INTEGER_32, a, b, c, d] => Element::Integer(i64::from(i32::from_le_bytes([a, b, c, d]))),
-        &[INTEGER_64, a, b, c, d, e, f, g, h] => {
+        [INTEGER_16, a, b] => Element::Integer(i64::from(i16::from_le_bytes([a, b]))),
+        [INTEGER_24, a, b, c] => Element::Integer(i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)),
+        [INTEGER_32, a, b, c, d] => Element::Integer(i64::from(i32::from_le_bytes([a, b, c, d]))),
+        [INTEGER_64, a, b, c, d, e, f, g, h] => {
             Element::Integer(i64::from_le_bytes([a, b, c, d, e, f, g, h]))
         }
-        &[0xE0..=0xEF, _, ref data @ ..] => Element::Bytes(data),
-        &[BYTES_32, _, _, _, _, ref data @ ..] => Element::Bytes(data),
+        [0xE0..=0xEF, _, ref data @ ..] => Element::Bytes(data),
+        [BYTES_32, _, _, _, _, ref data @ ..] => Element::Bytes(data),
         _ => return None,
     };
     within(bytes, at + encoded + back_length_bytes(encoded), element)

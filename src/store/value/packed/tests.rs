@@ -10,7 +10,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 fn of(elements: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let mut run = new().to_vec();
-    push_many(&mut run, elements.iter().map(|e| Element::from(e.as_ref()))).unwrap();
+    push_many(&mut run, End::Back, elements.iter().map(|e| Element::from(e.as_ref()))).unwrap();
     run
 }
 
@@ -133,7 +133,7 @@ fn finds_fields_not_values() {
 #[test]
 fn counts_beyond_the_header_are_counted() {
     let mut run = new().to_vec();
-    push_many(&mut run, std::iter::repeat_n(Element::Integer(1), 65_534)).unwrap();
+    push_many(&mut run, End::Back, std::iter::repeat_n(Element::Integer(1), 65_534)).unwrap();
     assert_eq!((&run[4..6], Packed::new(&run).len()), (&[0xFE, 0xFF][..], 65_534));
     push(&mut run, End::Front, Element::Integer(2)).unwrap();
     push(&mut run, End::Back, Element::Integer(3)).unwrap();
@@ -172,7 +172,9 @@ fn random_text(seed: &mut u64) -> Vec<u8> {
             let lengths = [62, 63, 64, 65, 124, 125, 126, 127, 4094, 4095, 4096];
             vec![b'q'; lengths[split_mix(seed) as usize % lengths.len()]]
         }
-        2 if split_mix(seed) % 8 == 0 => vec![b'Q'; 16_370 + (split_mix(seed) % 16) as usize],
+        2 if split_mix(seed).is_multiple_of(8) => {
+            vec![b'Q'; 16_370 + (split_mix(seed) % 16) as usize]
+        }
         _ => ALPHABET[split_mix(seed) as usize % ALPHABET.len()].to_vec(),
     }
 }
@@ -213,7 +215,7 @@ fn edit_both(run: &mut Vec<u8>, model: &mut Vec<Vec<u8>>, seed: &mut u64) {
         }
         (4, _) => {
             let texts = [random_text(seed), random_text(seed), text];
-            push_many(run, texts.iter().map(|t| Element::from(t.as_slice()))).unwrap();
+            push_many(run, End::Back, texts.iter().map(|t| Element::from(t.as_slice()))).unwrap();
             model.extend(texts);
         }
         (5, Some(at)) => {
@@ -375,5 +377,5 @@ impl Buffer for Pretended {
 fn a_run_does_not_outgrow_its_header() {
     let element = [b'x'; 1 << 16];
     let many = std::iter::repeat_n(Element::Bytes(&element), 1 << 16);
-    assert_eq!(push_many(&mut Pretended, many), Err(Full));
+    assert_eq!(push_many(&mut Pretended, End::Back, many), Err(Full));
 }
