@@ -11,7 +11,8 @@
 //! | module | what it is | may import |
 //! |---|---|---|
 //! | [`runtime`] | glommio, io_uring, sockets, channels, clocks, signals: the only place that does I/O | everything |
-//! | [`engine`] | one core: sessions + shard + coordinator; a pure state machine | everything below |
+//! | [`engine`] | one core: sessions + the shards it owns + coordinator; a pure state machine | everything below |
+//! | [`shard`] | one shard: its store, locks, waiting clients, watches; runs commands for whoever holds it | txn, commands, store, protocol, config, text |
 //! | [`session`] | one connection: decoder, AUTH/HELLO/SELECT state, ordered reply slots | txn, protocol, commands, access, text |
 //! | [`txn`] | which shards a command needs; locks; the messages between shards | commands, store, protocol, text |
 //! | [`commands`] | one table of rows (name, arity, flags, key spec, handler); one file per family | store, protocol, config, access, text |
@@ -37,6 +38,7 @@ pub mod engine;
 pub mod protocol;
 pub mod runtime;
 pub mod session;
+pub mod shard;
 pub mod store;
 pub mod text;
 pub mod txn;

@@ -1,5 +1,5 @@
 //! Clients that wait for data, at the core of their connection: how a wait begins, and how it ends
-//! with data, when the time is over, at CLIENT UNBLOCK or with the client. [`super::waiters`] is the
+//! with data, when the time is over, at CLIENT UNBLOCK or with the client. [`crate::shard`] is the
 //! side of the shards that own the keys.
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Core {
         let timeout_us = match (wait.timeout)(args) {
             Ok(timeout_us) => timeout_us,
             Err(error) => {
-                self.count_call(row, Some(&error));
+                self.stats.commands.count_call(row, Some(&error));
                 return reply_now(session, |reply| reply.error_bytes(&error.message()));
             }
         };
@@ -47,18 +47,19 @@ impl Core {
             Box::new(Blocked { waiter, sequence, deadline_us, registered: false })
         };
         if self.may_wait_here(row, args) {
-            if let Some(position) = self.first_ready(&waiter) {
-                let served = self.serve_at(&waiter, position);
+            let shard = self.shards.home_mut();
+            if let Some(position) = shard.first_ready(&waiter) {
+                let served = shard.serve_at(&waiter, position);
                 reply_now(session, |reply| reply.raw(&served));
-                return self.serve_waiters(None);
+                return shard.serve_waiters(None);
             }
             if !waiter.may_wait() {
-                let nothing = self.answer_nothing(&waiter);
+                let nothing = shard.answer_nothing(&waiter);
                 return reply_now(session, |reply| reply.raw(&nothing));
             }
             let to = reply_later(session, waiter.size());
             session.blocked = Some(blocked(to.sequence));
-            self.register_waiter(&waiter);
+            self.shards.home_mut().register_waiter(&waiter);
             return self.block(session);
         }
         let shares = shares_of_wait(self, &waiter);
@@ -73,22 +74,12 @@ impl Core {
         session.blocked = Some(blocked(to.sequence));
     }
 
-    /// The reply to a command that has found nothing and does not wait.
-    pub fn answer_nothing(&mut self, waiter: &Waiter) -> Vec<u8> {
-        let mut out = Vec::new();
-        if let Some(wait) = waiter.wait() {
-            (wait.nothing)(&mut Reply::new(&mut out, waiter.run_as.encoding));
-        }
-        self.count_call(waiter.row, None);
-        out
-    }
-
     /// Whether all keys are here and nobody holds any of them. Nothing else of the connection is
     /// under way.
     fn may_wait_here(&self, row: &'static Row, args: Args<'_>) -> bool {
-        let keys = || row.key_positions(args).map(|index| args.at(index));
-        keys().all(|key| shard_of_key(key, self.shard_count) == self.shard_id)
-            && !self.locks.must_wait(keys(), LockMode::of(row))
+        let mut keys = row.key_positions(args).map(|index| args.at(index));
+        keys.all(|key| shard_of_key(key, self.shard_count) == self.shard_id)
+            && !self.shards.home().is_locked_for(row, args)
     }
 
     /// The client waits, registered at all of its keys.
@@ -129,8 +120,8 @@ impl Core {
             if Some(shard) == knows {
                 continue;
             }
-            if shard == self.shard_id {
-                self.end_wait(waiter.id);
+            if self.shards.owns(shard) {
+                self.shards.own(shard).end_wait(waiter.id);
             } else {
                 outbox.messages.push((shard, Message::EndWait(waiter.id)));
             }
@@ -221,8 +212,8 @@ impl Engine {
             _ => None,
         });
         let reply = replies.last();
-        let reply =
-            reply.or_else(|| (!waiter.may_wait()).then(|| self.core.answer_nothing(waiter)));
+        let shard = self.core.shards.home_mut();
+        let reply = reply.or_else(|| (!waiter.may_wait()).then(|| shard.answer_nothing(waiter)));
         if reply.is_some() {
             self.forget_attempt(transaction.reply.conn);
         }
@@ -254,26 +245,6 @@ impl Engine {
     pub(super) fn is_blocked_with(&mut self, waiter: &Waiter) -> bool {
         let session = self.sessions.get_mut(waiter.conn);
         session.is_some_and(|session| session.is_blocked_with(waiter.id) && !session.dropped)
-    }
-
-    /// Brings what this core's shard has for waiters to the cores of their connections.
-    pub(super) fn deliver_to_waiters(&mut self, outbox: &mut Outbox) {
-        loop {
-            self.core.serve_waiters(None);
-            let Some((core, message)) = self.core.waiters.deliveries.pop_front() else { return };
-            if let Message::Served { reply, .. } = &message {
-                self.core.memory.sent(reply.capacity());
-            }
-            if core != self.core.shard_id {
-                outbox.messages.push((core, message));
-                continue;
-            }
-            match message {
-                Message::Served { waiter, reply } => self.served(core, &waiter, &reply, outbox),
-                Message::Ready(waiter) => self.try_again(&waiter, outbox),
-                other => debug_assert!(false, "{other:?} is not for waiters"),
-            }
-        }
     }
 
     /// A shard has served a client of this core's.
@@ -329,8 +300,8 @@ impl Engine {
         }
         waiter.wait_on();
         for shard in waiter.shards(self.core.shard_count) {
-            if shard == self.core.shard_id {
-                self.core.wait_on(waiter.id);
+            if self.core.shards.owns(shard) {
+                self.core.shards.own(shard).wait_on(waiter.id);
             } else {
                 outbox.messages.push((shard, Message::WaitOn(waiter.id)));
             }
@@ -375,7 +346,7 @@ impl Engine {
             None => (wait.nothing)(reply),
             Some(error) => reply.error_bytes(&error.message()),
         }
-        self.core.count_call(waiter.row, error.as_ref());
+        self.core.stats.commands.count_call(waiter.row, error.as_ref());
         self.core.unblock(session, &out);
         settle(&mut self.core, session, outbox);
         self.core.end_wait_everywhere(&waiter, None, outbox);

@@ -15,15 +15,15 @@ use super::every_core::AnyRound;
 use super::exec::{is_running, merge_replies};
 use super::hops::{Attempt, Hopping};
 use super::sessions::settle;
-use crate::commands::{CommandError, Flags, Merge, Row};
+use crate::commands::{Flags, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::{Reply, Values};
 use crate::session::{Session, Stall};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, Grant, Holder, LockKey, Message, Part, PartDone, PartResult, Release,
-    RunAs, TxnId, Waiter, Work,
+    CommandList, Fault, LockKey, Message, Part, PartDone, PartResult, Release, RunAs, TxnId,
+    Waiter, Work,
 };
 
 /// A command under way on several shards, kept by the core whose connection sent it.
@@ -178,14 +178,15 @@ impl Core {
     ) {
         let run_as = session.client.run_as().for_values();
         let whole_shard = !row.flags.contains(Flags::UNSYNCHRONIZED);
-        if self.shard_count == 1 && (self.locks.is_idle() || !whole_shard) {
+        if self.shard_count == 1 && (self.shards.home().is_unlocked() || !whole_shard) {
             if how != Merge::Weighted {
                 // One shard's answer is all there is to say.
-                return run_here(self, session, row, args);
+                return run_here(self, session, row, args, self.shard_id);
             }
             let mut part = Vec::new();
-            self.run_handler(row, args, run_as, &mut part);
-            self.serve_waiters(None);
+            let shard = self.shards.home_mut();
+            shard.run(row, args, run_as, &mut part);
+            shard.serve_waiters(None);
             let parts = [Values::new(&part)];
             return reply_now(session, |reply| self.merge_values(row, how, &parts, &[], reply));
         }
@@ -216,74 +217,9 @@ impl Core {
         let share = Share { shard, locks: Vec::new(), whole_shard: false, work };
         self.begin(session, row, Kind::Elsewhere, vec![share], outbox);
     }
-
-    pub fn count_call(&mut self, row: &'static Row, error: Option<&CommandError>) {
-        let stats = &mut self.stats.by_command[row.id];
-        stats.calls += 1;
-        if let Some(error) = error {
-            stats.failed += 1;
-            self.count_error(error);
-        }
-    }
 }
 
 impl Engine {
-    pub(super) fn receive_part(&mut self, part: Box<Part>, outbox: &mut Outbox) {
-        let granted = if part.is_locking() { self.core.locks.arrive(part) } else { Some(part) };
-        if let Some(part) = granted {
-            self.run_part(*part, outbox);
-        }
-    }
-
-    fn run_part(&mut self, part: Part, outbox: &mut Outbox) {
-        let of_task = matches!(part.work, Work::Task(_));
-        let result = match part.work {
-            Work::Run { row, args, run_as } => {
-                let mut out = Vec::new();
-                self.core.run_handler(row, args.as_args(), run_as, &mut out);
-                PartResult::Reply(out)
-            }
-            Work::Look { command, positions } => self.core.look(&command, &positions),
-            Work::Take { command, position } => self.core.take(&command, position),
-            Work::ServeFrom { command, position } => self.core.serve_from(&command, position),
-            Work::Watch { watcher, conn, keys } => {
-                self.core.watch(watcher, conn, keys);
-                PartResult::Done
-            }
-            Work::Hold { watcher } => {
-                PartResult::Held(watcher.is_none_or(|watcher| self.core.end_watch(watcher)))
-            }
-            Work::Exec { commands, run_as } => self.core.run_exec_part(&commands, run_as),
-            Work::Wait { waiter, alone } => self.core.run_wait_part(&waiter, alone),
-            Work::Serve { waiter, position } => {
-                PartResult::Reply(self.core.serve_at(&waiter, position))
-            }
-            Work::Task(task) => {
-                self.run_task(task, outbox);
-                PartResult::Done
-            }
-        };
-        self.core.memory.sent(result.bytes());
-        let done = PartDone { txn: part.txn, shard: self.core.shard_id, result };
-        if part.txn.coordinator == self.core.shard_id {
-            self.core.own_results.push_back(done);
-        } else if of_task {
-            // Behind all that this pass has gathered for other cores: what its end leads to comes
-            // to them later than that.
-            outbox.ordered.push((part.txn.coordinator, Message::PartDone(Box::new(done))));
-        } else {
-            outbox.messages.push((part.txn.coordinator, Message::PartDone(Box::new(done))));
-        }
-    }
-
-    /// Takes in the results of parts that this core asked itself for. Not where they arise: what a
-    /// result lets go on may have parts that have waited here, and so on, each a few calls deeper.
-    pub(super) fn take_own_results(&mut self, outbox: &mut Outbox) {
-        while let Some(done) = self.core.own_results.pop_front() {
-            self.part_done(done, outbox);
-        }
-    }
-
     pub(super) fn part_done(&mut self, done: PartDone, outbox: &mut Outbox) {
         let number = done.txn.number;
         let Some(transaction) = self.core.transactions.get_mut(&number) else { return };
@@ -405,8 +341,8 @@ impl Engine {
                 let waiter = waits.clone().filter(|_| late || transaction.parts.len() > 1);
                 let release = Release { txn, changes, waiter };
                 self.core.memory.sent(release.bytes());
-                if shard == self.core.shard_id {
-                    self.release(release, outbox);
+                if self.core.shards.owns(shard) {
+                    self.core.release(shard, release);
                 } else {
                     outbox.messages.push((shard, Message::Release(Box::new(release))));
                 }
@@ -434,52 +370,6 @@ impl Engine {
                 && let Some(session) = self.sessions.forget(to.conn)
             {
                 self.core.memory.forget(&session);
-            }
-        }
-    }
-
-    /// A multi-shard command is over: changes what it has decided to here, and runs what waited for it.
-    pub(super) fn release(&mut self, release: Release, outbox: &mut Outbox) {
-        self.core.memory.received(release.bytes());
-        let holder = Holder::Part(release.txn);
-        if self.core.planted.is(Fault::StoredAfterRelease) {
-            self.run_granted(holder, outbox);
-        }
-        if let Some(changes) = release.changes
-            && !self.core.planted.is(Fault::StoreLost)
-        {
-            self.core.apply(changes);
-        }
-        let late = self.core.planted.is(Fault::WaitsTooLate);
-        if let Some(waiter) = release.waiter.as_ref().filter(|_| !late) {
-            self.core.register_waiter(waiter);
-        }
-        match self.core.planted.is(Fault::ReleaseServesNobody) {
-            true => self.core.forget_ready(),
-            false => self.core.serve_waiters(Some(holder)),
-        }
-        self.run_granted(holder, outbox);
-        if let Some(waiter) = release.waiter.filter(|_| late) {
-            self.core.register_waiter(&waiter);
-            self.core.forget_ready();
-        }
-    }
-
-    /// Somebody is over, and who waits for what it left has been served: its locks go, and what
-    /// waited for them runs. One after the other: a command of one shard is over, and has served,
-    /// before what waits behind it is granted.
-    pub(super) fn run_granted(&mut self, released: Holder, outbox: &mut Outbox) {
-        self.core.locks.release(released);
-        while let Some((holder, grant)) = self.core.locks.next_granted() {
-            match grant {
-                Grant::Part(part) => self.run_part(*part, outbox),
-                Grant::Request(waited) => {
-                    if self.core.planted.is(Fault::LetGoBeforeRun) {
-                        self.core.locks.release(holder);
-                    }
-                    self.core.answer(*waited, holder);
-                    self.core.locks.release(holder);
-                }
             }
         }
     }

@@ -8,23 +8,22 @@ use hashbrown::HashMap;
 
 use super::coordinate::Transaction;
 use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
-use super::latency::Latencies;
+use super::links::Links;
 use super::memory::MemoryAccount;
 use super::pair::Pairs;
-use super::peers::Peers;
 use super::room::{self, Room};
 use super::sessions::Ahead;
+use super::shards::Shards;
 use super::shared::{Settings, Shared};
-use super::waiters::Waiters;
-use super::watch::Watches;
 use super::{EngineSetup, TICK_US};
 use crate::access::{Decision, Password, Peer, Reason};
-use crate::commands::{CommandError, CommandTable, ReplyMode, Row, table};
+use crate::commands::{CommandTable, ReplyMode, table};
 use crate::protocol::Span;
 use crate::protocol::reply::Encoding;
 use crate::session::{ClientState, OutputClass, Session, Stall};
-use crate::store::Shard;
-use crate::txn::{ConnId, Locks, PartDone, Planted};
+use crate::shard::{ShardSetup, Statistics};
+use crate::store::{Shard as Store, Watcher};
+use crate::txn::{ConnId, Planted, Release};
 
 /// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
 /// reached, so that a full server can still be asked and mended.
@@ -34,15 +33,6 @@ const RESERVED_LOCAL_CLIENTS: usize = 8;
 /// 350,000 keys a second for 5 % of a core. A million keys that expire in the same second are gone
 /// three seconds after its end, and on average two seconds after they expired.
 const SWEEP_KEYS: usize = 1750;
-
-/// Codes of errors that are counted one by one, as in Redis. Codes are ours; the bound holds
-/// whatever a text might begin with.
-const ERROR_CODES_MAX: usize = 128;
-
-/// One in so many calls of a command is timed; a rare one's first calls are all.
-const SAMPLED_CALLS: u64 = 32;
-/// A command whose last call took so long is timed again: reading the clock costs 1 % of that.
-const SLOW_NANOS: u64 = 5_000;
 
 /// CLIENT PAUSE.
 #[derive(Clone, Copy, Debug)]
@@ -54,82 +44,32 @@ pub(super) struct Pause {
 /// What this core has done since the start or the last CONFIG RESETSTAT.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EngineStats {
-    pub commands: u64,
+    /// Of what runs without a shard.
+    pub commands: Statistics,
     pub ops_per_sec: u64,
     pub input_bytes_per_sec: u64,
     pub output_bytes_per_sec: u64,
     /// Pieces of input received and of output sent.
     pub reads: u64,
     pub writes: u64,
-    /// All error replies, and those of each code.
-    pub error_replies: u64,
-    pub errors: HashMap<Box<str>, u64>,
-    /// By the row's place in the table.
-    pub by_command: Vec<CommandStats>,
-    /// Of the calls that were timed.
-    pub latencies: Latencies,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct CommandStats {
-    /// On this shard, be it only with the part of the keys that are here.
-    pub calls: u64,
-    /// Calls of several shards that were one for the client, without the first of each: counted by
-    /// the core that put their replies together.
-    pub further_parts: u64,
-    /// Spent in the handler: measured while the command is slow or rare, estimated from samples
-    /// otherwise.
-    pub nanos: u64,
-    /// The calls that `nanos` stands for.
-    pub timed_calls: u64,
-    /// The last call that was timed took long, so that timing the next one costs nothing.
-    pub is_slow: bool,
-    /// Refused before the handler ran.
-    pub rejected: u64,
-    /// The handler answered with an error.
-    pub failed: u64,
-}
-
-impl CommandStats {
-    /// Whether to time the next call. Reading a clock would cost a fast command a third of its time.
-    #[inline]
-    pub fn is_next_timed(&self) -> bool {
-        self.is_slow || self.calls < SAMPLED_CALLS || self.calls.is_multiple_of(SAMPLED_CALLS)
-    }
-
-    /// The call has been timed, and stands for those before it that were not: returns how many
-    /// they are together.
-    pub fn timed(&mut self, nanos: u64) -> u64 {
-        let stands_for = (self.calls + 1).saturating_sub(self.timed_calls);
-        self.nanos += nanos.saturating_mul(stands_for);
-        self.timed_calls = self.calls + 1;
-        self.is_slow = nanos >= SLOW_NANOS;
-        stands_for
-    }
 }
 
 pub(super) struct Core {
     pub shard_id: ShardId,
     pub shard_count: usize,
     pub table: &'static CommandTable,
-    pub shard: Shard,
+    pub shards: Shards,
     pub shared: Arc<Shared>,
     pub settings: Arc<Settings>,
-    pub locks: Locks,
     pub planted: Planted,
-    pub watches: Watches,
-    pub waiters: Waiters,
     /// When this core's connections stop waiting for data.
     pub wait_deadlines: BTreeSet<(u64, ConnId)>,
     pub next_watcher: u64,
-    pub peers: Peers,
+    pub links: Links,
     pub now: Now,
-    pub stopwatch: fn() -> u64,
     pub transactions: HashMap<u64, Transaction>,
     pub next_txn: u64,
     pub pairs: Pairs,
-    /// Of parts that this core asked itself for; empty between two events.
-    pub own_results: VecDeque<PartDone>,
     /// Effects under way, by ticket: the transaction that waits for each.
     pub effects: HashMap<u64, ConnReply>,
     pub next_ticket: u64,
@@ -179,34 +119,33 @@ impl Core {
         // Twice its part of the machine, as keys may be spread unevenly; never more than all of it.
         let limit = setup.shared.memory_limit_bytes;
         let capacity = (limit / setup.shards.max(1) as u64 * 2).min(limit);
-        let mut shard = Shard::with_capacity(setup.seed, capacity);
-        shard.set_policy(room::policy(&settings.config));
+        let mut store = Store::with_capacity(setup.seed, capacity);
+        store.set_policy(room::policy(&settings.config));
+        let shards = Shards::new(ShardSetup {
+            id: setup.shard,
+            count: setup.shards,
+            store,
+            config: Arc::clone(&settings.config),
+            stopwatch: setup.stopwatch,
+        });
         let mut core = Core {
             shard_id: setup.shard,
             shard_count: setup.shards,
             table: table(),
-            shard,
+            shards,
             shared: setup.shared,
             settings,
-            locks: Locks::default(),
             planted: Planted::default(),
-            watches: Watches::default(),
-            waiters: Waiters::default(),
             wait_deadlines: BTreeSet::new(),
             next_watcher: 0,
-            peers: Peers::new(setup.shards),
+            links: Links::new(setup.shards),
             now: Now::default(),
-            stopwatch: setup.stopwatch,
             transactions: HashMap::new(),
             next_txn: 0,
             pairs: Pairs::default(),
-            own_results: VecDeque::new(),
             effects: HashMap::new(),
             next_ticket: 0,
-            stats: EngineStats {
-                by_command: vec![CommandStats::default(); table().by_id().len()],
-                ..EngineStats::default()
-            },
+            stats: EngineStats::default(),
             memory: MemoryAccount::default(),
             room: Room::default(),
             sweep_goes_on: false,
@@ -308,34 +247,13 @@ impl Core {
         now - since > limit.soft_seconds.saturating_mul(1_000_000)
     }
 
-    pub fn count_error(&mut self, error: &CommandError) {
-        let message = error.message();
-        let code = message.split(|&byte| byte == b' ').next().unwrap_or(&[]);
-        let code = String::from_utf8_lossy(code);
-        self.stats.error_replies += 1;
-        if let Some(count) = self.stats.errors.get_mut(&*code) {
-            *count += 1;
-        } else if self.stats.errors.len() < ERROR_CODES_MAX {
-            self.stats.errors.insert(code.into_owned().into_boxed_str(), 1);
-        }
-    }
-
-    /// A call that is about to be counted took so long. Seldom called, so not inlined.
-    #[inline(never)]
-    pub fn time_call(&mut self, row: &'static Row, nanos: u64) {
-        let calls = self.stats.by_command[row.id].timed(nanos);
-        if self.settings.config.latency_tracking {
-            self.stats.latencies.record(row.id, nanos, calls);
-        }
-    }
-
-    /// Refuses a command before its handler runs.
-    pub fn count_rejected(&mut self, row: &'static Row) {
-        self.stats.by_command[row.id].rejected += 1;
-    }
-
     pub fn sampler_wants_tick(&self) -> bool {
-        self.stats.commands != self.sampled[0] || self.stats.ops_per_sec > 0
+        self.commands() != self.sampled[0] || self.stats.ops_per_sec > 0
+    }
+
+    /// Commands that have run.
+    fn commands(&self) -> u64 {
+        self.stats.commands.commands + self.shards.home().statistics().commands
     }
 
     /// Measures the rates of commands and bytes since the last tick.
@@ -346,7 +264,7 @@ impl Core {
         }
         let counters = &self.shared.cores[self.shard_id];
         let counts = [
-            self.stats.commands,
+            self.commands(),
             counters.net_input_bytes.load(Ordering::Relaxed),
             counters.net_output_bytes.load(Ordering::Relaxed),
         ];
@@ -363,17 +281,16 @@ impl Core {
     /// One tick's share of giving expired keys' memory back.
     pub fn sweep_expired(&mut self) {
         // Locks are no obstacle: to whoever holds one, an expired key is not there either.
-        self.sweep_goes_on =
-            self.active_expire && self.shard.sweep_expired(SWEEP_KEYS, self.now.unix_ms);
+        self.sweep_goes_on = self.active_expire
+            && self.shards.home_mut().store_mut().sweep_expired(SWEEP_KEYS, self.now.unix_ms);
     }
 
     /// CONFIG RESETSTAT.
     pub fn reset_stats(&mut self) {
-        self.shard.reset_stats();
-        let by_command = vec![CommandStats::default(); self.table.by_id().len()];
-        self.stats = EngineStats { by_command, ..EngineStats::default() };
+        self.shards.home_mut().reset_statistics();
+        self.stats = EngineStats::default();
         self.sampled = [0; 3];
-        self.peers.passes = 0;
+        self.links.reset_passes();
         self.reset_exceeded_time();
         let counters = &self.shared.cores[self.shard_id];
         for counter in
@@ -381,6 +298,43 @@ impl Core {
         {
             counter.store(0, Ordering::Relaxed);
         }
+    }
+
+    #[inline]
+    pub fn set_now(&mut self, now: Now) {
+        self.now = now;
+        self.shards.set_now(now);
+    }
+
+    /// A multi-shard command is over at a shard of this core.
+    pub fn release(&mut self, shard: ShardId, release: Release) {
+        self.memory.received(release.bytes());
+        self.shards.own(shard).release(release, self.links.buffers_mut());
+    }
+
+    /// At the end of a pass: hands all batches to the runtime.
+    pub fn flush_links(&mut self, outbox: &mut Outbox) {
+        self.links.flush(self.shards.home_mut(), &mut self.memory, outbox);
+    }
+
+    /// In every tick: gives the buffers back that have not been used for a while.
+    pub fn give_idle_buffers_back(&mut self) {
+        let idle = self.links.buffers_mut().give_idle_back(self.now.monotonic_us);
+        if idle && self.links.memory() == 0 {
+            self.pairs.trim();
+        }
+    }
+
+    /// Gives all buffers back that nothing is in.
+    pub fn give_buffers_back(&mut self) {
+        self.links.buffers_mut().give_all_back();
+        self.pairs.trim();
+    }
+
+    /// The identity of a connection's next watches.
+    pub fn new_watcher(&mut self) -> Watcher {
+        self.next_watcher += 1;
+        Watcher { core: self.shard_id, number: self.next_watcher }
     }
 
     /// Asks the runtime for work that blocks; its end fills the reply slot.
@@ -461,7 +415,7 @@ mod tests {
         let looks = set(&mut engine, 3_200);
         assert!(looks <= 2 * (32 + 100), "{looks} looks at the clock");
         let row = engine.core.table.by_id().iter().find(|row| row.full_name == "set").expect("SET");
-        let stats = engine.core.stats.by_command[row.id];
+        let stats = engine.core.shards.home().statistics().by_command()[row.id];
         assert_eq!(stats.calls, 3_200);
         // The samples stand for the others.
         assert!((stats.calls - 32..=stats.calls).contains(&(stats.nanos / 300)), "{stats:?}");
@@ -469,22 +423,7 @@ mod tests {
 
     #[test]
     fn a_slow_command_is_timed_each_time() {
-        STEP_NANOS.set(SLOW_NANOS);
+        STEP_NANOS.set(5_000);
         assert_eq!(set(&mut engine(), 1_000), 2_000);
-    }
-
-    /// However many codes there have been, those that are known are counted, and all together.
-    #[test]
-    fn known_codes_of_errors_are_counted_beyond_the_bound() {
-        let mut engine = engine();
-        let core = &mut engine.core;
-        for _ in 0..2 {
-            for code in 0..ERROR_CODES_MAX + 10 {
-                core.count_error(&CommandError::text(format!("CODE{code} has happened")));
-            }
-        }
-        assert_eq!(core.stats.errors.len(), ERROR_CODES_MAX);
-        assert!(core.stats.errors.values().all(|count| *count == 2));
-        assert_eq!(core.stats.error_replies, 2 * (ERROR_CODES_MAX as u64 + 10));
     }
 }

@@ -14,7 +14,7 @@ use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Reply;
 use crate::session::{Destination, Reach, Session, Stall};
 use crate::store::Order;
-use crate::txn::{LockMode, Request, ShardId, Turn, Waiting, shard_of_key};
+use crate::txn::{Request, ShardId, Waiting, shard_of_key};
 
 /// How much of unknown commands and their arguments an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
@@ -62,7 +62,7 @@ pub(super) fn execute(
             session.stall.insert(Stall::ORDER);
             return ControlFlow::Break(());
         }
-        core.count_rejected(row);
+        core.stats.commands.count_rejected(row);
         reject(core, session, row, &error, outbox);
         return ControlFlow::Continue(());
     }
@@ -85,16 +85,18 @@ pub(super) fn execute(
         session.stall.insert(Stall::ORDER);
         return ControlFlow::Break(());
     }
-    core.stats.commands += 1;
+    core.stats.commands.commands += 1;
     session.client.commands += 1;
     session.client.last_command = Some(row);
     match row.handler {
-        Handler::Keyed(..) if row.lacks_keys(args) => run_here(core, session, row, args),
+        Handler::Keyed(..) if row.lacks_keys(args) => {
+            run_here(core, session, row, args, core.shard_id);
+        }
         Handler::Keyed(_, Spread::Wait(wait)) => core.start_wait(session, row, args, wait, outbox),
         Handler::Keyed(_, spread) => {
             run_keyed(core, session, row, args, spread, route.shard, outbox);
         }
-        Handler::Anywhere(_) => run_here(core, session, row, args),
+        Handler::Anywhere(_) => run_here(core, session, row, args, core.shard_id),
         Handler::Engine(parse) => run_operation(core, session, row, parse(args), outbox),
         Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
         Handler::Cursor(_) => {
@@ -111,12 +113,12 @@ pub(super) fn execute(
 
 /// Fetches what a command will read of this shard into the cache, if it is one of the usual kind.
 #[inline]
-pub(super) fn prefetch(core: &Core, session: &Session, route: Route, args: Args<'_>) {
+pub(super) fn prefetch(core: &mut Core, session: &Session, route: Route, args: Args<'_>) {
     if let Lookup::Found(row) = route.lookup
-        && route.shard == core.shard_id
+        && core.shards.owns(route.shard)
         && let Some(key) = row.first_key(args)
     {
-        core.shard.db(session.client.db).prefetch(key);
+        core.shards.own(route.shard).store().db(session.client.db).prefetch(key);
     }
 }
 
@@ -164,7 +166,7 @@ fn is_out_of_memory(core: &mut Core, session: &mut Session, shard: ShardId) -> b
 /// when they are answered. A cache that has evicted all it had to make room for them refuses
 /// nothing yet.
 fn may_free_memory(core: &Core, session: &Session) -> bool {
-    session.output.awaited() > 0 && core.shard.policy().order != Order::Never
+    session.output.awaited() > 0 && core.shards.home().store().policy().order != Order::Never
 }
 
 /// Where a command leads that is to be kept in its connection's order; `shard` is that of its first
@@ -212,8 +214,8 @@ fn run_keyed(
     shard: ShardId,
     outbox: &mut Outbox,
 ) {
-    if core.shard_count == 1 && core.locks.is_idle() {
-        return run_here(core, session, row, args);
+    if core.shard_count == 1 && core.shards.home().is_unlocked() {
+        return run_here(core, session, row, args, shard);
     }
     let mut keys = row.key_positions(args).map(|index| args.at(index));
     if matches!(spread, Spread::OneKey)
@@ -240,7 +242,7 @@ pub(super) fn run_keyed_in_turn(
     outbox: &mut Outbox,
 ) {
     if core.shard_count == 1 {
-        return run_here(core, session, row, args);
+        return run_here(core, session, row, args, core.shard_id);
     }
     let key = row.first_key(args);
     let shard = key.map_or(core.shard_id, |key| shard_of_key(key, core.shard_count));
@@ -264,42 +266,46 @@ fn run_on_shard(
     args: Args<'_>,
     shard: ShardId,
 ) {
-    let here = shard == core.shard_id;
-    if here && core.locks.is_idle() {
-        return run_here(core, session, row, args);
+    let here = core.shards.owns(shard);
+    if here && core.shards.own(shard).is_unlocked() {
+        return run_here(core, session, row, args, shard);
     }
     let mut request = Request::new(row, session.conn, 0, session.client.run_as());
-    if here {
-        let turn = Turn::of(shard, &request, Some(args));
-        let keys = row.key_positions(args).map(|index| args.at(index));
-        if !core.locks.is_out_of_turn(turn) && !core.locks.must_wait(keys, LockMode::of(row)) {
-            return run_here(core, session, row, args);
-        }
+    if here && !core.shards.own(shard).must_wait(core.shard_id, &request, args) {
+        return run_here(core, session, row, args, shard);
     }
     let suppressed = suppress_reply(session);
     let fence = row.is_fence(args);
     let destination = if fence { Destination::OneShard(shard) } else { Destination::OneKey(shard) };
     request.sequence = session.await_reply(destination, suppressed, args.bytes().len());
     if here {
-        core.wait_for_locks(request, Waiting::Command(OwnedArgs::from(args)));
+        let waiting = Waiting::Command(OwnedArgs::from(args));
+        core.shards.own(shard).wait_for_locks(core.shard_id, request, waiting);
     } else {
-        core.send_request(shard, request, args);
+        core.links.send_request(shard, request, args);
     }
 }
 
-/// Runs a command on this core's shard, its reply straight into the connection's output.
+/// Runs a command on a shard of this core, its reply straight into the connection's output.
 #[inline]
-pub(super) fn run_here(core: &mut Core, session: &mut Session, row: &'static Row, args: Args<'_>) {
+pub(super) fn run_here(
+    core: &mut Core,
+    session: &mut Session,
+    row: &'static Row,
+    args: Args<'_>,
+    shard: ShardId,
+) {
     let suppressed = suppress_reply(session);
     let run_as = session.client.run_as();
     let out = session.output.buffer();
     let before = out.len();
-    core.run_handler(row, args, run_as, out);
+    let shard = core.shards.own(shard);
+    shard.run(row, args, run_as, out);
     if suppressed {
         out.truncate(before);
     }
     session.output.wrote(before);
-    core.serve_waiters(None);
+    shard.serve_waiters(None);
 }
 
 /// Carries out what the engine itself is asked for, if the arguments are right.
@@ -310,7 +316,7 @@ pub(super) fn run_operation(
     parsed: Result<Operation<'_>, CommandError>,
     outbox: &mut Outbox,
 ) {
-    core.stats.by_command[row.id].calls += 1;
+    core.stats.commands.of(row).calls += 1;
     match parsed {
         Ok(operation) => operations::carry_out(core, session, row, operation, outbox),
         Err(error) => fail(core, session, row, &error),
@@ -369,7 +375,7 @@ fn reject(
 
 /// Answers with an error from before the handler ran.
 pub(super) fn refuse(core: &mut Core, session: &mut Session, error: &CommandError) {
-    core.count_error(error);
+    core.stats.commands.count_error(error);
     reply_now(session, |reply| reply.error_bytes(&error.message()));
 }
 
@@ -380,7 +386,7 @@ pub(super) fn fail(
     row: &'static Row,
     error: &CommandError,
 ) {
-    core.stats.by_command[row.id].failed += 1;
+    core.stats.commands.of(row).failed += 1;
     refuse(core, session, error);
 }
 

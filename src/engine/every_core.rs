@@ -7,7 +7,6 @@
 //! The command itself is shared by all cores, and each puts its answer into a place of its own
 //! there, before it says that it is done. So nobody waits for anybody, and answers keep their type.
 
-use std::any::Any;
 use std::fmt::{Debug, Formatter};
 use std::sync::{Arc, OnceLock};
 
@@ -18,7 +17,7 @@ use super::event::{Outbox, ShardId};
 use crate::commands::Row;
 use crate::protocol::reply::{Encoding, Reply};
 use crate::session::Session;
-use crate::txn::Work;
+use crate::txn::{Message, Part, PartDone, PartResult, Work};
 
 /// A command that every core does its part of.
 pub(super) trait EveryCore: Send + Sync + 'static {
@@ -61,12 +60,19 @@ impl Core {
 
 impl Engine {
     /// This core's part of a command that every core does.
-    pub(super) fn run_task(&mut self, task: Box<dyn Any + Send>, outbox: &mut Outbox) {
+    pub(super) fn run_task(&mut self, part: Part, outbox: &mut Outbox) {
+        let Part { txn, work: Work::Task(task), .. } = part else { return };
         // The layer that carries messages cannot name the type; nothing else is ever put in.
         match task.downcast::<Arc<dyn AnyRound>>() {
             Ok(round) => round.run(self, outbox),
             // The answer is missing: the client gets an error.
             Err(_) => debug_assert!(false, "a task of another type"),
+        }
+        let done = PartDone { txn, shard: self.core.shard_id, result: PartResult::Done };
+        if txn.coordinator == self.core.shard_id {
+            self.part_done(done, outbox);
+        } else {
+            outbox.messages.push((txn.coordinator, Message::PartDone(Box::new(done))));
         }
     }
 

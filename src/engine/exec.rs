@@ -23,8 +23,8 @@ use crate::protocol::reply::Reply;
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, Holder, LockKey, LockMode, Message, Part, PartResult, Release, Request,
-    RunAs, Turn, TxnId, Unit, Waiting, Watched, Work, shard_of_key,
+    CommandList, Fault, LockKey, LockMode, Message, Part, PartResult, Release, Request, TxnId,
+    Unit, Waiting, Watched, Work, shard_of_key,
 };
 
 /// Where a command leads that is about to be queued; `shard` is that of its first key.
@@ -92,13 +92,11 @@ fn start_unit(
     let unit = Unit { commands: multi.queued, run_as, watched };
     let suppressed = suppress_reply(session);
     let mut request = Request::new(row, session.conn, 0, run_as);
-    if shard == core.shard_id
-        && !core.locks.is_out_of_turn(Turn::of(shard, &request, None))
-        && !core.locks.all_must_wait(unit.locks())
-    {
+    let here = core.shards.owns(shard);
+    if here && !core.shards.own(shard).unit_must_wait(core.shard_id, &request, &unit) {
         let out = session.output.buffer();
         let before = out.len();
-        core.run_unit(&unit, out, None);
+        core.shards.own(shard).run_unit(&unit, out, None);
         if suppressed {
             out.truncate(before);
         }
@@ -107,64 +105,10 @@ fn start_unit(
     let destination = Destination::OneShard(shard);
     request.sequence = session.await_reply(destination, suppressed, unit.size());
     let unit = Box::new(unit);
-    if shard == core.shard_id {
-        core.wait_for_locks(request, Waiting::Unit(unit));
+    if here {
+        core.shards.own(shard).wait_for_locks(core.shard_id, request, Waiting::Unit(unit));
     } else {
-        core.send_unit(shard, request, unit);
-    }
-}
-
-impl Core {
-    /// Runs the commands of a unit, if what it watches is whole, and appends EXEC's reply. `holder`:
-    /// whose locks it runs under, if it has any.
-    pub fn run_unit(&mut self, unit: &Unit, out: &mut Vec<u8>, holder: Option<Holder>) {
-        let watched = unit.watched.as_ref();
-        if watched.is_none_or(|watched| self.end_watch(watched.watcher)) {
-            Reply::new(out, unit.run_as.encoding).array(unit.commands.len());
-            self.run_list(&unit.commands, unit.run_as, out, |_| {});
-        } else {
-            Reply::new(out, unit.run_as.encoding).null_array();
-        }
-        self.serve_waiters(holder);
-    }
-
-    /// Runs commands and appends their replies; `replied` is called behind each with the length of
-    /// the output.
-    fn run_list(
-        &mut self,
-        commands: &CommandList,
-        run_as: RunAs,
-        out: &mut Vec<u8>,
-        mut replied: impl FnMut(usize),
-    ) {
-        for (row, args) in commands.iter() {
-            if let Some(key) = row.first_key(args) {
-                self.shard.db(usize::from(run_as.db)).prefetch(key);
-            }
-        }
-        let (start, bytes_max) = (out.len(), reply_bytes_max(&self.settings.config));
-        self.stats.commands += commands.len() as u64;
-        for (row, args) in commands.iter() {
-            if out.len() - start > bytes_max {
-                self.count_error(&CommandError::ReplyTooLong);
-                Reply::new(out, run_as.encoding).error_bytes(&CommandError::ReplyTooLong.message());
-            } else {
-                self.run_handler(row, args, run_as, out);
-            }
-            if self.planted.is(Fault::ServedBeforeTheEnd) {
-                self.serve_waiters(None);
-            }
-            replied(out.len());
-        }
-    }
-
-    /// A part of an EXEC whose locks are held.
-    pub fn run_exec_part(&mut self, commands: &CommandList, run_as: RunAs) -> PartResult {
-        let (mut bytes, mut lens, mut end) = (Vec::new(), Vec::new(), 0);
-        self.run_list(commands, run_as, &mut bytes, |len| {
-            lens.push(len - std::mem::replace(&mut end, len));
-        });
-        PartResult::Replies { bytes, lens }
+        core.links.send_unit(shard, request, unit);
     }
 }
 
@@ -447,13 +391,13 @@ fn run_in_turn(
     args: Args<'_>,
     outbox: &mut Outbox,
 ) {
-    core.stats.commands += 1;
+    core.stats.commands.commands += 1;
     if session.output.unsent_bytes() > reply_bytes_max(&core.settings.config) {
         return refuse(core, session, &CommandError::ReplyTooLong);
     }
     match row.handler {
         Handler::Keyed(_, spread) => run_keyed_in_turn(core, session, row, args, spread, outbox),
-        Handler::Anywhere(_) => run_here(core, session, row, args),
+        Handler::Anywhere(_) => run_here(core, session, row, args, core.shard_id),
         Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
         Handler::Cursor(_) => {
             core.start_elsewhere(session, row, args, cursor_shard(core, args), outbox);

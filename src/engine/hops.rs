@@ -7,15 +7,13 @@ use super::Engine;
 use super::coordinate::{Begun, Kind, Share, Transaction};
 use super::core::{ConnReply, Core};
 use super::event::Outbox;
-use crate::commands::hops::{Change, Decision, Finding, Findings, Hops, Looked};
-use crate::commands::{
-    CommandError, Context, Flags, Handler, KeyFlags, KeyRanges, Readiness, Row, Spread, Wait,
-    WaitsAt,
-};
+use crate::commands::hops::{Change, Decision, Finding, Findings, Looked};
+use crate::commands::{CommandError, Handler, KeyFlags, KeyRanges, Row, Spread};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Reply;
 use crate::session::Session;
+use crate::shard::{Way, way_of};
 use crate::txn::{
     Changes, LockKey, LockMode, Message, Part, PartResult, SharedCommand, TxnId, Waiter, Work,
     shard_of_key,
@@ -50,24 +48,6 @@ impl Hopping {
     /// Bytes of the arguments.
     pub fn size(&self) -> usize {
         self.command.args.size()
-    }
-}
-
-/// How a command with keys on several shards goes about it.
-enum Way {
-    Hops(&'static Hops),
-    /// The first of its keys that is ready serves it: a command that may wait, where it can't.
-    FirstReady(&'static Wait),
-}
-
-fn way_of(row: &Row) -> Option<Way> {
-    match row.handler {
-        Handler::Keyed(_, Spread::Hops(hops)) => Some(Way::Hops(hops)),
-        Handler::Keyed(_, Spread::Wait(wait)) => match wait.at {
-            WaitsAt::EveryKey => Some(Way::FirstReady(wait)),
-            WaitsAt::FirstKey(hops) => Some(Way::Hops(hops)),
-        },
-        _ => None,
     }
 }
 
@@ -150,77 +130,6 @@ impl Core {
         (Kind::Hops(Box::new(hopping)), shares)
     }
 
-    /// What there is at these keys; the locks on them are held.
-    pub fn look(&mut self, command: &SharedCommand, positions: &[usize]) -> PartResult {
-        let found = self.at_shard(command, |way, context, args| {
-            let look = |&position: &usize| {
-                let looked = match way {
-                    Way::Hops(hops) => (hops.look)(context, args, position),
-                    Way::FirstReady(wait) => {
-                        let ready = (wait.ready)(context, args.at(position));
-                        Ok(Finding::of_existence(ready != Readiness::Nothing))
-                    }
-                };
-                (position, looked)
-            };
-            positions.iter().map(look).collect()
-        });
-        PartResult::Found(found.unwrap_or_default())
-    }
-
-    /// Takes what the command needs at this key.
-    pub fn take(&mut self, command: &SharedCommand, position: usize) -> PartResult {
-        let taken = self.at_shard(command, |way, context, args| match way {
-            Way::Hops(hops) => (hops.take)(context, args, position),
-            Way::FirstReady(_) => Ok(Finding::Nothing),
-        });
-        PartResult::Found(taken.map(|taken| (position, taken)).into_iter().collect())
-    }
-
-    /// Serves a command from the one of its keys that is the argument of this index.
-    pub fn serve_from(&mut self, command: &SharedCommand, position: usize) -> PartResult {
-        match way_of(command.row) {
-            Some(Way::FirstReady(wait)) => {
-                let SharedCommand { row, args, run_as } = command;
-                let reply = self.serve_command(wait, row, args.as_args(), *run_as, position);
-                PartResult::Reply(reply)
-            }
-            _ => PartResult::Reply(Vec::new()),
-        }
-    }
-
-    /// Changes keys of this shard as has been decided.
-    pub fn apply(&mut self, changes: Changes) {
-        let Changes { command, list } = changes;
-        self.at_shard(&command, |way, context, args| {
-            let Way::Hops(hops) = way else { return };
-            for (position, change) in list {
-                (hops.apply)(context, args, position, change);
-            }
-        });
-    }
-
-    fn at_shard<R>(
-        &mut self,
-        command: &SharedCommand,
-        work: impl FnOnce(&Way, &mut Context<'_>, Args<'_>) -> R,
-    ) -> Option<R> {
-        let SharedCommand { row, args, run_as } = command;
-        let way = way_of(row);
-        debug_assert!(way.is_some(), "{} does not run in hops", row.full_name);
-        let no_touch = run_as.no_touch && !row.flags.contains(Flags::TOUCHES);
-        if no_touch {
-            self.shard.set_touching(false);
-        }
-        let mut out = Vec::new();
-        let result = work(&way?, &mut self.context(*run_as, &mut out), args.as_args());
-        debug_assert!(out.is_empty(), "only the coordinator replies");
-        if no_touch {
-            self.shard.set_touching(true);
-        }
-        Some(result)
-    }
-
     /// Decides with what has been found. An error is the reply.
     fn decide(&mut self, hopping: &mut Hopping) -> Next {
         let Hopping { command, found, reply: out, attempt, .. } = hopping;
@@ -233,14 +142,14 @@ impl Core {
         };
         match &decided {
             // It does not wait.
-            Ok(Next::Nothing) if attempt.is_none() => self.count_call(row, None),
+            Ok(Next::Nothing) if attempt.is_none() => self.stats.commands.count_call(row, None),
             Ok(Next::Nothing) => out.clear(),
-            Ok(Next::Done(_)) => self.count_call(row, None),
+            Ok(Next::Done(_)) => self.stats.commands.count_call(row, None),
             Ok(Next::Take(_) | Next::Serve(_)) => {}
             Err(error) => {
                 out.clear();
                 Reply::new(out, run_as.encoding).error_bytes(&error.message());
-                self.count_call(row, Some(error));
+                self.stats.commands.count_call(row, Some(error));
             }
         }
         decided.unwrap_or(Next::Done(Vec::new()))
@@ -310,7 +219,7 @@ impl Core {
         // What was found and not used after all may take long to free.
         for (_, looked) in hopping.found.drain(..) {
             if let Ok(Finding::Item(item)) = looked {
-                self.shard.discard(item);
+                self.shards.home_mut().store_mut().discard(item);
             }
         }
         let mut changes: Vec<Option<Changes>> = transaction.parts.iter().map(|_| None).collect();

@@ -96,7 +96,7 @@ impl Core {
 
     /// Bytes of the buffers that this core keeps for the next commands.
     pub fn kept_memory(&self) -> usize {
-        self.spans.capacity() * size_of::<Span>() + self.pairs.memory() + self.peers.memory()
+        self.spans.capacity() * size_of::<Span>() + self.pairs.memory() + self.links.memory()
     }
 
     /// Bytes that all cores hold for data and clients. What the others hold is asked for once in a
@@ -118,7 +118,7 @@ impl Core {
     /// What the shard holds, and what is still to be given back of former values.
     #[inline]
     pub fn shard_memory(&self) -> usize {
-        self.shard.allocated_bytes() + self.shard.dead_bytes()
+        self.shards.home().store().allocated_bytes() + self.shards.home().store().dead_bytes()
     }
 
     /// Commands have found too much memory in use, or no longer do.
@@ -143,7 +143,7 @@ impl Core {
             counters.shard_memory.store(now[0] as usize, Ordering::Relaxed);
             counters.client_memory.store(now[1], Ordering::Relaxed);
         }
-        let evictable = Some(self.shard.can_evict());
+        let evictable = Some(self.shards.home().store().can_evict());
         let step = now[0].abs_diff(self.memory.coldest_bytes);
         if evictable != self.memory.published_evictable || step >= COLDEST_STEP_BYTES {
             self.memory.published_evictable = evictable;
@@ -184,8 +184,8 @@ impl Core {
 
     pub fn facts(&self) -> CoreFacts {
         CoreFacts {
-            lazyfree_pending_objects: self.shard.dead_objects() as u64,
-            lazyfreed_objects: self.shard.stats().lazily_freed,
+            lazyfree_pending_objects: self.shards.home().store().dead_objects() as u64,
+            lazyfreed_objects: self.shards.home().store().stats().lazily_freed,
             evicted_clients: 0,
             exceeded: self.exceeded_time(),
         }

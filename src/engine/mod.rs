@@ -9,17 +9,16 @@
 //! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
 //! | `memory` | what this core holds, for `maxmemory` |
 //! | `room` | what gives way when that is too much; chores that give memory back |
-//! | `peers` | batches of requests and replies between shards |
+//! | `shards` | the shards that this core owns |
+//! | `links` | batches of requests to other shards, and their replies |
 //! | `exec` | MULTI blocks, from their commands to EXEC's reply |
-//! | `watch` | WATCH at the shard that owns the keys |
-//! | `waiters` | clients that wait for data, at the shard that owns the keys |
-//! | `blocked` | the same clients at the core of their connection |
+//! | `watch` | WATCH at the core of the connection |
+//! | `blocked` | clients that wait for data, at the core of their connection |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
 //! | `pair` | those with keys on this shard and one other |
 //! | `hops` | those that read here and write there, or that move something |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
 //! | `every_core` | commands that every core does its part of (CLIENT LIST, CONFIG SET, ...) |
-//! | `latency` | how long commands take |
 //! | `report` | what a core tells of itself, for INFO |
 //! | `operations` | commands that concern a connection or the process |
 
@@ -31,20 +30,19 @@ mod event;
 mod every_core;
 mod exec;
 mod hops;
-mod latency;
+mod links;
 mod memory;
 mod merge;
 mod operations;
 mod pair;
-mod peers;
 #[cfg(test)]
 mod reply_tests;
 mod report;
 mod room;
 mod sessions;
+mod shards;
 mod shared;
 mod split;
-mod waiters;
 mod watch;
 
 pub use event::{ClientOrigin, ConnControl, ConnId, Effect, Event, Now, Outbox, ShardId, Ticket};
@@ -54,7 +52,7 @@ use std::sync::Arc;
 
 use crate::access::Peer;
 use crate::session::{Session, Stall};
-use crate::txn::Message;
+use crate::txn::{Message, Work};
 use core::{Core, Held};
 use sessions::Sessions;
 
@@ -95,20 +93,20 @@ impl Engine {
     pub fn plant(&mut self, fault: crate::txn::Fault) {
         let planted = crate::txn::Planted::new(fault);
         self.core.planted = planted;
-        self.core.locks.plant(planted);
+        self.core.shards.home_mut().plant(planted);
     }
 
     /// Whether, between two passes, everybody who waits for data here waits with good reason. The
     /// error says who does not.
     #[cfg(debug_assertions)]
     pub fn check_waiters(&mut self) -> Result<(), String> {
-        self.core.check_waiters()
+        self.core.shards.home_mut().check_waiters()
     }
 
     /// What this core's shard holds, without the traces that a command leaves.
     #[cfg(debug_assertions)]
     pub fn store(&self) -> &crate::store::Shard {
-        &self.core.shard
+        self.core.shards.home().store()
     }
 
     /// Decides about a connection before a byte of it is read: the access policy, then
@@ -120,7 +118,7 @@ impl Engine {
 
     /// Takes in one event. Call [`Engine::end_pass`] after the last of a pass.
     pub fn handle(&mut self, now: Now, event: Event<'_>, outbox: &mut Outbox) {
-        self.core.now = now;
+        self.core.set_now(now);
         match event {
             Event::Bytes { conn, data } => {
                 if let Some(session) = self.sessions.get_mut(conn) {
@@ -158,26 +156,27 @@ impl Engine {
             Event::EffectDone { ticket, result } => self.effect_done(ticket, result, outbox),
             Event::Tick => self.tick(outbox),
         }
-        if !self.core.waiters.is_empty() {
-            self.deliver_to_waiters(outbox);
+        if self.core.shards.home().has_messages() {
+            self.route(outbox);
         }
     }
 
     /// Sends what has gathered: batches to peers, and the list of connections with output. Call
     /// [`Engine::order`] before anything else.
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
-        self.core.now = now;
+        self.core.set_now(now);
         self.core.end_pass_of_room(outbox);
-        self.core.report_broken_watches(outbox);
+        self.core.shards.home_mut().find_broken_watches();
+        self.route(outbox);
         self.core.flush_pairs(outbox);
-        self.core.flush_peers(outbox);
+        self.core.flush_links(outbox);
         self.let_go_of_output(outbox);
         self.core.publish_memory();
     }
 
     /// Lists the connections whose output has been held back long enough.
     fn let_go_of_output(&mut self, outbox: &mut Outbox) {
-        let (passes, now_us) = (self.core.peers.passes, self.core.now.monotonic_us);
+        let (passes, now_us) = (self.core.links.passes(), self.core.now.monotonic_us);
         while let Some(&Held { conn, since_pass, since_us }) = self.core.held.front() {
             if passes.saturating_sub(since_pass) < HELD_PASSES_MAX
                 && now_us < since_us + HELD_US_MAX
@@ -243,12 +242,12 @@ impl Engine {
             return Some(0);
         }
         let periodic = core.sampler_wants_tick()
-            || core.active_expire && core.shard.has_expiring()
+            || core.active_expire && core.shards.home().store().has_expiring()
             || core.pause.is_some()
             || !self.sessions.is_empty() && core.settings.config.timeout > 0
             || core.soft_limits_watched
             || core.is_memory_exceeded()
-            || core.peers.has_kept();
+            || core.links.memory() > 0;
         let tick_at = if core.has_chores() {
             Some(core.last_tick_us + room::CHORE_TICK_US)
         } else {
@@ -265,32 +264,52 @@ impl Engine {
     pub fn is_at_rest(&self) -> bool {
         self.core.transactions.is_empty()
             && self.core.pairs.is_empty()
-            && self.core.locks.is_idle()
-            && self.core.watches.len() == 0
-            && self.core.waiters.is_empty()
+            && self.core.shards.home().is_at_rest()
             && self.core.wait_deadlines.is_empty()
-            && self.core.shard.dbs().all(|db| db.changes.is_empty())
             && self.sessions.detached() == 0
     }
 
+    /// A message, whoever sent it: to one of this core's shards, or to the core itself.
     fn receive_message(&mut self, from: ShardId, message: Message, outbox: &mut Outbox) {
+        let core = &mut self.core;
+        let shard = core.shards.home_mut();
         match message {
-            Message::Requests(batch) => self.core.serve_batch(from, batch),
-            Message::Replies(replies) => self.take_replies(replies, outbox),
-            Message::Part(part) => self.receive_part(part, outbox),
-            Message::PartDone(done) => self.part_done(*done, outbox),
-            Message::Release(release) => self.release(*release, outbox),
-            Message::MakeRoom { bytes } => self.core.owe_room(bytes),
-            Message::Unwatch(watcher) => {
-                self.core.end_watch(watcher);
+            Message::Requests(batch) => shard.serve_batch(from, batch, core.links.buffers_mut()),
+            Message::Part(part) if matches!(part.work, Work::Task(_)) => {
+                self.run_task(*part, outbox);
             }
+            Message::Part(part) => shard.receive(part),
+            Message::Release(release) => core.release(core.shard_id, *release),
+            Message::Unwatch(watcher) => {
+                shard.end_watch(watcher);
+            }
+            Message::WaitOn(id) => shard.wait_on(id),
+            Message::EndWait(id) => shard.end_wait(id),
+            Message::Replies(replies) => self.take_replies(replies, outbox),
+            Message::PartDone(done) => self.part_done(*done, outbox),
+            Message::MakeRoom { bytes } => core.owe_room(bytes),
             Message::WatchBroken { conn, watcher } => self.watch_broken(conn, watcher),
             Message::Served { waiter, reply } => self.served(from, &waiter, &reply, outbox),
             Message::Ready(waiter) => self.try_again(&waiter, outbox),
-            Message::WaitOn(id) => self.core.wait_on(id),
-            Message::EndWait(id) => self.core.end_wait(id),
         }
-        self.take_own_results(outbox);
+    }
+
+    /// Brings what this core's shards have for cores to them. What is for this one is dealt with
+    /// here and now, but never where it arises: what a result lets go on may have parts that have
+    /// waited here, and so on, each a few calls deeper.
+    fn route(&mut self, outbox: &mut Outbox) {
+        while let Some((to, message)) = self.core.shards.home_mut().next_message() {
+            match &message {
+                Message::PartDone(done) => self.core.memory.sent(done.result.bytes()),
+                Message::Served { reply, .. } => self.core.memory.sent(reply.capacity()),
+                _ => {}
+            }
+            if to == self.core.shard_id {
+                self.receive_message(to, message, outbox);
+            } else {
+                outbox.messages.push((to, message));
+            }
+        }
     }
 
     fn tick(&mut self, outbox: &mut Outbox) {

@@ -275,27 +275,23 @@ impl Core {
         }
         let mut begun = std::mem::take(&mut self.pairs.begun);
         for mut pair in begun.drain(..) {
-            if !self.locks.try_hold(pair.txn, pair.own_locks()) {
+            if !self.shards.own(self.shard_id).try_lock(pair.txn, pair.own_locks()) {
                 self.send_as_parts(pair, outbox);
                 continue;
             }
             let ConnReply { conn, sequence } = pair.reply;
             let request = Request::new(pair.row, conn, sequence, pair.run_as.for_values());
             let unit = pair.units.as_mut().and_then(|units| units.other.take());
-            self.peers.send_half(pair.other, request, pair.other_args.as_args(), unit);
+            self.links.send_half(pair.other, request, pair.other_args.as_args(), unit);
             self.pairs.granted.push(pair.reply);
             self.pairs.under_way.insert(pair.reply, pair);
         }
         self.pairs.begun = begun;
-        self.pairs.messages = self.peers.flush_halves(&mut outbox.ordered);
+        self.pairs.messages = self.links.flush_halves(&mut outbox.ordered);
         if self.planted.is(Fault::ReleasedEarly) {
             let mut all: Vec<TxnId> = self.pairs.under_way.values().map(|pair| pair.txn).collect();
             all.sort_unstable();
-            all.into_iter().for_each(|txn| self.locks.release(Holder::Part(txn)));
-            // Whoever that lets go on is not to be found here by mistake.
-            while let Some((holder, _)) = self.locks.next_granted() {
-                self.locks.release(holder);
-            }
+            all.into_iter().for_each(|txn| self.shards.own(self.shard_id).unlock_by_mistake(txn));
         }
     }
 
@@ -315,9 +311,7 @@ impl Core {
         }
         for reply in std::mem::take(&mut self.pairs.granted) {
             let Some(pair) = self.pairs.under_way.remove(&reply) else { continue };
-            self.locks.release(Holder::Part(pair.txn));
-            let granted = self.locks.next_granted();
-            debug_assert!(granted.is_none(), "somebody has waited for what was only just locked");
+            self.shards.own(self.shard_id).unlock(pair.txn);
             self.send_as_parts(pair, outbox);
         }
     }
@@ -398,13 +392,15 @@ impl Engine {
         let into = &mut Reply::new(&mut reply, pair.run_as.encoding);
         match &pair.units {
             Some(units) => {
-                core.run_unit(&units.own, &mut own_reply, Some(Holder::Part(pair.txn)));
+                let holder = Some(Holder::Part(pair.txn));
+                core.shards.own(core.shard_id).run_unit(&units.own, &mut own_reply, holder);
                 let parts = [Values::new(&own_reply), Values::new(other_reply)];
                 core.merge_unit_values(&parts, owners, into);
             }
             None => {
                 let run_as = pair.run_as.for_values();
-                core.run_handler(row, pair.own_args.as_args(), run_as, &mut own_reply);
+                let shard = core.shards.own(core.shard_id);
+                shard.run(row, pair.own_args.as_args(), run_as, &mut own_reply);
                 let parts = [Values::new(&own_reply), Values::new(other_reply)];
                 core.merge_values(row, pair.merge, &parts, owners, into);
             }
@@ -413,8 +409,8 @@ impl Engine {
         core.pairs.keep(pair);
         if !core.planted.is(Fault::LocksOfVanishedKept) || self.sessions.get_mut(to.conn).is_some()
         {
-            self.core.serve_waiters(Some(Holder::Part(txn)));
-            self.run_granted(Holder::Part(txn), outbox);
+            let core = &mut self.core;
+            core.shards.own(core.shard_id).end(txn, core.links.buffers_mut());
         }
         self.complete(to, &reply, outbox);
         for (kept, mut used) in

@@ -1,11 +1,10 @@
 //! What a core tells of itself: for INFO and MEMORY.
 
 use super::Engine;
-use super::core::CommandStats;
 use super::event::ShardId;
-use super::latency::Latencies;
 use super::memory::ExceededTime;
 use crate::session::Session;
+use crate::shard::{CommandStats, Latencies};
 use crate::store::{Db, ScanCursor, ShardStats, UnixMs};
 
 /// What INFO needs to know of a core.
@@ -74,8 +73,11 @@ pub(super) struct DbReport {
 impl Engine {
     pub(super) fn report(&self) -> CoreReport {
         let (core, stats) = (&self.core, &self.core.stats);
+        let (shard, store) = (core.shards.home(), core.shards.home().store());
+        let mut commands = stats.commands.clone();
+        commands.add(shard.statistics());
         let largest = |size: fn(&Session) -> usize| self.sessions.iter().map(size).max();
-        let used_memory = core.shard.allocated_bytes();
+        let used_memory = store.allocated_bytes();
         debug_assert_eq!(
             core.memory.sessions(),
             self.sessions.memory(),
@@ -86,26 +88,26 @@ impl Engine {
             clients: self.sessions.len(),
             blocked_clients: self.sessions.iter().filter(|s| s.is_blocked()).count(),
             waits_with_timeout: core.wait_deadlines.len(),
-            awaited_keys: core.waiters.keys(),
+            awaited_keys: shard.awaited_keys(),
             used_memory,
-            mapped_memory: core.shard.mapped_bytes(),
-            entry_memory: core.shard.dbs().map(Db::entry_bytes).sum(),
+            mapped_memory: store.mapped_bytes(),
+            entry_memory: store.dbs().map(Db::entry_bytes).sum(),
             client_memory: core.client_memory(),
             session_memory: core.memory.sessions(),
-            kept_memory: core.kept_memory() + stats.latencies.memory(),
+            kept_memory: core.kept_memory() + shard.statistics().latencies().memory(),
             facts: core.facts(),
-            commands: stats.commands,
+            commands: commands.commands,
             ops_per_sec: stats.ops_per_sec,
             input_bytes_per_sec: stats.input_bytes_per_sec,
             output_bytes_per_sec: stats.output_bytes_per_sec,
             reads: stats.reads,
             writes: stats.writes,
-            error_replies: stats.error_replies,
-            errors: stats.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
-            by_command: stats.by_command.clone(),
+            error_replies: commands.error_replies,
+            errors: commands.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
+            by_command: commands.by_command().to_vec(),
             latencies: Latencies::default(),
-            stats: core.shard.stats(),
-            keyspace: core.shard.dbs().map(|db| report_db(db, core.now.unix_ms)).collect(),
+            stats: store.stats(),
+            keyspace: store.dbs().map(|db| report_db(db, core.now.unix_ms)).collect(),
             input_bytes_max: largest(|session| session.input.len()).unwrap_or(0),
             output_bytes_max: largest(|session| session.output.unsent_bytes()).unwrap_or(0),
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::event::{Outbox, ShardId};
 use crate::config::{Config, EvictionPolicy};
-use crate::store::{LfuSettings, Order, Policy, Shard};
+use crate::store::{LfuSettings, Order, Policy, Shard as Store};
 use crate::txn::Message;
 
 /// Entries that give way for one command, and at the end of one pass: about a millisecond. The rest
@@ -82,9 +82,10 @@ impl Core {
     #[inline]
     pub fn is_out_of_memory(&mut self, shard: ShardId) -> bool {
         if !self.is_over_limit() {
-            return self.shard.is_nearly_full() && !self.shard.evict(self.now.unix_ms);
+            return self.shards.home().store().is_nearly_full()
+                && !self.shards.home_mut().store_mut().evict(self.now.unix_ms);
         }
-        let is_here = shard == self.shard_id;
+        let is_here = self.shards.owns(shard);
         let has_room =
             if is_here { self.make_room(EVICTIONS_PER_COMMAND) } else { self.can_make_room() };
         let out = !has_room && !self.ask_for_room(ASKED_BYTES_MIN);
@@ -94,7 +95,9 @@ impl Core {
 
     /// Whether something of this or of another shard may give way, or is being given back.
     fn can_make_room(&self) -> bool {
-        self.shard.can_evict() || self.shard.dead_objects() > 0 || self.coldest_other(0).is_some()
+        self.shards.home().store().can_evict()
+            || self.shards.home().store().dead_objects() > 0
+            || self.coldest_other(0).is_some()
     }
 
     /// Whether more is held than may be. What the others hold is asked for once in a pass.
@@ -113,7 +116,7 @@ impl Core {
         let unknown = match self.shard_count {
             1 => 0,
             cores => {
-                let empty = (Shard::empty_bytes() * cores) as u64;
+                let empty = (Store::empty_bytes() * cores) as u64;
                 let room = max.saturating_sub(empty);
                 (UNKNOWN_BYTES_PER_CORE * cores as u64).min(room / UNKNOWN_PART)
             }
@@ -123,16 +126,16 @@ impl Core {
 
     /// Lets entries of this shard give way until there is room; false if none may.
     fn make_room(&mut self, evictions_max: usize) -> bool {
-        if self.shard.policy().order == Order::Never {
-            return self.shard.dead_objects() > 0;
+        if self.shards.home().store().policy().order == Order::Never {
+            return self.shards.home().store().dead_objects() > 0;
         }
         for _ in 0..evictions_max {
             if !self.is_over_limit() {
                 return true;
             }
             // What is being given back already comes first.
-            if self.shard.dead_objects() > 0 {
-                self.shard.bury();
+            if self.shards.home().store().dead_objects() > 0 {
+                self.shards.home_mut().store_mut().bury();
                 return true;
             }
             if !self.let_one_go() {
@@ -143,9 +146,9 @@ impl Core {
     }
 
     fn let_one_go(&mut self) -> bool {
-        let before = self.shard.allocated_bytes();
-        let evicted = self.shard.evict(self.now.unix_ms);
-        let bytes = before.saturating_sub(self.shard.allocated_bytes());
+        let before = self.shards.home().store().allocated_bytes();
+        let evicted = self.shards.home_mut().store_mut().evict(self.now.unix_ms);
+        let bytes = before.saturating_sub(self.shards.home().store().allocated_bytes());
         self.room.given += bytes;
         self.room.owed = self.room.owed.saturating_sub(bytes.max(1));
         evicted
@@ -160,10 +163,10 @@ impl Core {
             self.room.behind = room && self.is_over_limit();
         }
         self.pay_debts();
-        if self.shard.has_chores() {
-            self.shard.bury();
+        if self.shards.home().store().has_chores() {
+            self.shards.home_mut().store_mut().bury();
             // As fast as a busy pass makes holes: about 150 us at the most.
-            (0..COMPACTIONS_PER_PASS).all(|_| self.shard.compact(MOVES));
+            (0..COMPACTIONS_PER_PASS).all(|_| self.shards.home_mut().store_mut().compact(MOVES));
         }
         for (shard, bytes) in self.room.asks.drain(..) {
             outbox.messages.push((shard, Message::MakeRoom { bytes }));
@@ -199,7 +202,7 @@ impl Core {
             return;
         }
         self.release_memory();
-        let own = u64::from(self.shard.oldest_idle_seconds(self.now.unix_ms));
+        let own = u64::from(self.shards.home().store().oldest_idle_seconds(self.now.unix_ms));
         if let Some((_, idle)) = self.coldest_other(DONOR_BYTES_MIN)
             && idle > own + own / 4 + 1
         {
@@ -219,8 +222,9 @@ impl Core {
     /// Tells the other cores whether this one has something to give, and how cold that is.
     pub fn publish_coldest(&mut self) {
         let now = self.now.unix_ms;
-        let second = if self.shard.can_evict() {
-            (now / 1000).saturating_sub(u64::from(self.shard.oldest_idle_seconds(now)))
+        let second = if self.shards.home().store().can_evict() {
+            (now / 1000)
+                .saturating_sub(u64::from(self.shards.home().store().oldest_idle_seconds(now)))
         } else {
             NOTHING_TO_GIVE
         };
@@ -258,11 +262,15 @@ impl Core {
     /// Another core asks for room.
     pub fn owe_room(&mut self, bytes: usize) {
         // Two of them may ask at once; neither needs more than there is.
-        self.room.owed = self.room.owed.saturating_add(bytes).min(self.shard.allocated_bytes());
+        self.room.owed =
+            self.room.owed.saturating_add(bytes).min(self.shards.home().store().allocated_bytes());
     }
 
     /// Whether a tick should come soon, although nothing happens.
     pub fn has_chores(&self) -> bool {
-        self.room.owed > 0 || self.room.behind || self.shard.has_chores() || self.sweep_goes_on
+        self.room.owed > 0
+            || self.room.behind
+            || self.shards.home().store().has_chores()
+            || self.sweep_goes_on
     }
 }

@@ -180,7 +180,7 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
                 session.held = true;
                 core.held.push_back(Held {
                     conn: session.conn,
-                    since_pass: core.peers.passes,
+                    since_pass: core.links.passes(),
                     since_us: core.now.monotonic_us,
                 });
             }
@@ -605,9 +605,9 @@ mod tests {
         let mut most = 0;
         while pair.engines[0].has_turns() {
             assert_eq!(pair.engines[0].tick_in_us(later), Some(0));
-            let before = pair.engines[0].core.stats.commands;
+            let before = pair.engines[0].core.stats.commands.commands;
             pair.engines[0].handle(later, Event::Tick, &mut outbox);
-            most = most.max(pair.engines[0].core.stats.commands - before);
+            most = most.max(pair.engines[0].core.stats.commands.commands - before);
         }
         assert!(most as usize * set.len() <= TURN_BYTES + set.len() * AHEAD_MAX);
         let mut replies = Vec::new();

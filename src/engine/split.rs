@@ -104,8 +104,8 @@ impl Core {
         reply: &mut Reply<'_>,
     ) {
         let further_parts = parts.len().saturating_sub(1) as u64;
-        self.stats.by_command[row.id].further_parts += further_parts;
-        let random = self.shard.next_random();
+        self.stats.commands.of(row).further_parts += further_parts;
+        let random = self.shards.home_mut().store_mut().next_random();
         let bytes_max = reply_bytes_max(&self.settings.config);
         self.write_merged(&Merging { how, owners, random, bytes_max }, parts, reply);
     }
@@ -125,7 +125,7 @@ impl Core {
     fn write_merged(&mut self, how: &Merging<'_>, parts: &[Values<'_>], reply: &mut Reply<'_>) {
         let start = reply.position();
         if let Err(error) = how.write(parts, reply) {
-            self.count_error(&error);
+            self.stats.commands.count_error(&error);
             reply.truncate(start);
             reply.error_bytes(&error.message());
         }

@@ -48,7 +48,7 @@ pub(super) fn set_info(asked: &mut Asked<'_>, attribute: ClientAttribute, value:
 }
 
 pub(super) fn info(asked: &mut Asked<'_>) -> Outcome {
-    asked.core.collect_broken_watches();
+    asked.core.shards.home_mut().find_broken_watches();
     let line = line(asked.core, asked.session);
     reply_now(asked.session, |reply| reply.verbatim(&line));
     Ok(())
@@ -71,7 +71,7 @@ impl EveryCore for List {
     type Answer = Vec<(u64, String)>;
 
     fn run(&self, engine: &mut Engine, _: &mut Outbox) -> Self::Answer {
-        engine.core.collect_broken_watches();
+        engine.core.shards.home_mut().find_broken_watches();
         let chosen = engine.sessions.iter().filter(|session| matches(&self.filter, session));
         chosen.map(|session| (session.client.id, line(&engine.core, session))).collect()
     }
@@ -150,7 +150,7 @@ fn line(core: &Core, session: &Session) -> String {
 
 fn flags(core: &Core, session: &Session) -> String {
     let watching = session.watching.as_ref();
-    let dirty = watching.is_some_and(|w| w.broken || core.watches.is_broken(w.watcher));
+    let dirty = watching.is_some_and(|w| w.broken || core.shards.home().is_watch_broken(w.watcher));
     let all = [
         (session.multi_len().is_some(), 'x'),
         (dirty, 'd'),

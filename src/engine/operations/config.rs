@@ -58,7 +58,9 @@ impl EveryCore for Apply {
         let core = &mut engine.core;
         if self.0.version > core.settings.version {
             core.settings = Arc::clone(&self.0);
-            core.shard.set_policy(policy(&core.settings.config));
+            let shard = core.shards.home_mut();
+            shard.set_config(Arc::clone(&core.settings.config));
+            shard.store_mut().set_policy(policy(&core.settings.config));
             core.limit_changed();
         }
         // Without a password there is nothing left that a client could authenticate with.

@@ -34,7 +34,7 @@ impl EveryCore for Info {
             .iter()
             .any(|section| section.name == LATENCYSTATS && section.is_wanted(&self.wanted))
         {
-            report.latencies = engine.core.stats.latencies.clone();
+            report.latencies = engine.core.shards.home().statistics().latencies().clone();
         }
         report
     }
@@ -235,7 +235,7 @@ mod tests {
         let now = engine.core.now.unix_ms;
         for (key, expiry) in [("a", None), ("b", Some(now + 1000)), ("c", Some(now + 3000))] {
             let encoding = crate::store::Encoding::Raw;
-            let db = engine.core.shard.db_mut(3);
+            let db = engine.core.shards.home_mut().store_mut().db_mut(3);
             db.set_string(key.as_bytes(), b"v", encoding, expiry, 0, Event::Set);
         }
         let text = info(&engine, &["keyspace"]);

@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::super::core::CommandStats;
-use super::super::super::latency;
 use super::super::super::report::{CoreFacts, CoreReport};
 use super::super::super::shared::CoreCounters;
 use super::super::memory::Overview;
 use super::super::session::REDIS_VERSION;
 use super::{Facts, Fields};
 use crate::access::Reason;
+use crate::shard::{self, CommandStats};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 /// Redis keeps 24 bits of the seconds.
@@ -279,11 +278,7 @@ pub(super) fn commandstats(facts: &Facts<'_>, fields: &mut Fields) {
     for row in facts.core.table.by_id() {
         let mut total = CommandStats::default();
         for stats in facts.reports.iter().filter_map(|core| core.by_command.get(row.id)) {
-            total.calls += stats.calls;
-            total.further_parts += stats.further_parts;
-            total.nanos += stats.nanos;
-            total.rejected += stats.rejected;
-            total.failed += stats.failed;
+            total.add(stats);
         }
         let CommandStats { calls, further_parts, nanos, rejected, failed, .. } = total;
         let calls = calls.saturating_sub(further_parts);
@@ -310,7 +305,7 @@ pub(super) fn latencystats(facts: &Facts<'_>, fields: &mut Fields) {
     }
     for row in facts.core.table.by_id() {
         let of_cores = facts.reports.iter().filter_map(|core| core.latencies.of(row.id));
-        let Some(latencies) = latency::merged(of_cores) else { continue };
+        let Some(latencies) = shard::merged(of_cores) else { continue };
         let percentiles = &config.latency_tracking_info_percentiles;
         let percentiles = percentiles.iter().map(|(name, percentile)| {
             let nanos = latencies.value_at_quantile(percentile / 100.0);

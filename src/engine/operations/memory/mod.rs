@@ -51,7 +51,7 @@ impl EveryCore for Purge {
 
     fn run(&self, engine: &mut Engine, _: &mut Outbox) {
         let core = &mut engine.core;
-        core.shard.trim();
+        core.shards.home_mut().store_mut().trim();
         core.give_buffers_back();
         core.shared.host.release_memory();
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::super::super::report::CoreReport;
 use super::super::info::Facts;
-use crate::store::Shard;
+use crate::store::Shard as Store;
 
 /// Bytes, over all cores.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +37,7 @@ impl Overview {
         let mapped = facts.sum(|core| core.mapped_memory as u64);
         let keys = |core: &CoreReport| core.keyspace.iter().map(|db| db.keys as u64).sum();
         let mut overview = Overview {
-            startup: (Shard::empty_bytes() * facts.reports.len()) as u64,
+            startup: (Store::empty_bytes() * facts.reports.len()) as u64,
             server: shared.startup_bytes(),
             pools: shared.runtime_bytes() + facts.sum(|core| core.kept_memory as u64),
             entries,

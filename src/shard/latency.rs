@@ -8,9 +8,9 @@ use hdrhistogram::Histogram;
 const NANOS_MAX: u64 = 1_000_000_000;
 const DIGITS: u8 = 2;
 
-/// The latencies of this core's calls in nanoseconds, by the row's place in the table.
+/// The latencies of a shard's calls in nanoseconds, by the row's place in the table.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Latencies(Vec<Option<Histogram<u64>>>);
+pub struct Latencies(Vec<Option<Histogram<u64>>>);
 
 impl Latencies {
     /// A call has been timed, and stands for so many calls. About 24 KB are taken for a command's
@@ -41,9 +41,7 @@ impl Latencies {
 }
 
 /// The latencies of several cores as one; none if nothing was timed.
-pub(super) fn merged<'a>(
-    of_cores: impl Iterator<Item = &'a Histogram<u64>>,
-) -> Option<Histogram<u64>> {
+pub fn merged<'a>(of_cores: impl Iterator<Item = &'a Histogram<u64>>) -> Option<Histogram<u64>> {
     let mut of_cores = of_cores;
     let mut sum = of_cores.next()?.clone();
     for other in of_cores {

@@ -1,15 +1,14 @@
 //! Clients that wait for data, at the shard that owns the keys: who waits at which key, and who is
-//! served when it is modified. [`super::blocked`] is the side of the connection.
+//! served when it is modified. The engine has the side of the connection.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::core::Core;
-use super::event::ShardId;
+use super::Shard;
 use crate::commands::blocking::first_ready;
-use crate::commands::{Context, Readiness, Row, Wait, WaitsAt};
+use crate::commands::{Readiness, Row, Wait, WaitsAt};
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::store::DATABASES;
@@ -34,8 +33,6 @@ pub(super) struct Waiters {
     /// Each has its number among those that were ever set aside.
     held: HashMap<u64, Vec<(u64, Place)>>,
     set_aside: u64,
-    /// For the cores of the connections, this one included; empty between two events.
-    pub deliveries: VecDeque<(ShardId, Message)>,
 }
 
 #[derive(Debug)]
@@ -97,7 +94,7 @@ impl Queue {
 
 impl Waiters {
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty() && self.deliveries.is_empty()
+        self.by_id.is_empty()
     }
 
     fn set_aside(&mut self, place: Place) {
@@ -114,23 +111,23 @@ impl Waiters {
     }
 }
 
-impl Core {
+impl Shard {
     /// The client waits at all of its keys that belong to this shard, behind those who are there.
     pub fn register_waiter(&mut self, waiter: &Arc<Waiter>) {
         // One that needs other keys of this shard does not wait at them.
-        if waiter.positions_of(self.shard_id, self.shard_count).next().is_none() {
+        if waiter.positions_of(self.id, self.count).next().is_none() {
             return;
         }
         self.waiters.arrivals += 1;
         let arrival = self.waiters.arrivals;
         let args = waiter.args.as_args();
-        for position in waiter.positions_of(self.shard_id, self.shard_count) {
+        for position in waiter.positions_of(self.id, self.count) {
             let key = args.at(position);
             let db = usize::from(waiter.run_as.db);
             let queues = &mut self.waiters.queues;
             let queue = queues.entry((waiter.run_as.db, key.into())).or_insert_with(|| {
                 self.waiters.queues_of_db[db] += 1;
-                self.shard.db_mut(db).changes.expect(key);
+                self.store.db_mut(db).changes.expect(key);
                 Queue::default()
             });
             queue.insert(arrival, waiter);
@@ -147,7 +144,7 @@ impl Core {
     pub fn end_wait(&mut self, id: TxnId) {
         let Some(Registered { waiter, arrival }) = self.waiters.by_id.remove(&id) else { return };
         let args = waiter.args.as_args();
-        for position in waiter.positions_of(self.shard_id, self.shard_count) {
+        for position in waiter.positions_of(self.id, self.count) {
             let place = (waiter.run_as.db, args.at(position).into());
             let Some(queue) = self.waiters.queues.get_mut(&place) else { continue };
             queue.remove(arrival);
@@ -156,7 +153,7 @@ impl Core {
                 self.waiters.queues.remove(&place);
                 let db = usize::from(waiter.run_as.db);
                 self.waiters.queues_of_db[db] -= 1;
-                self.shard.db_mut(db).changes.expect_no_more(&place.1);
+                self.store.db_mut(db).changes.expect_no_more(&place.1);
             } else if was_tried {
                 queue.trying = None;
                 self.waiters.ready.push_back(place);
@@ -171,7 +168,7 @@ impl Core {
     pub fn wait_on(&mut self, id: TxnId) {
         let Some(Registered { waiter, .. }) = self.waiters.by_id.get(&id) else { return };
         let args = waiter.args.as_args();
-        for position in waiter.positions_of(self.shard_id, self.shard_count) {
+        for position in waiter.positions_of(self.id, self.count) {
             let place = (waiter.run_as.db, args.at(position).into());
             if let Some(queue) = self.waiters.queues.get_mut(&place)
                 && queue.trying == Some(id)
@@ -238,7 +235,7 @@ impl Core {
     fn collect_ready(&mut self) {
         for db in 0..DATABASES {
             if self.waiters.queues_of_db[db] > 0 {
-                let touched = self.shard.db_mut(db).changes.take_touched();
+                let touched = self.store.db_mut(db).changes.take_touched();
                 self.waiters.ready.extend(touched.into_iter().map(|key| (db as u8, key)));
             }
         }
@@ -264,13 +261,13 @@ impl Core {
                 let reply = self.serve_waiter(&waiter, &place.1);
                 self.end_wait(waiter.id);
                 let core = waiter.id.coordinator;
-                self.waiters.deliveries.push_back((core, Message::Served { waiter, reply }));
+                self.outbox.push(core, Message::Served { waiter, reply });
             } else {
                 if let Some(queue) = self.waiters.queues.get_mut(place) {
                     queue.trying = Some(waiter.id);
                 }
                 let core = waiter.id.coordinator;
-                self.waiters.deliveries.push_back((core, Message::Ready(waiter)));
+                self.outbox.push(core, Message::Ready(waiter));
             }
         }
     }
@@ -282,14 +279,13 @@ impl Core {
             return true;
         }
         waiter.row.key_positions(args).map(|position| args.at(position)).all(|key| {
-            shard_of_key(key, self.shard_count) == self.shard_id
-                && !self.locks.is_held_by_others(key, holder)
+            shard_of_key(key, self.count) == self.id && !self.locks.is_held_by_others(key, holder)
         })
     }
 
     fn is_ready(&mut self, waiter: &Waiter, key: &[u8]) -> bool {
         let mut out = Vec::new();
-        let context = self.context_of(waiter, &mut out);
+        let context = self.context(waiter.run_as, &mut out);
         waiter.wait().is_some_and(|wait| (wait.ready)(&context, key) == Readiness::Ready)
     }
 
@@ -319,16 +315,26 @@ impl Core {
     ) -> Vec<u8> {
         let mut out = Vec::new();
         let started = (self.stopwatch)();
-        self.shard.set_touching(!run_as.no_touch);
+        self.store.set_touching(!run_as.no_touch);
         let result = (wait.serve)(&mut self.context(run_as, &mut out), args, position);
-        self.shard.set_touching(true);
+        self.store.set_touching(true);
         let nanos = (self.stopwatch)().saturating_sub(started);
-        self.stats.by_command[row.id].nanos += nanos;
-        self.count_call(row, result.as_ref().err());
+        self.statistics.of(row).nanos += nanos;
+        self.statistics.count_call(row, result.as_ref().err());
         if let Err(error) = result {
             out.clear();
             Reply::new(&mut out, run_as.encoding).error_bytes(&error.message());
         }
+        out
+    }
+
+    /// The reply to a command that has found nothing and does not wait.
+    pub fn answer_nothing(&mut self, waiter: &Waiter) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(wait) = waiter.wait() {
+            (wait.nothing)(&mut Reply::new(&mut out, waiter.run_as.encoding));
+        }
+        self.statistics.count_call(waiter.row, None);
         out
     }
 
@@ -359,13 +365,13 @@ impl Core {
             let queue = queues.get(&(waiter.run_as.db, Box::from(args.at(position))));
             queue.is_some_and(|queue| queue.trying.is_some())
         };
-        let positions = waiter.positions_of(self.shard_id, self.shard_count);
+        let positions = waiter.positions_of(self.id, self.count);
         let positions: Vec<usize> = match queues.is_empty() {
             true => positions.collect(),
             false => positions.filter(|&position| !is_tried(position)).collect(),
         };
         let mut out = Vec::new();
-        let context = self.context_of(waiter, &mut out);
+        let context = self.context(waiter.run_as, &mut out);
         first_ready(&context, args, wait, positions.into_iter())
     }
 
@@ -396,23 +402,6 @@ impl Core {
             }
             (None, Some((_, key))) => Err(format!("{} was not looked at", key.escape_ascii())),
             (None, None) => Ok(()),
-        }
-    }
-
-    fn context_of<'a>(&'a mut self, waiter: &Waiter, out: &'a mut Vec<u8>) -> Context<'a> {
-        self.context(waiter.run_as, out)
-    }
-
-    /// What a handler works on, on this core's shard.
-    pub fn context<'a>(&'a mut self, run_as: RunAs, out: &'a mut Vec<u8>) -> Context<'a> {
-        Context {
-            shard: &mut self.shard,
-            db_index: usize::from(run_as.db),
-            now: self.now.unix_ms,
-            config: &self.settings.config,
-            reply: Reply::new(out, run_as.encoding),
-            shard_index: self.shard_id,
-            shard_count: self.shard_count,
         }
     }
 }

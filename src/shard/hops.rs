@@ -1,0 +1,98 @@
+//! A shard's side of commands that are carried out in hops; see [`crate::commands::hops`].
+
+use super::Shard;
+use crate::commands::hops::{Finding, Hops};
+use crate::commands::{Context, Flags, Handler, Readiness, Row, Spread, Wait, WaitsAt};
+use crate::protocol::Args;
+use crate::txn::{Changes, PartResult, SharedCommand};
+
+/// How a command with keys on several shards goes about it.
+pub enum Way {
+    Hops(&'static Hops),
+    /// The first of its keys that is ready serves it: a command that may wait, where it can't.
+    FirstReady(&'static Wait),
+}
+
+pub fn way_of(row: &Row) -> Option<Way> {
+    match row.handler {
+        Handler::Keyed(_, Spread::Hops(hops)) => Some(Way::Hops(hops)),
+        Handler::Keyed(_, Spread::Wait(wait)) => match wait.at {
+            WaitsAt::EveryKey => Some(Way::FirstReady(wait)),
+            WaitsAt::FirstKey(hops) => Some(Way::Hops(hops)),
+        },
+        _ => None,
+    }
+}
+
+impl Shard {
+    /// What there is at these keys; the locks on them are held.
+    pub(super) fn look(&mut self, command: &SharedCommand, positions: &[usize]) -> PartResult {
+        let found = self.at_shard(command, |way, context, args| {
+            let look = |&position: &usize| {
+                let looked = match way {
+                    Way::Hops(hops) => (hops.look)(context, args, position),
+                    Way::FirstReady(wait) => {
+                        let ready = (wait.ready)(context, args.at(position));
+                        Ok(Finding::of_existence(ready != Readiness::Nothing))
+                    }
+                };
+                (position, looked)
+            };
+            positions.iter().map(look).collect()
+        });
+        PartResult::Found(found.unwrap_or_default())
+    }
+
+    /// Takes what the command needs at this key.
+    pub(super) fn take(&mut self, command: &SharedCommand, position: usize) -> PartResult {
+        let taken = self.at_shard(command, |way, context, args| match way {
+            Way::Hops(hops) => (hops.take)(context, args, position),
+            Way::FirstReady(_) => Ok(Finding::Nothing),
+        });
+        PartResult::Found(taken.map(|taken| (position, taken)).into_iter().collect())
+    }
+
+    /// Serves a command from the one of its keys that is the argument of this index.
+    pub(super) fn serve_from(&mut self, command: &SharedCommand, position: usize) -> PartResult {
+        match way_of(command.row) {
+            Some(Way::FirstReady(wait)) => {
+                let SharedCommand { row, args, run_as } = command;
+                let reply = self.serve_command(wait, row, args.as_args(), *run_as, position);
+                PartResult::Reply(reply)
+            }
+            _ => PartResult::Reply(Vec::new()),
+        }
+    }
+
+    /// Changes keys of this shard as has been decided.
+    pub(super) fn apply(&mut self, changes: Changes) {
+        let Changes { command, list } = changes;
+        self.at_shard(&command, |way, context, args| {
+            let Way::Hops(hops) = way else { return };
+            for (position, change) in list {
+                (hops.apply)(context, args, position, change);
+            }
+        });
+    }
+
+    fn at_shard<R>(
+        &mut self,
+        command: &SharedCommand,
+        work: impl FnOnce(&Way, &mut Context<'_>, Args<'_>) -> R,
+    ) -> Option<R> {
+        let SharedCommand { row, args, run_as } = command;
+        let way = way_of(row);
+        debug_assert!(way.is_some(), "{} does not run in hops", row.full_name);
+        let no_touch = run_as.no_touch && !row.flags.contains(Flags::TOUCHES);
+        if no_touch {
+            self.store.set_touching(false);
+        }
+        let mut out = Vec::new();
+        let result = work(&way?, &mut self.context(*run_as, &mut out), args.as_args());
+        debug_assert!(out.is_empty(), "only the coordinator replies");
+        if no_touch {
+            self.store.set_touching(true);
+        }
+        Some(result)
+    }
+}
