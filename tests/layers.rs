@@ -1,7 +1,7 @@
 //! Holds the modules to the map in `src/lib.rs`: who may import whom, and that only `runtime`
 //! touches the outside world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,107 @@ fn imports_point_downwards_only() {
     }
     assert!(checked > 10, "only {checked} files found");
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// The largest circle of files in a folder that import each other, and the aim. The engine's is a
+/// debt, held here so that it only shrinks: its sessions, coordinator and operations still know each
+/// other through `Core` and `Engine`.
+const CIRCLES: [(&str, usize); 2] = [("src/engine", 25), ("src/shard", 3)];
+const CIRCLE_FILES_AIM: usize = 3;
+
+#[test]
+fn circles_of_files_do_not_grow() {
+    for (folder, largest_allowed) in CIRCLES {
+        let files = source_files(Path::new(folder)).into_iter();
+        let sources: Vec<(Vec<String>, String)> =
+            files.map(|file| (module_path(&file), code_only(&read(&file)))).collect();
+        let circles = circles(&imports_between(&sources));
+        let largest = circles.iter().max_by_key(|circle| circle.len()).cloned().unwrap_or_default();
+        assert!(
+            largest.len() <= largest_allowed.max(CIRCLE_FILES_AIM),
+            "{} files of {folder} import each other in a circle: {largest:?}",
+            largest.len()
+        );
+        assert!(
+            largest.len() >= largest_allowed || largest_allowed <= CIRCLE_FILES_AIM,
+            "the largest circle of {folder} has only {} files: lower the bound",
+            largest.len()
+        );
+    }
+}
+
+/// Whom each module imports among these.
+fn imports_between(sources: &[(Vec<String>, String)]) -> BTreeMap<String, Vec<String>> {
+    let known: Vec<String> = sources.iter().map(|(module, _)| module.join("::")).collect();
+    let imports = |(module, code): &(Vec<String>, String)| {
+        let own = module.join("::");
+        let mut found = names_above(code, module);
+        // A folder's `mod.rs` names its children without a prefix.
+        let children = known.iter().filter(|name| {
+            let child = name.strip_prefix(&own).and_then(|rest| rest.strip_prefix("::"));
+            child.is_some_and(|child| !child.contains("::") && is_named(code, child))
+        });
+        found.extend(children.cloned());
+        // What is not a module of its own belongs to the one above.
+        let owner = |name: &String| {
+            let above = name.rsplit_once("::").map(|(above, _)| above);
+            [Some(name.as_str()), above]
+                .into_iter()
+                .flatten()
+                .find_map(|name| known.iter().find(|known| *known == name).cloned())
+        };
+        let mut owners: Vec<String> = found.iter().filter_map(owner).collect();
+        owners.retain(|name| *name != own);
+        (own, owners)
+    };
+    sources.iter().map(imports).collect()
+}
+
+/// Whether a path in the code begins with this name.
+fn is_named(code: &str, first: &str) -> bool {
+    let before = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    code.match_indices(&format!("{first}::")).any(|(at, _)| !code[..at].ends_with(before))
+}
+
+/// The names behind every `super::`, as paths from the crate's root.
+fn names_above(code: &str, module: &[String]) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices("super::") {
+        if code[..at].ends_with("super::") {
+            continue;
+        }
+        let rest = code[at..].trim_start_matches("super::");
+        let ups = (code.len() - at - rest.len()) / "super::".len();
+        let Some(left) = module.len().checked_sub(ups).filter(|left| *left > 0) else { continue };
+        let above = module[..left].join("::");
+        names.extend(first_names(rest).into_iter().map(|name| format!("{above}::{name}")));
+    }
+    names
+}
+
+/// The groups of modules each of which imports, by some way, all others of its group.
+fn circles(imports: &BTreeMap<String, Vec<String>>) -> Vec<Vec<String>> {
+    let reached = |from: &String| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(module) = next.pop() {
+            for imported in imports.get(&module).into_iter().flatten() {
+                if seen.insert(imported.clone()) {
+                    next.push(imported.clone());
+                }
+            }
+        }
+        seen
+    };
+    let reach: BTreeMap<&String, BTreeSet<String>> =
+        imports.keys().map(|module| (module, reached(module))).collect();
+    let circle = |module: &&String| -> Vec<String> {
+        let mutual = imports.keys().filter(|other| {
+            reach[module].contains(*other) && reach[*other].contains(module.as_str())
+        });
+        mutual.cloned().collect()
+    };
+    let all: BTreeSet<Vec<String>> = imports.keys().map(|module| circle(&module)).collect();
+    all.into_iter().filter(|circle| circle.len() > 1).collect()
 }
 
 /// Reads the rules from the table in the crate's documentation, so that there is one source.
@@ -247,6 +348,29 @@ mod the_checker_itself {
         assert_eq!(found(&["store", "table"], "use super::protocol::x;"), 0);
         assert_eq!(found(&["store"], "use crate::text::glob; use crate::store::db;"), 0);
         assert_eq!(found(&["nowhere"], "fn f() {}"), 1);
+    }
+
+    #[test]
+    fn finds_circles() {
+        let module = |path: &str| path.split("::").map(str::to_string).collect::<Vec<_>>();
+        let sources = [
+            ("a", "use b::B; pub struct A;"),
+            ("a::b", "use super::c::C;"),
+            ("a::c", "use super::{b, d::D};"),
+            ("a::d", "use super::e::f::F;"),
+            ("a::e", ""),
+            ("a::e::f", "use super::super::A;"),
+        ];
+        let all = sources.map(|(path, code)| (module(path), code.to_string()));
+        let whole = ["a", "a::b", "a::c", "a::d", "a::e", "a::e::f"];
+        let first = circles(&imports_between(&all[1..4]));
+        assert_eq!(first, [["a::b", "a::c"]]);
+        // `e` itself imports nothing, but whoever names what lies in it is led through it.
+        let all = all.map(|(path, code)| match path.len() {
+            2 if path[1] == "e" => (path, "use f::F;".to_string()),
+            _ => (path, code),
+        });
+        assert_eq!(circles(&imports_between(&all)), [whole]);
     }
 
     #[test]

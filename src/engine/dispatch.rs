@@ -14,7 +14,7 @@ use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Reply;
 use crate::session::{Destination, Reach, Session, Stall};
 use crate::store::Order;
-use crate::txn::{Request, ShardId, Waiting, shard_of_key};
+use crate::txn::{OwnedWork, Request, ShardId, shard_of_key};
 
 /// How much of unknown commands and their arguments an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
@@ -279,8 +279,8 @@ fn run_on_shard(
     let destination = if fence { Destination::OneShard(shard) } else { Destination::OneKey(shard) };
     request.sequence = session.await_reply(destination, suppressed, args.bytes().len());
     if here {
-        let waiting = Waiting::Command(OwnedArgs::from(args));
-        core.shards.own(shard).wait_for_locks(core.shard_id, request, waiting);
+        let work = OwnedWork::Command(OwnedArgs::from(args));
+        core.shards.own(shard).wait_for_locks(core.shard_id, request, work);
     } else {
         core.links.send_request(shard, request, args);
     }

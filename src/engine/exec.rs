@@ -23,8 +23,8 @@ use crate::protocol::reply::Reply;
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, LockKey, LockMode, Message, Part, PartResult, Release, Request, TxnId,
-    Unit, Waiting, Watched, Work, shard_of_key,
+    CommandList, Fault, LockKey, LockMode, Message, OwnedWork, Part, PartResult, Release, Request,
+    TxnId, Unit, Watched, Work, shard_of_key,
 };
 
 /// Where a command leads that is about to be queued; `shard` is that of its first key.
@@ -106,7 +106,7 @@ fn start_unit(
     request.sequence = session.await_reply(destination, suppressed, unit.size());
     let unit = Box::new(unit);
     if here {
-        core.shards.own(shard).wait_for_locks(core.shard_id, request, Waiting::Unit(unit));
+        core.shards.own(shard).wait_for_locks(core.shard_id, request, OwnedWork::Unit(unit));
     } else {
         core.links.send_unit(shard, request, unit);
     }

@@ -1,4 +1,5 @@
-//! One core: its sessions, its shard, and the commands it coordinates. A pure state machine.
+//! One core: its sessions, the shards it owns, and the commands it coordinates. A pure state machine.
+//! What runs on a key runs in [`crate::shard`]; a core asks the shard for it by its id.
 //!
 //! | file | what it does |
 //! |---|---|

@@ -1,28 +1,11 @@
 //! A shard's side of commands that are carried out in hops; see [`crate::commands::hops`].
 
 use super::Shard;
-use crate::commands::hops::{Finding, Hops};
-use crate::commands::{Context, Flags, Handler, Readiness, Row, Spread, Wait, WaitsAt};
+use super::way::{Way, way_of};
+use crate::commands::hops::Finding;
+use crate::commands::{Context, Flags, Readiness};
 use crate::protocol::Args;
 use crate::txn::{Changes, PartResult, SharedCommand};
-
-/// How a command with keys on several shards goes about it.
-pub enum Way {
-    Hops(&'static Hops),
-    /// The first of its keys that is ready serves it: a command that may wait, where it can't.
-    FirstReady(&'static Wait),
-}
-
-pub fn way_of(row: &Row) -> Option<Way> {
-    match row.handler {
-        Handler::Keyed(_, Spread::Hops(hops)) => Some(Way::Hops(hops)),
-        Handler::Keyed(_, Spread::Wait(wait)) => match wait.at {
-            WaitsAt::EveryKey => Some(Way::FirstReady(wait)),
-            WaitsAt::FirstKey(hops) => Some(Way::Hops(hops)),
-        },
-        _ => None,
-    }
-}
 
 impl Shard {
     /// What there is at these keys; the locks on them are held.

@@ -27,11 +27,12 @@ mod run;
 mod statistics;
 mod waiters;
 mod watches;
+mod way;
 
 pub use buffers::Buffers;
-pub use hops::{Way, way_of};
 pub use latency::{Latencies, merged};
 pub use statistics::{CommandStats, Statistics};
+pub use way::{Way, way_of};
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Buffers;
+use super::buffers::Buffers;
 use crate::txn::{Message, Replies, ShardId};
 
 #[derive(Debug)]

@@ -4,12 +4,12 @@ use super::buffers::BATCH_BYTES_FULL;
 use super::{Buffers, Shard};
 use crate::protocol::args::OwnedArgs;
 use crate::txn::{
-    Batch, Holder, OwnedRequest, RemoteReply, Replies, Request, ShardId, Turn, Unit, Waiting,
+    Batch, Holder, OwnedRequest, OwnedWork, RemoteReply, Replies, Request, ShardId, Turn, Unit,
 };
 
 impl Shard {
     /// Keeps a command that the core `from` sent until the locks on its keys are gone.
-    pub fn wait_for_locks(&mut self, from: ShardId, request: Request, work: Waiting) {
+    pub fn wait_for_locks(&mut self, from: ShardId, request: Request, work: OwnedWork) {
         self.locks.wait(Box::new(OwnedRequest { from, request, work }));
     }
 
@@ -34,7 +34,7 @@ impl Shard {
             }
             let args = batch.args(request);
             if self.must_wait(from, request, args) {
-                self.wait_for_locks(from, *request, Waiting::Command(OwnedArgs::from(args)));
+                self.wait_for_locks(from, *request, OwnedWork::Command(OwnedArgs::from(args)));
                 continue;
             }
             let before = replies.bytes.len();
@@ -59,7 +59,7 @@ impl Shard {
         buffers: &mut Buffers,
     ) {
         if self.unit_must_wait(from, request, &unit) {
-            return self.wait_for_locks(from, *request, Waiting::Unit(unit));
+            return self.wait_for_locks(from, *request, OwnedWork::Unit(unit));
         }
         let before = replies.bytes.len();
         self.run_unit(&unit, &mut replies.bytes, None);
@@ -79,11 +79,11 @@ impl Shard {
         let mut replies = self.outbox.open_answers(from, buffers);
         let before = replies.bytes.len();
         match work {
-            Waiting::Command(args) => {
+            OwnedWork::Command(args) => {
                 self.run(request.row, args.as_args(), request.run_as, &mut replies.bytes);
                 self.serve_waiters(Some(holder));
             }
-            Waiting::Unit(unit) => self.run_unit(&unit, &mut replies.bytes, Some(holder)),
+            OwnedWork::Unit(unit) => self.run_unit(&unit, &mut replies.bytes, Some(holder)),
         }
         self.end_answer(&mut replies, from, &request, before, buffers);
         self.outbox.put_back(from, replies);

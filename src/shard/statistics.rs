@@ -3,7 +3,7 @@
 
 use hashbrown::HashMap;
 
-use super::Latencies;
+use super::latency::Latencies;
 use crate::commands::{CommandError, Row, table};
 
 /// Codes of errors that are counted one by one, as in Redis. Codes are ours; the bound holds

@@ -19,7 +19,7 @@ use hashbrown::hash_map::Entry;
 
 use super::fault::{Fault, Planted};
 use super::message::{ConnId, LockKey, OwnedRequest, Part, Request, ShardId, TxnId};
-use super::unit::Waiting;
+use super::unit::OwnedWork;
 use crate::commands::Row;
 use crate::protocol::Args;
 
@@ -427,8 +427,8 @@ impl Locks {
 
 fn turn_of(request: &OwnedRequest) -> Turn {
     let args = match &request.work {
-        Waiting::Command(args) => Some(args.as_args()),
-        Waiting::Unit(_) => None,
+        OwnedWork::Command(args) => Some(args.as_args()),
+        OwnedWork::Unit(_) => None,
     };
     Turn::of(request.from, &request.request, args)
 }
@@ -441,7 +441,7 @@ mod tests {
     use crate::commands::table;
     use crate::protocol::args::OwnedArgs;
     use crate::protocol::reply::Encoding;
-    use crate::txn::{ConnId, Request, RunAs, Waiting, Work};
+    use crate::txn::{ConnId, OwnedWork, Request, RunAs, Work};
 
     fn txn(number: u64) -> TxnId {
         TxnId { coordinator: 0, number }
@@ -470,7 +470,7 @@ mod tests {
         let conn = ConnId { index: connection, generation: 0 };
         let run_as = RunAs { db: 0, encoding: Encoding::Resp2, no_touch: false };
         let request = Request::new(row, conn, 0, run_as);
-        Box::new(OwnedRequest { from: 0, request, work: Waiting::Command(args) })
+        Box::new(OwnedRequest { from: 0, request, work: OwnedWork::Command(args) })
     }
 
     /// What runs when the part is over, in order; commands of one shard are over at once.
@@ -481,8 +481,8 @@ mod tests {
             names.push(match &grant {
                 Grant::Part(part) => format!("part {}", part.txn.number),
                 Grant::Request(request) => match &request.work {
-                    Waiting::Command(args) => format!("{:?}", args.as_args()),
-                    Waiting::Unit(unit) => format!("{:?}", unit.commands),
+                    OwnedWork::Command(args) => format!("{:?}", args.as_args()),
+                    OwnedWork::Unit(unit) => format!("{:?}", unit.commands),
                 },
             });
             if let Grant::Request(_) = grant {

@@ -13,7 +13,7 @@ use crate::protocol::reply::Encoding;
 use crate::protocol::{Args, Span};
 use crate::store::Watcher;
 
-use super::{CommandList, LockMode, Unit, Waiter, Waiting};
+use super::{CommandList, LockMode, OwnedWork, Unit, Waiter};
 
 /// The index of a shard, which is also the index of its core's executor.
 pub type ShardId = usize;
@@ -207,7 +207,7 @@ impl Replies {
 pub struct OwnedRequest {
     pub from: ShardId,
     pub request: Request,
-    pub work: Waiting,
+    pub work: OwnedWork,
 }
 
 /// A multi-shard command, unique in the process.

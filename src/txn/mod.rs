@@ -82,5 +82,5 @@ pub use message::{
     RemoteReply, Replies, Request, RunAs, ShardId, SharedCommand, TxnId, Work,
 };
 pub use slots::{SLOTS, shard_of_key, slot_of_key};
-pub use unit::{CommandList, Unit, Waiting, Watched};
+pub use unit::{CommandList, OwnedWork, Unit, Watched};
 pub use waiter::Waiter;

@@ -114,21 +114,21 @@ impl Unit {
 
 /// What waits for locks at its shard without having any.
 #[derive(Debug)]
-pub enum Waiting {
+pub enum OwnedWork {
     Command(OwnedArgs),
     Unit(Box<Unit>),
 }
 
-impl Waiting {
+impl OwnedWork {
     /// The keys it wants, each once, in the strongest mode.
     pub fn locks(&self, row: &Row) -> Vec<LockKey> {
         let mut locks: Vec<LockKey> = match self {
-            Waiting::Command(args) => {
+            OwnedWork::Command(args) => {
                 let args = args.as_args();
                 let positions = row.key_positions(args);
                 positions.map(|index| LockKey::new(args.at(index), LockMode::of(row))).collect()
             }
-            Waiting::Unit(unit) => unit.locks().collect(),
+            OwnedWork::Unit(unit) => unit.locks().collect(),
         };
         LockKey::merge(&mut locks);
         locks
@@ -175,7 +175,7 @@ mod tests {
             watched: Some(Watched { watcher, keys }),
         };
         let exec = table().get(b"exec").expect("EXEC");
-        let locks = Waiting::Unit(Box::new(unit)).locks(exec);
+        let locks = OwnedWork::Unit(Box::new(unit)).locks(exec);
         assert_eq!(locks.len(), 3);
         for (key, mode) in
             [(b"a", LockMode::Exclusive), (b"b", LockMode::Shared), (b"w", LockMode::Shared)]
