@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::Engine;
 use super::core::{ConnReply, Core};
 use super::dispatch::{reply_later, reply_now, run_here};
@@ -22,8 +24,8 @@ use crate::protocol::reply::{Reply, Values};
 use crate::session::{Session, Stall};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, LockKey, Message, Part, PartDone, PartResult, Release, RunAs, TxnId,
-    Waiter, Work,
+    Changes, CommandList, Fault, LockKey, Message, Part, PartDone, PartResult, Release, RunAs,
+    TxnId, Waiter, Work,
 };
 
 /// A command under way on several shards, kept by the core whose connection sent it.
@@ -102,7 +104,77 @@ pub(super) struct Share {
     pub work: Work,
 }
 
+/// What comes of a command over several shards.
+#[derive(Default)]
+struct EndOf {
+    reply: Vec<u8>,
+    /// By part.
+    changes: Vec<Option<Changes>>,
+    /// The locks stay until an EXEC is over.
+    keeps_locks: bool,
+    /// Its client waits from now on.
+    waits: Option<Arc<Waiter>>,
+}
+
+/// The commands over several shards that this core has begun and not ended.
+#[derive(Debug, Default)]
+pub(super) struct Coordinator {
+    under_way: HashMap<u64, Transaction>,
+    last_number: u64,
+}
+
+impl Coordinator {
+    pub fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn keep(&mut self, number: u64, transaction: Transaction) {
+        self.under_way.insert(number, transaction);
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Transaction> {
+        self.under_way.get_mut(&number)
+    }
+
+    fn take(&mut self, number: u64) -> Option<Transaction> {
+        self.under_way.remove(&number)
+    }
+}
+
 impl Core {
+    /// A command is over: its shards get its changes, and the locks go unless it keeps them.
+    fn release_parts(
+        &mut self,
+        number: u64,
+        transaction: &Transaction,
+        end: &mut EndOf,
+        outbox: &mut Outbox,
+    ) {
+        let txn = TxnId { coordinator: self.shard_id, number };
+        let mut changes = std::mem::take(&mut end.changes).into_iter();
+        for &(shard, locking) in &transaction.parts {
+            let changes = changes.next().flatten();
+            // Under the locks of an EXEC, what changes goes without a lock of its own.
+            if locking && !end.keeps_locks || changes.is_some() {
+                // A shard that is the only one has it wait already.
+                let late = self.planted.is(Fault::WaitsTooLate);
+                let waiter = end.waits.clone().filter(|_| late || transaction.parts.len() > 1);
+                let release = Release { txn, changes, waiter };
+                self.memory.sent(release.bytes());
+                if self.shards.owns(shard) {
+                    self.release(shard, release);
+                } else {
+                    outbox.messages.push((shard, Message::Release(Box::new(release))));
+                }
+            }
+        }
+    }
+
     /// Sends the shares of a command to their shards, and stalls the session until it is over. In an
     /// EXEC whose commands run in turn, the locks are held already. Returns the reply's place.
     pub fn begin(
@@ -133,8 +205,7 @@ impl Core {
     }
 
     pub fn new_txn(&mut self) -> TxnId {
-        self.next_txn += 1;
-        TxnId { coordinator: self.shard_id, number: self.next_txn }
+        TxnId { coordinator: self.shard_id, number: self.coordinator.next_number() }
     }
 
     /// Sends the shares of a command whose session is stalled already.
@@ -163,7 +234,7 @@ impl Core {
             results: parts.iter().map(|_| None).collect(),
             parts,
         };
-        self.transactions.insert(txn.number, transaction);
+        self.coordinator.keep(txn.number, transaction);
     }
 
     /// A command on every shard. Each is held still until all have answered, as for KEYS, unless
@@ -222,7 +293,7 @@ impl Core {
 impl Engine {
     pub(super) fn part_done(&mut self, done: PartDone, outbox: &mut Outbox) {
         let number = done.txn.number;
-        let Some(transaction) = self.core.transactions.get_mut(&number) else { return };
+        let Some(transaction) = self.core.coordinator.get_mut(number) else { return };
         let part = transaction.parts.iter().position(|(shard, _)| *shard == done.shard);
         let Some(part) = part.filter(|&part| transaction.results[part].is_none()) else {
             debug_assert!(false, "a part answered twice, or was never asked");
@@ -236,7 +307,7 @@ impl Engine {
         }
         transaction.waiting -= 1;
         if transaction.waiting == 0
-            && let Some(transaction) = self.core.transactions.remove(&number)
+            && let Some(transaction) = self.core.coordinator.take(number)
         {
             self.finish(number, transaction, outbox);
         }
@@ -276,86 +347,73 @@ impl Engine {
             || self.send_hop(number, &mut transaction, outbox) > 0
             || self.send_fence(number, &mut transaction, outbox)
         {
-            self.core.transactions.insert(number, transaction);
+            self.core.coordinator.keep(number, transaction);
             return;
         }
-        let mut changes = Vec::new();
-        let (mut keeps_locks, mut waits) = (false, None);
-        let reply = match &transaction.kind {
-            Kind::Merge { .. } => self.core.merge_parts(&mut transaction),
-            Kind::Hops(_) => {
-                let (reply, by_part) = self.core.end_hops(&mut transaction);
-                changes = by_part;
-                reply
-            }
-            Kind::Wait { waiter, .. } => {
-                let waiter = Arc::clone(waiter);
-                let reply = self.end_attempt(&mut transaction, &waiter);
-                waits = reply.is_none().then_some(waiter);
-                reply.unwrap_or_default()
-            }
-            Kind::EveryCore { round, .. } => {
-                self.finish_round(&**round, transaction.run_as.encoding)
-            }
-            Kind::Elsewhere => match transaction.results.first_mut().and_then(Option::take) {
-                Some(PartResult::Reply(reply)) => reply,
-                _ => Vec::new(),
-            },
-            Kind::Watch { .. } => {
-                self.finish_watch(&transaction, outbox);
-                let mut out = Vec::new();
-                Reply::new(&mut out, transaction.run_as.encoding).ok();
-                out
-            }
-            Kind::Exec { owners, .. } => {
-                let mut out = Vec::new();
-                let reply = &mut Reply::new(&mut out, transaction.run_as.encoding);
-                merge_replies(&mut transaction.results, owners, reply);
-                out
-            }
-            Kind::Hold => {
-                let (reply, holds) = self.hold_for_exec(number, &transaction);
-                keeps_locks = holds && !self.core.planted.is(Fault::ExecInterleaved);
-                reply
-            }
-        };
+        let mut end = self.end_of(number, &mut transaction, outbox);
         if self.core.planted.is(Fault::LocksOfVanishedKept)
             && self.sessions.get_mut(transaction.reply.conn).is_none()
         {
             return;
         }
         if let Some(attempt) = transaction.attempt().filter(|attempt| attempt.first) {
-            match reply.is_empty() {
-                true => waits = Some(Arc::clone(&attempt.waiter)),
+            match end.reply.is_empty() {
+                true => end.waits = Some(Arc::clone(&attempt.waiter)),
                 false => self.forget_attempt(transaction.reply.conn),
             }
         }
-        let txn = TxnId { coordinator: self.core.shard_id, number };
-        let mut changes = changes.into_iter();
-        for &(shard, locking) in &transaction.parts {
-            let changes = changes.next().flatten();
-            // Under the locks of an EXEC, what changes goes without a lock of its own.
-            if locking && !keeps_locks || changes.is_some() {
-                // A shard that is the only one has it wait already.
-                let late = self.core.planted.is(Fault::WaitsTooLate);
-                let waiter = waits.clone().filter(|_| late || transaction.parts.len() > 1);
-                let release = Release { txn, changes, waiter };
-                self.core.memory.sent(release.bytes());
-                if self.core.shards.owns(shard) {
-                    self.core.release(shard, release);
-                } else {
-                    outbox.messages.push((shard, Message::Release(Box::new(release))));
-                }
-            }
-        }
-        match (&waits, transaction.attempt()) {
+        self.core.release_parts(number, &transaction, &mut end, outbox);
+        match (&end.waits, transaction.attempt()) {
             (Some(waiter), _) => self.begin_wait(transaction.reply, waiter, outbox),
             (None, Some(attempt)) if !attempt.first => {
-                let reply = (!reply.is_empty()).then_some(&*reply);
+                let reply = (!end.reply.is_empty()).then_some(&*end.reply);
                 self.end_new_attempt(&attempt.waiter, reply, outbox);
             }
-            (None, _) => self.complete(transaction.reply, &reply, outbox),
+            (None, _) => self.complete(transaction.reply, &end.reply, outbox),
         }
+    }
+
+    /// What comes of a command whose results are all here.
+    fn end_of(&mut self, number: u64, transaction: &mut Transaction, outbox: &mut Outbox) -> EndOf {
+        let mut end = EndOf::default();
+        let encoding = transaction.run_as.encoding;
+        end.reply = match &transaction.kind {
+            Kind::Merge { .. } => self.core.merge_parts(transaction),
+            Kind::Hops(_) => {
+                let (reply, changes) = self.core.end_hops(transaction);
+                end.changes = changes;
+                reply
+            }
+            Kind::Wait { waiter, .. } => {
+                let waiter = Arc::clone(waiter);
+                let reply = self.end_attempt(transaction, &waiter);
+                end.waits = reply.is_none().then_some(waiter);
+                reply.unwrap_or_default()
+            }
+            Kind::EveryCore { round, .. } => self.finish_round(&**round, encoding),
+            Kind::Elsewhere => match transaction.results.first_mut().and_then(Option::take) {
+                Some(PartResult::Reply(reply)) => reply,
+                _ => Vec::new(),
+            },
+            Kind::Watch { .. } => {
+                self.finish_watch(transaction, outbox);
+                let mut out = Vec::new();
+                Reply::new(&mut out, encoding).ok();
+                out
+            }
+            Kind::Exec { owners, .. } => {
+                let mut out = Vec::new();
+                let reply = &mut Reply::new(&mut out, encoding);
+                merge_replies(&mut transaction.results, owners, reply);
+                out
+            }
+            Kind::Hold => {
+                let (reply, holds) = self.hold_for_exec(number, transaction);
+                end.keeps_locks = holds && !self.core.planted.is(Fault::ExecInterleaved);
+                reply
+            }
+        };
+        end
     }
 
     /// Fills the slot of a command that stalled its session, and lets the session go on.

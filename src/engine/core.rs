@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
-use super::coordinate::Transaction;
+use super::coordinate::Coordinator;
 use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
 use super::links::Links;
 use super::memory::MemoryAccount;
@@ -67,8 +67,7 @@ pub(super) struct Core {
     pub next_watcher: u64,
     pub links: Links,
     pub now: Now,
-    pub transactions: HashMap<u64, Transaction>,
-    pub next_txn: u64,
+    pub coordinator: Coordinator,
     pub pairs: Pairs,
     /// Effects under way, by ticket: the transaction that waits for each.
     pub effects: HashMap<u64, ConnReply>,
@@ -140,8 +139,7 @@ impl Core {
             next_watcher: 0,
             links: Links::new(setup.shards),
             now: Now::default(),
-            transactions: HashMap::new(),
-            next_txn: 0,
+            coordinator: Coordinator::default(),
             pairs: Pairs::default(),
             effects: HashMap::new(),
             next_ticket: 0,

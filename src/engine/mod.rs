@@ -263,7 +263,7 @@ impl Engine {
     /// Whether nothing is under way or left over: no command that other shards have a part in, no
     /// lock, no watch, no session without its connection.
     pub fn is_at_rest(&self) -> bool {
-        self.core.transactions.is_empty()
+        self.core.coordinator.is_idle()
             && self.core.pairs.is_empty()
             && self.core.shards.home().is_at_rest()
             && self.core.wait_deadlines.is_empty()
