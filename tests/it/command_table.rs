@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use libtest_mimic::Trial;
 use ringwell::commands::introspection::syntax::Argument;
+use ringwell::commands::{BeginSearch, Command, FindKeys};
 
 use crate::documents::{Explained, explained, missing_subcommands};
 use crate::support::lines::{self, Values};
@@ -147,7 +148,8 @@ fn compare_getkeys() {
     let mut names = 0;
     for row in lines::rows().filter(|row| known.contains_key(&row.full_name)) {
         names += 1;
-        asked.extend((0..LINES_PER_COMMAND).map(|_| any_line(row, &mut words)));
+        let lines = (0..LINES_PER_COMMAND).map(|_| any_line(row, &mut words));
+        asked.extend(lines.filter(|line| !has_count_by_prefix(row, line)));
     }
     assert!(names > 80, "{names}");
     let unknown =
@@ -177,6 +179,20 @@ fn compare_getkeys() {
 const LINES_PER_COMMAND: usize = 60;
 
 /// A line as documented; now and then with an argument too few or too many.
+/// Whether a count of keys is no number and only begins like one: Redis's functions for getting keys
+/// read as far as they can, its commands and ours refuse.
+fn has_count_by_prefix(row: &Command, line: &[Vec<u8>]) -> bool {
+    row.keys.iter().any(|spec| match (spec.begin, spec.find) {
+        (BeginSearch::Index(begin), FindKeys::KeyNum { count_at, .. }) => {
+            let count = line.get(begin + count_at).map(|word| String::from_utf8_lossy(word));
+            count.is_some_and(|count| {
+                count.parse::<i64>().map(|n| n.to_string()) != Ok(count.into())
+            })
+        }
+        _ => false,
+    })
+}
+
 fn any_line(row: &ringwell::commands::Row, words: &mut Words) -> Vec<Vec<u8>> {
     let mut line = lines::line(row, words);
     let name = row.full_name.split('|').count();

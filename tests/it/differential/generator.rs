@@ -144,6 +144,12 @@ fn waits(row: &Row) -> bool {
     row.flags.contains(Flags::BLOCKING)
 }
 
+/// Redis 7.0 takes them for negative.
+fn has_far_too_long_a_timeout(line: &Cmd) -> bool {
+    let seconds = |word: &Vec<u8>| std::str::from_utf8(word).ok()?.parse::<f64>().ok();
+    line.args().iter().filter_map(seconds).any(|seconds| seconds > 1e12)
+}
+
 /// Whether a command's replies depend on the keys alone.
 fn is_comparable(row: &Row) -> bool {
     let of_connection = row.docs.group == Group::Transactions;
@@ -257,6 +263,7 @@ impl Generator {
     /// not.
     fn transaction(&mut self, out: &mut Vec<Cmd>) {
         out.push(cmd(["MULTI"]));
+        let mut is_open = true;
         for _ in 0..self.rng.below(8) {
             let command = match self.rng.below(30) {
                 0 => cmd(["SELECT", &self.database()]),
@@ -266,14 +273,23 @@ impl Generator {
                 3 => cmd(["ECHO"]).arg(self.value()),
                 4 => cmd([self.rng.pick(&["MULTI", "UNWATCH", "PING"])]),
                 5 => self.watch(),
-                6..9 => {
+                6..9 if is_open => {
                     let row = self.waiting_rows[self.rng.below(self.waiting_rows.len())];
-                    self.line_of(row)
+                    let line = self.line_of(row);
+                    if has_far_too_long_a_timeout(&line) {
+                        continue;
+                    }
+                    line
                 }
                 _ => self.keyed(),
             };
             // What is compared with tolerance, or explained, cannot be within EXEC's reply.
             if command.compare == Compare::Exact && !command.is("OBJECT") {
+                // Outside of MULTI, those that wait would.
+                is_open = match is_open {
+                    true => !command.is("EXEC") && !command.is("DISCARD"),
+                    false => command.is("MULTI"),
+                };
                 out.push(command);
             }
         }
