@@ -37,25 +37,10 @@ const EXPLANATIONS: &[Explanation] = &[
         command: &["OBJECT", "ENCODING"],
         holds: |_, ours, theirs| is_text(ours, "listpack") && is_text(theirs, "quicklist"),
     },
-    Explanation {
-        reason: "7.2 refuses the smallest integer as a rank, which has no negative",
-        command: &["LPOS"],
-        holds: |_, ours, _| is_asymmetric(ours),
-    },
-    Explanation {
-        reason: "7.2 refuses the smallest integer as a count, which has no negative",
-        command: &["LREM"],
-        holds: |_, ours, _| is_asymmetric(ours),
-    },
 ];
 
 fn is_text(value: &Value, expected: &str) -> bool {
     matches!(value, Value::Bulk(text) if text == expected.as_bytes())
-}
-
-fn is_asymmetric(ours: &Value) -> bool {
-    matches!(ours, Value::Error(text)
-        if text.starts_with(b"ERR value is out of range, value must between -9223372036854775807"))
 }
 
 fn is_unknown_subcommand(theirs: &Value) -> bool {

@@ -144,6 +144,13 @@ fn waits(row: &Row) -> bool {
     row.flags.contains(Flags::BLOCKING)
 }
 
+/// Redis 7.2 refuses the smallest integer where it takes its negative, 7.0 goes on with it: what they
+/// hold would differ from then on.
+fn is_refused_by_newer_servers_only(line: &Cmd) -> bool {
+    (line.is("LREM") || line.is("LPOS"))
+        && line.args().iter().any(|word| word == b"-9223372036854775808")
+}
+
 /// Redis 7.0 takes them for negative.
 fn has_far_too_long_a_timeout(line: &Cmd) -> bool {
     let seconds = |word: &Vec<u8>| std::str::from_utf8(word).ok()?.parse::<f64>().ok();
@@ -321,7 +328,12 @@ impl Generator {
 
     fn line_of(&mut self, row: &Row) -> Cmd {
         let compare = compare_by(row);
-        lines::line(row, self).into_iter().fold(cmd([]), Cmd::arg).compared(compare)
+        loop {
+            let line = lines::line(row, self).into_iter().fold(cmd([]), Cmd::arg);
+            if !is_refused_by_newer_servers_only(&line) {
+                return line.compared(compare);
+            }
+        }
     }
 
     fn connection(&mut self) -> Cmd {
