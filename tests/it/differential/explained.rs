@@ -37,7 +37,26 @@ const EXPLANATIONS: &[Explanation] = &[
         command: &["OBJECT", "ENCODING"],
         holds: |_, ours, theirs| is_text(ours, "listpack") && is_text(theirs, "quicklist"),
     },
+    Explanation {
+        reason: "Redis looks for keys behind a count that only begins like a number, although the \
+                 command itself refuses it",
+        command: &["COMMAND", "GETKEYS"],
+        holds: |cmd, ours, _| counts_keys(cmd) && is_invalid_arguments(ours),
+    },
+    Explanation {
+        reason: "as for GETKEYS",
+        command: &["COMMAND", "GETKEYSANDFLAGS"],
+        holds: |cmd, ours, _| counts_keys(cmd) && is_invalid_arguments(ours),
+    },
 ];
+
+fn counts_keys(cmd: &Cmd) -> bool {
+    ["LMPOP", "BLMPOP"].contains(&&*cmd.upper(2))
+}
+
+fn is_invalid_arguments(value: &Value) -> bool {
+    matches!(value, Value::Error(text) if text == b"ERR Invalid arguments specified for command")
+}
 
 fn is_text(value: &Value, expected: &str) -> bool {
     matches!(value, Value::Bulk(text) if text == expected.as_bytes())
