@@ -134,11 +134,11 @@ fn table(keys: usize) {
     );
 }
 
-fn bury_all(name: &str, shard: &mut Shard) {
+fn free_all(name: &str, shard: &mut Shard) {
     let mut longest = Longest::default();
     let mut slices = 1;
     let start = cpu_time();
-    while longest.time(|| shard.bury()) {
+    while longest.time(|| shard.free_slice()) {
         slices += 1;
     }
     let ms = (cpu_time() - start).as_secs_f64() * 1e3;
@@ -152,7 +152,7 @@ fn freeing() {
         let mut call = Longest::default();
         call.time(|| shard.clear());
         println!("  FLUSHALL of {keys} keys: {call}");
-        bury_all("its slices", &mut shard);
+        free_all("its slices", &mut shard);
     }
     for (count, bytes) in [(200_000, 10_000), (2_000, 500_000), (1_000, 1 << 20)] {
         let value = vec![b'v'; bytes];
@@ -166,14 +166,14 @@ fn freeing() {
         let mut call = Longest::default();
         call.time(|| shard.clear());
         println!("  FLUSHALL of {count} values of {bytes} bytes: {call}");
-        bury_all("its slices", &mut shard);
+        free_all("its slices", &mut shard);
         fill(&mut shard);
         let mut deletes = Longest::default();
         for i in 0..count {
             deletes.time(|| shard.db_mut(0).remove(&key(i), NOW, Event::Del));
         }
         println!("  removing {count} values of {bytes} bytes: {deletes}");
-        bury_all("its slices", &mut shard);
+        free_all("its slices", &mut shard);
     }
     huge("removing", |shard, key| {
         shard.db_mut(0).remove(key, NOW, Event::Del);
@@ -197,7 +197,7 @@ fn huge(name: &str, operation: impl FnOnce(&mut Shard, &[u8])) {
     let mut call = Longest::default();
     call.time(|| operation(&mut shard, b"huge"));
     println!("  {name}, a value of 512 MB: {call}");
-    bury_all("its slices", &mut shard);
+    free_all("its slices", &mut shard);
 }
 
 /// A million keys that expire in the same second, among five million that expire within the hour,

@@ -9,7 +9,7 @@
 //! | `sessions` | the connections of this core; input, stalls, limits |
 //! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
 //! | `memory` | what this core holds, for `maxmemory` |
-//! | `room` | what gives way when that is too much; chores that give memory back |
+//! | `room` | what is evicted when that is too much; chores that free memory |
 //! | `shards` | the shards that this core owns |
 //! | `links` | batches of requests to other shards, and their replies |
 //! | `exec` | MULTI blocks, from their commands to EXEC's reply |

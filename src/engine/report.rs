@@ -22,7 +22,7 @@ pub(super) struct CoreReport {
     /// Bytes that the shard holds, and its entries alone.
     pub used_memory: usize,
     pub entry_memory: usize,
-    /// Bytes held for clients; see [`Core::client_memory`].
+    /// Bytes held for clients; see [`client_memory`](super::core::Core::client_memory).
     pub client_memory: isize,
     /// The sessions' part of it.
     pub session_memory: usize,

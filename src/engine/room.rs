@@ -1,8 +1,8 @@
 //! Making room when memory is short, and the chores that give memory back.
 //!
 //! There is one budget for all cores. Whoever takes memory beyond it lets entries of its own shard
-//! give way; and so that shards get what they deserve rather than equal slices, it asks the core
-//! whose next victim has not been used for longest to let as much give way as well. What that frees
+//! be evicted; and so that shards get what they deserve rather than equal slices, it asks the core
+//! whose next victim has not been used for longest to evict as much as well. What that frees
 //! is whose need comes first: a busy shard grows at the cost of an idle one.
 
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::config::{Config, EvictionPolicy};
 use crate::store::{LfuSettings, Order, Policy, Shard as Store};
 use crate::txn::Message;
 
-/// Entries that give way for one command, and at the end of one pass: about a millisecond. The rest
+/// Entries that are evicted for one command, and at the end of one pass: about a millisecond. The rest
 /// follows.
 const EVICTIONS_PER_COMMAND: usize = 512;
 const EVICTIONS_PER_PASS: usize = 2048;
@@ -31,19 +31,19 @@ const ASKED_PART: u64 = 16;
 const MOVES: usize = 128;
 const COMPACTIONS_PER_PASS: usize = 8;
 const RELEASE_US: u64 = 500_000;
-/// In place of a second: no entry may give way.
+/// In place of a second: no entry may be evicted.
 const NOTHING_TO_GIVE: u64 = u64::MAX;
 /// The chores' ticks come so often while there are any.
 pub(super) const CHORE_TICK_US: u64 = 5_000;
 
-/// What is to be given way, and what has been asked for.
+/// What is to be evicted, and what has been asked for.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// Bytes that this core is still to let give way for others.
+    /// Bytes that this core is still to evict for others.
     owed: usize,
-    /// More is to give way than one pass allows.
+    /// More is to be evicted than one pass allows.
     behind: bool,
-    /// Bytes that have given way here since the last tick.
+    /// Bytes that were evicted here since the last tick.
     given: usize,
     /// To be sent at the end of the pass.
     asks: Vec<(ShardId, usize)>,
@@ -76,7 +76,7 @@ pub(super) fn policy(config: &Config) -> Policy {
 }
 
 impl Core {
-    /// True if `maxmemory` is reached and nothing may give way, which makes commands that take
+    /// True if `maxmemory` is reached and nothing may be evicted, which makes commands that take
     /// memory fail. Whichever core takes a command, the shard of its keys makes room: `shard`, if
     /// they have one.
     #[inline]
@@ -93,7 +93,7 @@ impl Core {
         out
     }
 
-    /// Whether something of this or of another shard may give way, or is being given back.
+    /// Whether something of this or of another shard may be evicted, or is being freed.
     fn can_make_room(&self) -> bool {
         self.shards.home().store().can_evict()
             || self.shards.home().store().dead_objects() > 0
@@ -124,7 +124,7 @@ impl Core {
         self.all_memory() > (max - unknown).saturating_sub(bytes)
     }
 
-    /// Lets entries of this shard give way until there is room; false if none may.
+    /// Evicts entries of this shard until there is room; false if none may.
     fn make_room(&mut self, evictions_max: usize) -> bool {
         if self.shards.home().store().policy().order == Order::Never {
             return self.shards.home().store().dead_objects() > 0;
@@ -135,7 +135,7 @@ impl Core {
             }
             // What is being given back already comes first.
             if self.shards.home().store().dead_objects() > 0 {
-                self.shards.home_mut().store_mut().bury();
+                self.shards.home_mut().store_mut().free_slice();
                 return true;
             }
             if !self.let_one_go() {
@@ -154,7 +154,7 @@ impl Core {
         evicted
     }
 
-    /// At the end of a pass: keeps to the limit, gives way for others, and does some chores.
+    /// At the end of a pass: keeps to the limit, evicts for others, and does some chores.
     pub fn end_pass_of_room(&mut self, outbox: &mut Outbox) {
         self.room.behind = false;
         if self.is_over_limit() {
@@ -164,7 +164,7 @@ impl Core {
         }
         self.pay_debts();
         if self.shards.home().store().has_chores() {
-            self.shards.home_mut().store_mut().bury();
+            self.shards.home_mut().store_mut().free_slice();
             // As fast as a busy pass makes holes: about 150 us at the most.
             (0..COMPACTIONS_PER_PASS).all(|_| self.shards.home_mut().store_mut().compact(MOVES));
         }
@@ -210,7 +210,7 @@ impl Core {
         }
     }
 
-    /// While entries give way, the allocator keeps what was freed besides them: tables, buffers of
+    /// While entries are evicted, the allocator keeps what was freed besides them: tables, buffers of
     /// clients. It gives that back when told to, which took 0.3 ms at most when it was measured.
     fn release_memory(&mut self) {
         if self.now.monotonic_us >= self.room.released_us + RELEASE_US {
@@ -247,7 +247,7 @@ impl Core {
             .max_by_key(|(_, idle)| *idle)
     }
 
-    /// Asks the coldest other core to let `bytes` give way, once in a pass; false if there is none.
+    /// Asks the coldest other core to evict `bytes`, once in a pass; false if there is none.
     fn ask_for_room(&mut self, bytes: usize) -> bool {
         if self.room.asked_us == Some(self.now.monotonic_us) {
             return true;

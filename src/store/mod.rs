@@ -9,7 +9,7 @@
 //!       entry  how key and value lie in a block
 //!     large    payloads too large for a block
 //!     value    collections, packed in one run of bytes or objects on the heap
-//!     eviction what gives way when memory is short; queues through the entries
+//!     eviction what to evict when memory is short; queues through the entries
 //!     changes  what every change is told to, and who listens
 //! ```
 

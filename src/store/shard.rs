@@ -346,7 +346,7 @@ impl Shard {
         order != Order::Never && self.used_dbs().any(candidates)
     }
 
-    /// Seconds since the entry that would give way next was last used.
+    /// Seconds since the entry that would be evicted next was last used.
     pub fn oldest_idle_seconds(&self, now: UnixMs) -> u32 {
         self.dbs.iter().filter_map(|db| db.oldest_idle_seconds(now)).max().unwrap_or(0)
     }
@@ -368,14 +368,14 @@ impl Shard {
         self.dead.len() + self.remains.len() + fresh
     }
 
-    /// Whether there is memory to be given back, by [`Shard::bury`] or [`Shard::compact`].
+    /// Whether there is memory to be given back, by [`Shard::free_slice`] or [`Shard::compact`].
     #[inline]
     pub fn has_chores(&self) -> bool {
         self.dead_objects() > 0 || self.used_dbs().any(Db::is_sparse)
     }
 
     /// One slice of giving memory back that nothing uses any more; true while there is more.
-    pub fn bury(&mut self) -> bool {
+    pub fn free_slice(&mut self) -> bool {
         for db in &mut self.dbs {
             self.remains.extend(db.remains.drain(..));
         }
@@ -433,7 +433,7 @@ mod tests {
         shard.db_mut(db).set_string(&key, &value, Encoding::Raw, expiry, NOW, Event::Set);
     }
 
-    /// Every former database keeps its address space until it is buried, and there is not so much
+    /// Every former database keeps its address space until it is freed, and there is not so much
     /// of it that a client's flushes could not use it up.
     #[test]
     fn flushing_small_databases_leaves_nothing_behind() {
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn flushing_a_large_database_leaves_it_to_be_buried() {
+    fn flushing_a_large_database_leaves_it_to_be_freed_in_slices() {
         let mut shard = Shard::new(1);
         (0..20_000).for_each(|number| set(&mut shard, 3, number, 500, None));
         set(&mut shard, 3, 20_000, 3 << 20, None);
@@ -455,7 +455,7 @@ mod tests {
         assert_eq!(shard.dead_objects(), 2);
         assert!(shard.dead_bytes() > 10_000_000);
         let mut steps = 1;
-        while shard.bury() {
+        while shard.free_slice() {
             steps += 1;
         }
         assert!(steps > 5);

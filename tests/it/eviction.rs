@@ -172,7 +172,7 @@ fn policies_change_while_it_runs(shards: usize) {
     }
     // A lower limit takes effect without a write.
     assert_eq!(client.run("CONFIG SET maxmemory 2mb"), Value::ok());
-    wait_for("entries to give way", || server.info_number("memory", "used_memory") <= 2 * MB);
+    wait_for("entries to be evicted", || server.info_number("memory", "used_memory") <= 2 * MB);
 }
 
 fn huge_values_and_flushes_give_memory_back(shards: usize) {

@@ -111,7 +111,7 @@ fn may_hold(core: &Core, session: &mut Session, bytes: usize, outbox: &mut Outbo
     false
 }
 
-/// Whether a command is to be refused for want of memory: inside MULTI all that would be queued,
+/// Whether a command is to be refused when out of memory: inside MULTI all that would be queued,
 /// and EXEC if it would run such a command.
 pub(in super::super) fn takes_memory(session: &Session, row: &Row) -> bool {
     match &session.multi {

@@ -1,7 +1,7 @@
 //! The one seam that every change of a database goes through.
 //!
 //! Whoever can change an entry says when borrowing it what the change is called ([`Event`]), since
-//! [`Db`](super::Db) lends none without. The first change that is made tells the database's
+//! [`Db`] lends none without. The first change that is made tells the database's
 //! [`ChangeFeed`], before anything is overwritten; so do expiry, eviction, flushing and swapping.
 //! The feed serves three kinds of listeners:
 //!

@@ -286,7 +286,7 @@ fn large_collections_are_freed_in_slices() {
         assert!(shard.allocated_bytes() < held - 800_000, "way {number}");
         assert!(shard.dead_bytes() > 800_000, "way {number}");
         let mut slices = 1;
-        while shard.bury() {
+        while shard.free_slice() {
             slices += 1;
         }
         assert!(slices > 50, "way {number}: {slices}");

@@ -215,7 +215,7 @@ fn sweeps_what_has_expired_and_nothing_else() {
     db.check();
 }
 
-/// After values of one size have given way to others, pages are no more than what lives in them
+/// After values of one size have made room for others, pages are no more than what lives in them
 /// and a little.
 #[test]
 fn compaction_gives_pages_back() {

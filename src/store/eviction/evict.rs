@@ -1,4 +1,4 @@
-//! Choosing what gives way.
+//! Choosing what to evict.
 
 use super::{Eviction, MAIN, Order, frequency};
 use crate::store::arena::Handle;
@@ -18,7 +18,7 @@ impl Db {
         victim.is_some()
     }
 
-    /// The entry that is to give way, with the queues as they are then.
+    /// The entry that is to be evicted, with the queues as they are then.
     pub(super) fn victim(&mut self, now: UnixMs) -> Option<Handle> {
         let policy = self.eviction.policy;
         match policy.order {
@@ -88,7 +88,7 @@ impl Eviction {
 }
 
 impl Db {
-    /// Seconds since the entry that would give way next was last used; `None` if there is none.
+    /// Seconds since the entry that would be evicted next was last used; `None` if there is none.
     pub fn oldest_idle_seconds(&self, now: UnixMs) -> Option<u32> {
         self.eviction.oldest_idle_seconds(&self.arena, now)
     }

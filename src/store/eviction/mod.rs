@@ -19,7 +19,7 @@ use super::arena::{Arena, Handle};
 use super::queue::Queue;
 use super::{UnixMs, split_mix};
 
-/// Which entries give way, and in which order.
+/// Which entries are evicted, and in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     pub order: Order,
@@ -32,7 +32,7 @@ pub struct Policy {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// None gives way.
+    /// None is evicted.
     #[default]
     Never,
     S3Fifo,
@@ -205,7 +205,7 @@ impl Eviction {
         self.queue(id).resized(before, after);
     }
 
-    /// Seconds since the entry that gives way next was last used.
+    /// Seconds since the entry that is evicted next was last used.
     pub(super) fn oldest_idle_seconds(&self, arena: &Arena, now: UnixMs) -> Option<u32> {
         let back = self.main.back().or(self.small.back())?;
         Some(arena.entry(back).idle_seconds(now))

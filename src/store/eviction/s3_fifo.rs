@@ -1,7 +1,7 @@
 //! S3-FIFO: what is used once never pushes out what is used often.
 //!
 //! New entries come into the small queue. From its back one that has been used goes to the front
-//! of the main queue, any other gives way and is remembered by the ghost; whatever the ghost
+//! of the main queue, any other is evicted and remembered by the ghost; whatever the ghost
 //! remembers comes back into the main queue at once. At the back of the main queue an entry goes
 //! round again once for each of its uses, of which up to three count.
 //!
@@ -22,7 +22,7 @@ const SMALL_PART: usize = 10;
 /// Uses that count; the lowest bits of an entry's statistics.
 const USES_MAX: u8 = 3;
 const USES_BITS: u32 = 2;
-/// Entries that get another round before one gives way whatever its uses: this bounds a step.
+/// Entries that get another round before one is evicted whatever its uses: this bounds a step.
 const SECOND_CHANCES_MAX: usize = 128;
 
 /// While so many new entries arrive as the small queue is to hold, so many ticks pass. Entries in

@@ -28,7 +28,7 @@ fn key_of(entry: EntryRef<'_>) -> u64 {
     u64::from_be_bytes(entry.key().try_into().unwrap())
 }
 
-/// As [`Db::evict`], but returns the key that has given way.
+/// As [`Db::evict`], but returns the key that was evicted.
 fn evict(db: &mut Db, now: UnixMs) -> Option<u64> {
     let victim = db.victim(now)?;
     let key = key_of(db.arena.entry(victim));
@@ -47,7 +47,7 @@ trait Model {
     fn insert(&mut self, key: u64, hash: u64);
     fn used(&mut self, key: u64);
     fn remove(&mut self, key: u64);
-    /// An entry has given way.
+    /// An entry was evicted.
     fn evicted(&mut self, key: Option<u64>);
 }
 
@@ -104,7 +104,7 @@ struct S3Fifo {
 }
 
 impl S3Fifo {
-    /// The key that gives way, and whether it was in the small queue.
+    /// The key that is evicted, and whether it was in the small queue.
     fn victim(&mut self) -> Option<(u64, bool)> {
         for _ in 0..128 {
             let len = self.small.len() + self.main.len();
@@ -184,7 +184,7 @@ struct Lru {
     last_used: HashMap<u64, u64>,
     in_order: BTreeMap<u64, u64>,
     step: u64,
-    /// Entries that may wrongly stay before the one that gives way.
+    /// Entries that may wrongly stay before the one that is evicted.
     slack: usize,
     evictions: u32,
     beyond_slack: u32,
@@ -240,7 +240,7 @@ fn lru_evicts_in_the_order_of_use() {
     }
 }
 
-/// What the policy compares: the least gives way.
+/// What the policy compares: the least is evicted.
 fn worth(entry: EntryRef<'_>, policy: Policy, now: UnixMs) -> (u64, Reverse<u32>) {
     let idle = Reverse(entry.idle_seconds(now));
     match policy.order {
@@ -275,7 +275,7 @@ const SAMPLING: [(Order, bool); 5] = [
     (Order::Ttl, true),
 ];
 
-/// Keys that may give way, the first of them first.
+/// Keys that may be evicted, the first of them first.
 fn ranked(db: &Db, now: UnixMs) -> Vec<u64> {
     let policy = db.eviction.policy();
     let candidates = db.iter(now).filter(|e| !policy.only_expiring || e.expiry().is_some());
@@ -284,7 +284,7 @@ fn ranked(db: &Db, now: UnixMs) -> Vec<u64> {
     ranked.into_iter().map(|(_, key)| key).collect()
 }
 
-/// With so many samples that no entry is left out, the worst of all gives way every time.
+/// With so many samples that no entry is left out, the worst of all is evicted every time.
 #[test]
 fn sampling_policies_evict_the_worst_of_their_samples() {
     let count = if cfg!(miri) { 12 } else { 60 };

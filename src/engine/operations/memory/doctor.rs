@@ -63,7 +63,7 @@ fn findings(patient: &Patient) -> Vec<String> {
     if maxmemory > 0 && counted > maxmemory {
         found.push(format!(
             "Full: {} are held and maxmemory is {}, so commands that need memory are refused \
-             unless maxmemory-policy lets keys give way. Delete keys, raise maxmemory, or choose \
+             unless maxmemory-policy lets keys be evicted. Delete keys, raise maxmemory, or choose \
              another policy.",
             human(counted),
             human(maxmemory)
