@@ -39,6 +39,17 @@ LENGTHS = [10, 1_000, 1_000_000]
 def main():
     args = arguments()
     servers = {"ringwell": [args.ringwell, "--shards", "1", "--bind", "127.0.0.1"]} | peers()
+    if not args.memory_only:
+        print_times(args, servers)
+    names = list(servers)
+    print("\nResident memory per element of 16 bytes beyond those, bytes\n")
+    print("| elements | " + " | ".join(names) + " |\n" + "|---" * (len(names) + 1) + "|")
+    for length in LENGTHS:
+        cells = [f"{overhead(args, servers[name], length):.2f}" for name in names]
+        print(f"| {length:,} | " + " | ".join(cells) + " |", flush=True)
+
+
+def print_times(args, servers):
     print(f"Server's CPU, microseconds per request (requests per second), P={PIPELINE}, "
           f"{CLIENTS} connections, medians of {args.rounds} rounds\n")
     names = list(servers)
@@ -53,11 +64,6 @@ def main():
             cpu, rate = (statistics.median(figures) for figures in zip(*taken[name]))
             cells.append(f"{cpu:.2f} ({rate:,.0f})")
         print(f"| {test[0]} | " + " | ".join(cells) + " |", flush=True)
-    print("\nResident memory per element of 16 bytes beyond those, bytes\n")
-    print("| elements | " + " | ".join(names) + " |\n" + "|---" * (len(names) + 1) + "|")
-    for length in LENGTHS:
-        cells = [f"{overhead(args, servers[name], length):.2f}" for name in names]
-        print(f"| {length:,} | " + " | ".join(cells) + " |", flush=True)
 
 
 def arguments():
@@ -65,6 +71,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3, help="turns per server (default 3)")
     parser.add_argument("--requests", type=int, default=1_000_000,
                         help="requests of one element; a tenth for ranges (default 1000000)")
+    parser.add_argument("--memory-only", action="store_true", help="leave the times out")
     parser.add_argument("--ringwell", default=str(ROOT / "target/release/ringwell"),
                         help="the program (default target/release/ringwell)")
     args = parser.parse_args()
@@ -115,10 +122,22 @@ def measure(args, command, test):
 
 def overhead(args, command, length):
     with start(command) as server:
+        warm_up(server.port)
         before = resident(server)
         total = LENGTHS[-1]
         push(server.port, [(b"list:%07d" % n, length) for n in range(total // length)])
         return (resident(server) - before) / total - len(SMALL % 0)
+
+
+def warm_up(port):
+    """Has the server touch the buffers that it receives and sends with: they are no list's."""
+    word = b"w" * 200
+    with socket.create_connection(("127.0.0.1", port), 60) as s:
+        replies = s.makefile("rb")
+        for _ in range(200):
+            s.sendall(b"*2\r\n$4\r\nECHO\r\n$%d\r\n%s\r\n" % (len(word), word) * 100)
+            for _ in range(200):
+                replies.readline()
 
 
 def resident(server):
