@@ -19,8 +19,6 @@ const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1024 * 1024;
 const INPUT_BYTES_MAX: usize = u32::MAX as usize - (1 << 20);
 /// A session that may not go on and has not authenticated is read from until so many bytes wait.
 const UNAUTHENTICATED_STALLED_BYTES_MAX: usize = 64 * 1024;
-/// A client whose commands wait for others of its own is received from until so many bytes wait.
-const READ_AHEAD_BYTES_MAX: usize = 256 * 1024;
 /// So much kept input is executed at a time; then it is others' turn. Chunks of kept input that are
 /// put together for one command count likewise.
 const TURN_BYTES: usize = 64 * 1024;
@@ -191,19 +189,13 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
     core.memory.update(session);
 }
 
-/// Whether receiving is to stop until more of what has been received is executed.
-///
-/// Not where that may take as long as the client likes: one that sends before it reads would wait
-/// for ever, and only who is read from is seen to go. Other commands are executed soon, whatever the
-/// client does; received faster than that, a pipeline would only take the memory of data.
+/// Whether to stop receiving from a client for now. Only from one that has not authenticated: others
+/// may send a whole pipeline before they read, up to `client-query-buffer-limit`, and only who is
+/// read from is seen to go.
 fn is_far_behind(session: &Session) -> bool {
-    let waiting = session.input.len();
-    if !session.client.authenticated {
-        return !session.stall.is_empty() && waiting > UNAUTHENTICATED_STALLED_BYTES_MAX;
-    }
-    let goes_on = Stall::TRANSACTION | Stall::ORDER | Stall::EXEC;
-    let max = if session.reading_paused { READ_AHEAD_BYTES_MAX / 2 } else { READ_AHEAD_BYTES_MAX };
-    !session.may_run() && goes_on.contains(session.stall) && waiting > max
+    !session.client.authenticated
+        && !session.stall.is_empty()
+        && session.input.len() > UNAUTHENTICATED_STALLED_BYTES_MAX
 }
 
 /// Whether what is ready had better wait for the replies of other shards that come behind it: one

@@ -11,10 +11,9 @@ const MB: u64 = 1 << 20;
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [PerShards; 5] = [
+    let tests: [PerShards; 4] = [
         ("memory_keeps_its_word", memory_keeps_its_word),
         ("full_without_eviction", full_without_eviction),
-        ("long_pipelines_leave_a_small_cache_alone", long_pipelines_leave_a_small_cache_alone),
         ("policies_change_while_it_runs", policies_change_while_it_runs),
         ("huge_values_and_flushes_give_memory_back", huge_values_and_flushes_give_memory_back),
     ];
@@ -123,39 +122,6 @@ fn a_small_cache_refuses_nothing(shards: usize) {
         let keys = client.run("DBSIZE");
         assert!(matches!(keys, Value::Int(100..)), "{policy}: {keys:?} keys");
     }
-}
-
-/// Input that waits for nothing but its turn is not received faster than it is executed.
-fn long_pipelines_leave_a_small_cache_alone(shards: usize) {
-    const ROOM: u64 = 2 * MB;
-    const ROUNDS: usize = 20_000;
-    let server = Server::ringwell(shards, &[]);
-    let mut client = server.connect();
-    let limit = (server.info_number("memory", "used_memory") + ROOM).to_string();
-    let set = ["CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", &limit];
-    assert_eq!(client.command(&set), Value::ok());
-    // Every other command concerns several shards and has those behind it wait.
-    let mut rng = Rng::new(seed());
-    let value = "v".repeat(1_000);
-    let mut pipeline = Vec::new();
-    for _ in 0..ROUNDS {
-        let mut key = || format!("key:{}", rng.below(100_000));
-        pipeline.extend(encode(&["SET", &key(), &value]));
-        pipeline.extend(encode(&["EXISTS", &key(), &key(), &key()]));
-    }
-    let mut sender = client.second_handle();
-    let sending = std::thread::spawn(move || sender.send(&pipeline));
-    let mut observer = server.connect();
-    for round in 0..ROUNDS {
-        assert_eq!(client.read_value(), Value::ok(), "round {round}");
-        let counted = client.read_value();
-        assert!(matches!(counted, Value::Int(_)), "{counted:?}");
-        if round > ROUNDS / 10 && round.is_multiple_of(1_000) {
-            let keys = observer.run("DBSIZE");
-            assert!(matches!(keys, Value::Int(100..)), "round {round}: {keys:?} keys");
-        }
-    }
-    sending.join().expect("all was sent");
 }
 
 fn policies_change_while_it_runs(shards: usize) {

@@ -42,15 +42,6 @@ impl Client {
         Client { stream: Stream::Unix(stream), buffer: Vec::new(), taken: 0 }
     }
 
-    /// The same connection once more: one sends while the other reads.
-    pub fn second_handle(&self) -> Client {
-        let stream = match &self.stream {
-            Stream::Tcp(s) => Stream::Tcp(s.try_clone().expect("another handle")),
-            Stream::Unix(s) => Stream::Unix(s.try_clone().expect("another handle")),
-        };
-        Client { stream, buffer: Vec::new(), taken: 0 }
-    }
-
     pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).expect("sending");
     }
