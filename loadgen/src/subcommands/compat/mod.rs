@@ -19,6 +19,7 @@ use clap::Args;
 
 use crate::cli::any_seed;
 use crate::exec::client::Client;
+use crate::exec::interrupt::Watch;
 use crate::exec::value::Value;
 use crate::exec::{self, Outcome};
 use crate::failure::Failure;
@@ -152,10 +153,16 @@ impl Session<'_> {
         if output == Output::Csv {
             print(CSV_HEADER)?;
         }
+        // Over all tests: an interrupt that comes between two of them ends the program too.
+        let watch = Watch::start();
         let (mut all_well, mut not_valid) = (true, 0);
         'passes: loop {
             for job in jobs {
-                let (came, next) = self.run_job(job)?;
+                if watch.interrupted() {
+                    all_well = false;
+                    break 'passes;
+                }
+                let (came, next) = self.run_job(job, &watch)?;
                 all_well &= came != Came::Badly;
                 not_valid += u64::from(came != Came::Well);
                 if let Next::End = next {
@@ -176,13 +183,17 @@ impl Session<'_> {
         Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn run_job(&self, job: &Job) -> Result<(Came, Next), Failure> {
+    fn run_job(&self, job: &Job, watch: &Watch) -> Result<(Came, Next), Failure> {
         let plan = self.plan(job);
         let mut live = Live::new(&job.title, self.arguments.output != Output::Csv);
         let outcome = match exec::run(&plan, &mut |progress| live.observe(progress)) {
             Ok(outcome) => outcome,
             Err(failure) => {
                 live.end();
+                if watch.interrupted() {
+                    eprintln!("{}: {failure}", job.title);
+                    return Ok((Came::Badly, Next::End));
+                }
                 // A server that is gone refuses all other tests in the same way.
                 let endpoint = &self.arguments.target.endpoints[0];
                 Client::set_up(endpoint, &self.arguments.target)?;
