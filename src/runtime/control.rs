@@ -176,8 +176,8 @@ impl Control {
         };
         let deadline = subject.started.elapsed() + patience;
         let deadline_us = u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX);
-        for core in 0..subject.post.cores() {
-            subject.post.deliver(core, Parcel::Stop { deadline_us });
+        for thread in 0..subject.post.cores() {
+            subject.post.deliver_to_thread(thread, Parcel::Stop { deadline_us });
         }
         let handle = self.handle.clone();
         glommio::spawn_local(async move {

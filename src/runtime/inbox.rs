@@ -9,14 +9,16 @@ use std::sync::{Mutex, PoisonError};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::accepted::Accepted;
+use super::hosted::Hosted;
 use super::post::{self, Bell, Flag, Means, Number, Order, Queue, Source};
 use crate::engine::{ShardId, Ticket};
 use crate::txn::Message;
 
 pub type Post = post::Post<Native, Parcel>;
 pub type Inbox = post::Inbox<Native, Parcel>;
+pub type Mail = post::Mail<Native, Parcel>;
 
-/// Something for one core.
+/// Something for one core, or for one thread.
 #[derive(Debug)]
 pub enum Parcel {
     Message {
@@ -29,12 +31,17 @@ pub enum Parcel {
         ticket: Ticket,
         result: Result<(), String>,
     },
-    /// Begin to accept.
+    /// A connection that is still to be admitted.
+    Arrived(Accepted),
+    /// For a thread: begin to accept.
     Start,
-    /// Stop accepting, answer what has arrived, and end by that time of the monotonic clock.
+    /// For a thread: stop accepting, answer what has arrived, and end by that time of the monotonic
+    /// clock.
     Stop {
         deadline_us: u64,
     },
+    /// For a thread: a core that it is to run from now on.
+    Core(Box<Hosted>),
 }
 
 /// An eventfd that its owner watches in its ring.
@@ -182,7 +189,8 @@ mod tests {
 
     #[test]
     fn only_a_parked_core_is_rung_and_only_once() {
-        let (post, inboxes) = Post::new(2).unwrap();
+        let (post, mail) = Post::new(2).unwrap();
+        let inboxes: Vec<Inbox> = mail.into_iter().map(|mail| mail.core).collect();
         post.deliver(1, Parcel::Start);
         assert_eq!(rings(&inboxes[1]), 0, "awake");
         assert!(!inboxes[1].park(), "there is mail");
@@ -197,8 +205,8 @@ mod tests {
 
     #[test]
     fn no_parcel_is_slept_through() {
-        let (post, mut inboxes) = Post::new(1).unwrap();
-        let inbox = inboxes.remove(0);
+        let (post, mut mail) = Post::new(1).unwrap();
+        let inbox = mail.remove(0).core;
         const PARCELS: usize = 100_000;
         let sender = std::thread::spawn(move || {
             for _ in 0..PARCELS {

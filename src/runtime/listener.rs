@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
@@ -45,6 +46,39 @@ pub struct Listeners {
     pub unix_file: Option<UnixFile>,
     /// What is listened on, for the log.
     pub addresses: Vec<String>,
+}
+
+/// The listening sockets of all cores, numbered as every ring knows them: a core's stand together.
+#[derive(Debug)]
+pub struct Sockets {
+    all: Vec<Listener>,
+    /// Where each core's end.
+    ends: Vec<u32>,
+}
+
+impl Sockets {
+    pub fn new(by_core: Vec<Vec<Listener>>) -> Sockets {
+        let (mut all, mut ends) = (Vec::new(), Vec::new());
+        for listeners in by_core {
+            all.extend(listeners);
+            ends.push(all.len() as u32);
+        }
+        Sockets { all, ends }
+    }
+
+    pub fn all(&self) -> &[Listener] {
+        &self.all
+    }
+
+    pub fn kind(&self, number: u32) -> &Kind {
+        &self.all[number as usize].kind
+    }
+
+    /// The numbers of a core's sockets.
+    pub fn of_core(&self, core: usize) -> Range<u32> {
+        let start = core.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[core]
+    }
 }
 
 /// The file of a unix socket, removed when the server ends.

@@ -6,8 +6,10 @@
 //! | `startup` | what can keep the server from starting, with remedies |
 //! | `cpus`, `limits`, `cgroups`, `host` | processors, limits, facts about the machine |
 //! | `listener`, `accepted` | listening sockets; who has connected |
-//! | [`ring`] | the network ring of a core: connections, buffers, operations; knows no engine |
-//! | `driver` | a core's loop between its ring, its inbox and its engine |
+//! | [`ring`] | the network ring of a thread: connections, buffers, operations; knows no engine |
+//! | `driver` | a thread's loop between its ring and the engines of the cores that it runs |
+//! | `hosted` | a core, and what belongs to it whichever thread runs it |
+//! | `plan` | which thread is to run which core |
 //! | `post` | inboxes and doorbells: how cores reach each other, asleep or not; model-checked |
 //! | `inbox` | what crosses threads, and what the post of the server is made of |
 //! | `linger` | closing so that the peer can read the last words |
@@ -32,6 +34,7 @@ mod control;
 mod cpus;
 mod driver;
 mod host;
+mod hosted;
 mod inbox;
 mod limits;
 mod linger;
@@ -39,6 +42,7 @@ mod listener;
 mod logging;
 mod notify;
 mod pidfile;
+mod plan;
 mod post;
 mod rewrite;
 pub mod ring;

@@ -15,10 +15,11 @@ use super::clock::{self, Clock};
 use super::control::{self, Control, Ending, Request, Subject};
 use super::driver::{Driver, Process};
 use super::host::Machine;
-use super::inbox::{Inbox, Parcel, Post};
+use super::inbox::{Mail, Parcel, Post};
 use super::limits::SmallPages;
-use super::listener::{self, Listener, Listeners};
+use super::listener::{self, Listeners, Sockets};
 use super::pidfile::PidFile;
+use super::plan::Plan;
 use super::ring::Options;
 use super::startup::{StartupError, kernel};
 use super::{cpus, limits, logging, notify};
@@ -67,49 +68,50 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
     let shared =
         Shared::new(cpus.len(), Arc::new(config), Box::new(machine), started_unix_ms, run_id);
     let shared = Arc::new(shared);
-    let (post, inboxes) =
+    let (post, mail) =
         Post::new(cpus.len()).map_err(|error| failed("cannot create doorbells", error))?;
     let (control, handle) =
         Control::new().map_err(|error| failed("cannot create a doorbell", error))?;
-    let process = Arc::new(Process::new(Arc::clone(&shared), Arc::clone(&post), handle));
+    let plan = Plan::new(cpus.len(), 1);
+    let process = Arc::new(Process::new(Arc::clone(&shared), Arc::clone(&post), handle, plan));
     let started = Instant::now();
-    let by_core = std::mem::take(&mut listeners.by_core);
-    let plans = inboxes.into_iter().zip(by_core).zip(&cpus).enumerate();
-    let plans = plans.map(|(shard, ((inbox, listeners), &cpu))| Plan {
+    let sockets = Arc::new(Sockets::new(std::mem::take(&mut listeners.by_core)));
+    let threads = mail.into_iter().zip(&cpus).enumerate();
+    let threads = threads.map(|(shard, (mail, &cpu))| CoreThread {
         shard,
         cpu,
         shares_cpu: cpus.iter().filter(|&&other| other == cpu).count() > 1,
         started,
-        inbox,
-        listeners,
+        mail,
+        listeners: Arc::clone(&sockets),
         process: Arc::clone(&process),
     });
     let small_pages = SmallPages::begin();
-    let cores = start_cores(plans.collect())?;
+    let cores = start_cores(threads.collect())?;
     let pid_file = shared.settings().config.pidfile.as_deref().and_then(PidFile::write);
     let subject = Subject { post, shared, config_file: source.file, started };
     Ok(Running { control, subject, cores, listeners, pid_file, small_pages })
 }
 
-/// What a core is made from.
-struct Plan {
+/// What a core and its thread are made from.
+struct CoreThread {
     shard: usize,
     cpu: usize,
     /// With other shards.
     shares_cpu: bool,
     started: Instant,
-    inbox: Inbox,
-    listeners: Vec<Listener>,
+    mail: Mail,
+    listeners: Arc<Sockets>,
     process: Arc<Process>,
 }
 
 /// Starts a thread for each core and waits until all of them are ready.
-fn start_cores(plans: Vec<Plan>) -> Result<Vec<ExecutorJoinHandle<()>>, StartupError> {
-    let mut cores = Vec::with_capacity(plans.len());
-    for plan in plans {
+fn start_cores(threads: Vec<CoreThread>) -> Result<Vec<ExecutorJoinHandle<()>>, StartupError> {
+    let mut cores = Vec::with_capacity(threads.len());
+    for thread in threads {
         let (ready, report) = mpsc::channel();
-        let (shard, cpu) = (plan.shard, plan.cpu);
-        plan.process.shared.cores[shard].cpu.store(cpu, std::sync::atomic::Ordering::Relaxed);
+        let (shard, cpu) = (thread.shard, thread.cpu);
+        thread.process.shared.cores[shard].cpu.store(cpu, std::sync::atomic::Ordering::Relaxed);
         let failed = |reason: String| {
             StartupError::new(format!("cannot start shard {shard} on core {cpu}: {reason}"))
         };
@@ -117,7 +119,7 @@ fn start_cores(plans: Vec<Plan>) -> Result<Vec<ExecutorJoinHandle<()>>, StartupE
             .name("shard")
             .io_memory(EXECUTOR_IO_MEMORY_BYTES)
             .ring_depth(EXECUTOR_RING_DEPTH)
-            .spawn(move || async move { plan.run(&ready) })
+            .spawn(move || async move { thread.run(&ready) })
             .map_err(|error| failed(limits::explain_shortage(&error.into())))?;
         match report.recv() {
             Ok(Ok(())) => cores.push(core),
@@ -132,10 +134,10 @@ fn start_cores(plans: Vec<Plan>) -> Result<Vec<ExecutorJoinHandle<()>>, StartupE
     Ok(cores)
 }
 
-impl Plan {
-    /// The only task of the core's executor; it never waits for anything else there.
+impl CoreThread {
+    /// The only task of the thread's executor; it never waits for anything else there.
     fn run(self, ready: &Sender<Result<(), String>>) {
-        let Plan { shard, started, inbox, listeners, process, .. } = self;
+        let CoreThread { shard, started, mail, listeners, process, .. } = self;
         if self.shares_cpu {
             limits::take_turns();
         }
@@ -149,7 +151,7 @@ impl Plan {
             };
             let (engine, clock) = (Engine::new(setup), Clock::new(started));
             let process = Arc::clone(&process);
-            Driver::new(shard, engine, inbox, listeners, clock, process, Options::default())
+            Driver::new(shard, engine, mail, listeners, clock, process, Options::default())
         });
         let driver = match built {
             Ok(driver) => driver,
@@ -184,8 +186,8 @@ impl Running {
         // Clients must not use up the descriptors that the control executor needs.
         let begin = |subject: &Subject| {
             subject.shared.note_ready();
-            for core in 0..subject.post.cores() {
-                subject.post.deliver(core, Parcel::Start);
+            for thread in 0..subject.post.cores() {
+                subject.post.deliver_to_thread(thread, Parcel::Start);
             }
             for address in &listeners.addresses {
                 tracing::debug!("Listening on {address}");

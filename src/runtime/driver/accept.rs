@@ -2,13 +2,14 @@
 //!
 //! Every core has its own listening sockets on every address (`SO_REUSEPORT`), among which the
 //! kernel chooses by a hash of the peer's address and port: evenly only over very many
-//! connections. So a core that accepts while another has clearly fewer hands the socket over.
+//! connections. So a core that accepts while another has clearly fewer hands the socket over. Only
+//! cores that their own threads run have connections; who runs a core accepts for it.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-use super::{Closing, Core, Driver, Role, add};
+use super::{Closing, Driver, FIRST, Role, add};
 use crate::access::Peer;
 use crate::engine::{Event, ShardId};
 use crate::runtime::accepted::Accepted;
@@ -18,18 +19,37 @@ use crate::runtime::linger::LINGER_BYTES_MAX;
 /// How long to wait before accepting again after running out of descriptors or memory.
 const BACK_OFF_US: u64 = 100_000;
 
-impl<C: Core> Driver<C> {
+impl Driver {
+    /// Nothing is missing any more.
     pub(super) fn start_accepting(&mut self) {
-        for listener in 0..self.listeners.len() {
-            self.ring.accept(listener as u32);
+        self.accepting = true;
+        for at in 0..self.hosted.len() {
+            self.accept_for(self.hosted[at].core);
+        }
+    }
+
+    /// Accepts on the sockets of a core that this thread runs.
+    pub(super) fn accept_for(&mut self, core: ShardId) {
+        if self.accepting && self.stop.is_none() {
+            self.listeners.of_core(core).for_each(|listener| self.ring.accept(listener));
         }
     }
 
     pub(super) fn accepted(&mut self, listener: u32, socket: OwnedFd) {
-        let kind = &self.listeners[listener as usize].kind;
         // An error means that the peer has gone already.
-        let Ok(accepted) = Accepted::new(socket, kind) else { return };
-        if let Err(text) = self.core.admit(self.now, &accepted.peer) {
+        if let Ok(accepted) = Accepted::new(socket, self.listeners.kind(listener)) {
+            self.admit(accepted);
+        }
+    }
+
+    /// Decides about a connection, and who is to have it.
+    pub(super) fn admit(&mut self, accepted: Accepted) {
+        let now = self.now;
+        let Some(hosted) = self.hosted.first_mut() else {
+            // It came just as the last core went.
+            return self.put(FIRST, Parcel::Arrived(accepted));
+        };
+        if let Err(text) = hosted.engine.admit(now, &accepted.peer) {
             self.refuse(accepted, &text);
             return;
         }
@@ -38,7 +58,7 @@ impl<C: Core> Driver<C> {
         let target = self.least_loaded();
         // Counted before it arrives there, so that the next decision knows of it.
         self.process.shared.cores[target].connections.fetch_add(1, Ordering::Relaxed);
-        if target == self.shard {
+        if target == self.thread {
             self.serve(accepted);
         } else {
             add(&self.counters().connections_handed_over, 1);
@@ -46,20 +66,27 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    /// The core that is to have the next connection: ours, unless another has clearly fewer.
+    /// The core that is to have the next connection: ours if it takes any, unless another has clearly
+    /// fewer.
     fn least_loaded(&self) -> ShardId {
-        let cores = &self.process.shared.cores;
-        let connections = |shard: ShardId| cores[shard].connections.load(Ordering::Relaxed);
-        let ours = connections(self.shard);
-        let (fewest, shard) = (0..cores.len())
-            .map(|shard| (connections(shard), shard))
-            .min()
-            .unwrap_or((ours, self.shard));
-        if ours > fewest + fewest / 16 { shard } else { self.shard }
+        let active = self.process.plan.active();
+        let connections =
+            |shard: ShardId| self.process.shared.cores[shard].connections.load(Ordering::Relaxed);
+        let least = (0..active).map(|shard| (connections(shard), shard)).min();
+        let (fewest, shard) = least.unwrap_or((0, FIRST));
+        let ours = connections(self.thread);
+        let is_taking = self.thread < active;
+        if is_taking && ours <= fewest + fewest / 16 { self.thread } else { shard }
     }
 
-    /// A connection, counted already, becomes this core's.
+    /// A connection, counted already, becomes this thread's.
     pub(super) fn serve(&mut self, accepted: Accepted) {
+        if self.own().is_none() {
+            // The core has lost its thread since: its connections are the first one's.
+            self.count_connection_closed();
+            self.process.shared.cores[FIRST].connections.fetch_add(1, Ordering::Relaxed);
+            return self.put(FIRST, Parcel::Connection(accepted));
+        }
         if !self.is_receiving() {
             self.count_connection_closed();
             return;
@@ -70,8 +97,7 @@ impl<C: Core> Driver<C> {
             return;
         };
         self.set_role(key.index, Role::Served { more: false, closing: Closing::No });
-        let conn = super::conn_of(key);
-        self.core.handle(self.now, Event::Open { conn, origin }, &mut self.outbox);
+        self.tell_own(Event::Open { conn: super::conn_of(key), origin });
         self.ring.receive(key);
     }
 
@@ -79,7 +105,7 @@ impl<C: Core> Driver<C> {
         self.counters().connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn set_role(&mut self, index: u32, role: Role) {
+    pub(super) fn set_role(&mut self, index: u32, role: Role) {
         let index = index as usize;
         if self.roles.len() <= index {
             self.roles.resize(index + 1, Role::Vacant);

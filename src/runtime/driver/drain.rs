@@ -12,7 +12,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Core, Driver, Role, conn_of};
+use super::{Driver, Role, conn_of};
 use crate::runtime::post::Flag;
 
 /// Passes in which a stopping core still receives.
@@ -86,14 +86,14 @@ impl Drain {
     }
 }
 
-impl<C: Core> Driver<C> {
+impl Driver {
     pub(super) fn begin_drain(&mut self, deadline_us: u64) {
         if let Some(drain) = &mut self.stop {
             // Told twice: the earlier end counts.
             drain.deadline_us = drain.deadline_us.min(deadline_us);
             return;
         }
-        for listener in 0..self.listeners.len() {
+        for listener in 0..self.listeners.all().len() {
             self.ring.stop_accepting(listener as u32);
         }
         self.accept_again.clear();
@@ -105,8 +105,8 @@ impl<C: Core> Driver<C> {
         let now_us = self.now.monotonic_us;
         let received = self.tally.input_bytes > 0;
         let moved = self.tally.input_bytes + self.tally.output_bytes + self.tally.parcels;
-        let busy =
-            moved > 0 || self.ring.is_sending() || !self.inbox.is_empty() || self.owes_replies();
+        let has_mail = self.inboxes().any(|inbox| !inbox.is_empty());
+        let busy = moved > 0 || self.ring.is_sending() || has_mail || self.owes_replies();
         let Some(drain) = &mut self.stop else { return false };
         match drain.pass(now_us, received, busy) {
             Step::Receive => false,
@@ -116,7 +116,7 @@ impl<C: Core> Driver<C> {
             }
             Step::Finish { quiet } => {
                 let overdue = now_us >= drain.deadline_us;
-                self.process.drain.settle(self.shard, quiet) || overdue
+                self.process.drain.settle(self.thread, quiet) || overdue
             }
         }
     }
@@ -125,7 +125,7 @@ impl<C: Core> Driver<C> {
     fn owes_replies(&mut self) -> bool {
         self.ring.keys().into_iter().any(|key| {
             matches!(self.roles[key.index as usize], Role::Served { .. })
-                && self.core.awaits_replies(conn_of(key))
+                && self.awaits_replies(conn_of(key))
         })
     }
 
@@ -204,9 +204,9 @@ mod tests {
     }
 
     fn two_cores(wait: bool, agreed: &AtomicUsize) {
-        let (post, mut inboxes) = ModelPost::new(2).unwrap();
+        let (post, mut mail) = ModelPost::new(2).unwrap();
         let all = Arc::new(ModelQuiet::new(2));
-        let (last, first) = (inboxes.pop().unwrap(), inboxes.pop().unwrap());
+        let (last, first) = (mail.pop().unwrap().core, mail.pop().unwrap().core);
         let other = {
             let (post, all) = (Arc::clone(&post), Arc::clone(&all));
             loom::thread::spawn(move || run(1, &post, &last, &all, wait))

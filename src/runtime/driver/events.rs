@@ -1,28 +1,40 @@
-//! What happened, told to the engine.
+//! What happened, told to the engines.
 
-use super::{Closing, Core, Driver, PARCELS_MAX, Role, conn_of};
+use super::{Closing, Driver, Role, conn_of};
 use crate::engine::Event;
 use crate::runtime::inbox::Parcel;
 use crate::runtime::ring::{Chunk, Completion, Key};
 
-impl<C: Core> Driver<C> {
-    /// Everything that has happened since the last pass.
+impl Driver {
+    /// Everything that has happened to this thread since the last pass.
     pub(super) fn take_events(&mut self) {
-        for conn in self.gone.drain(..) {
-            self.core.handle(self.now, Event::Closed { conn }, &mut self.outbox);
+        let mut gone = std::mem::take(&mut self.gone);
+        for conn in gone.drain(..) {
+            self.tell_own(Event::Closed { conn });
         }
+        self.gone = gone;
         while let Some(completion) = self.ring.next() {
             self.completed(completion);
         }
-        for _ in 0..PARCELS_MAX {
-            let Some(parcel) = self.inbox.take() else { break };
-            // It may be younger than this pass, if the thread had to wait in between. What its
-            // sender's client saw expire must have expired here.
-            self.now = self.clock.now();
+        while let Some(parcel) = self.inbox.take() {
             self.tally.parcels += 1;
-            self.unpack(parcel);
+            match parcel {
+                Parcel::Start => self.start_accepting(),
+                Parcel::Stop { deadline_us } => self.begin_drain(deadline_us),
+                Parcel::Core(hosted) => self.take(*hosted),
+                other => debug_assert!(false, "not for a thread: {other:?}"),
+            }
         }
         self.due();
+    }
+
+    /// Tells the core that has the connections of this ring.
+    pub(super) fn tell_own(&mut self, event: Event<'_>) {
+        let now = self.now;
+        match self.own() {
+            Some(own) => own.tell(now, event),
+            None => debug_assert!(false, "a connection without its core: {event:?}"),
+        }
     }
 
     fn completed(&mut self, completion: Completion) {
@@ -49,8 +61,10 @@ impl<C: Core> Driver<C> {
         match &mut self.roles[key.index as usize] {
             Role::Served { closing: Closing::No, .. } => {
                 let data = self.ring.data(&chunk);
-                let conn = conn_of(key);
-                self.core.handle(self.now, Event::Bytes { conn, data }, &mut self.outbox);
+                let own = self.hosted.first_mut().filter(|hosted| hosted.core == self.thread);
+                if let Some(own) = own {
+                    own.tell(self.now, Event::Bytes { conn: conn_of(key), data });
+                }
             }
             // Nothing it sends now is wanted.
             Role::Served { .. } | Role::Vacant => {}
@@ -68,9 +82,9 @@ impl<C: Core> Driver<C> {
         self.tally.output_bytes += bytes as u64;
         let Role::Served { more, closing } = &mut self.roles[key.index as usize] else { return };
         let (again, conn) = (std::mem::take(more) || *closing != Closing::No, conn_of(key));
-        self.core.handle(self.now, Event::Sent { conn, bytes }, &mut self.outbox);
+        self.tell_own(Event::Sent { conn, bytes });
         if again {
-            self.outbox.output.push(conn);
+            self.list_output(conn);
         }
     }
 
@@ -79,7 +93,7 @@ impl<C: Core> Driver<C> {
         match &mut self.roles[key.index as usize] {
             Role::Served { closing, .. } => {
                 *closing = Closing::PeerEnded;
-                self.outbox.output.push(conn_of(key));
+                self.list_output(conn_of(key));
                 self.ended.push(key);
             }
             Role::Lingering { .. } | Role::Vacant => self.ring.close(key),
@@ -109,34 +123,17 @@ impl<C: Core> Driver<C> {
     /// programs end the stream behind the last of many commands, and then read.
     fn time_is_up(&mut self, key: Key) {
         let is_served = matches!(self.roles[key.index as usize], Role::Served { .. });
-        let has_more =
-            is_served && self.ring.is_open(key) && self.core.has_more_to_run(conn_of(key));
+        let has_more = is_served
+            && self.ring.is_open(key)
+            && self.own().is_some_and(|own| own.engine.has_more_to_run(conn_of(key)));
         if !has_more || !self.deadlines.push(key, self.now.monotonic_us) {
             self.drop_now(key);
-        }
-    }
-
-    fn unpack(&mut self, parcel: Parcel) {
-        let now = self.now;
-        match parcel {
-            Parcel::Message { from, message } => {
-                self.core.handle(now, Event::Message { from, message }, &mut self.outbox);
-            }
-            Parcel::EffectDone { ticket, result } => {
-                self.core.handle(now, Event::EffectDone { ticket, result }, &mut self.outbox);
-            }
-            Parcel::Connection(accepted) => self.serve(accepted),
-            Parcel::Start => self.start_accepting(),
-            Parcel::Stop { deadline_us } => self.begin_drain(deadline_us),
         }
     }
 
     /// What is to be done at certain times.
     fn due(&mut self) {
         let now_us = self.now.monotonic_us;
-        if self.core.tick_in_us(self.now) == Some(0) {
-            self.core.handle(self.now, Event::Tick, &mut self.outbox);
-        }
         while let Some(key) = self.deadlines.pop_due(now_us) {
             self.time_is_up(key);
         }

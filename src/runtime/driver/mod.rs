@@ -1,27 +1,40 @@
-//! The driver: one core's loop, between its ring, its inbox and its engine.
+//! The driver: one thread's loop, between its ring and the engines of the cores that it runs.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `accept` | new connections: asked for, refused, kept or handed to another core |
-//! | `events` | what the ring and the inbox report, told to the engine |
-//! | `outgoing` | what the engine wants done: messages, output, closes, effects |
-//! | `drain` | the end: what has arrived is answered before the core stops |
+//! | `events` | what the ring and the thread's inbox report, told to the engines |
+//! | `cores` | a pass of the cores: their inboxes, and what they send each other |
+//! | `hand_over` | cores given to other threads and taken from them |
+//! | `outgoing` | what an engine wants done: messages, output, closes, effects |
+//! | `drain` | the end: what has arrived is answered before the thread stops |
+//!
+//! # Threads and cores
+//!
+//! There are as many threads as cores, and each has a core of its own, whose connections are those of
+//! its ring. But a thread can run other cores too: while the load is light the first thread runs all
+//! of them and the others sleep, since to wake a sleeper costs more than most requests. A core that
+//! is not run by its own thread has no connections, only its shard; it talks to the others by the
+//! same messages in the same inboxes as always, so that nothing but the time they take differs.
 //!
 //! # A pass
 //!
 //! Enter the ring (the only system call: it submits what the last pass queued and, if there is
-//! nothing to do, sleeps); read the clock; tell the engine what completed and what the inbox holds;
-//! let it end the pass; deliver its messages; queue one send for each connection with output.
+//! nothing to do, sleeps); read the clock; tell the engines what completed and what the inboxes hold;
+//! let those that were told something end the pass; deliver their messages; go on while these are for
+//! cores of this thread; queue one send for each connection with output.
 //!
 //! # Asleep
 //!
-//! A core sleeps in its own ring, not in its executor's: that is one system call instead of three
+//! A thread sleeps in its own ring, not in its executor's: that is one system call instead of three
 //! or four, and at ordinary loads every few requests end in sleep. It may, because the driver is
 //! the only task of its executor. Everything else runs on the control executor.
 
 mod accept;
+mod cores;
 mod drain;
 mod events;
+mod hand_over;
 mod outgoing;
 
 use std::io;
@@ -32,71 +45,13 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::control::ControlHandle;
-use super::inbox::{Inbox, Post};
+use super::hosted::Hosted;
+use super::inbox::{Inbox, Mail, Post};
 use super::linger::Deadlines;
-use super::listener::Listener;
+use super::listener::Sockets;
+use super::plan::Plan;
 use super::ring::{Key, Options, Ring};
-use crate::access::Peer;
-use crate::engine::{ConnId, CoreCounters, Engine, Event, Now, Outbox, ShardId, Shared};
-
-/// What a driver drives: an [`Engine`], or a test's own.
-pub trait Core {
-    /// See [`Engine::admit`].
-    fn admit(&mut self, now: Now, peer: &Peer) -> Result<(), Vec<u8>>;
-    /// See [`Engine::handle`].
-    fn handle(&mut self, now: Now, event: Event<'_>, outbox: &mut Outbox);
-    /// See [`Engine::end_pass`].
-    fn end_pass(&mut self, now: Now, outbox: &mut Outbox);
-    /// See [`Engine::order`].
-    fn order(&mut self, inbox_is_empty: bool, outbox: &mut Outbox);
-    /// See [`Engine::take_output`].
-    fn take_output(&mut self, conn: ConnId, buffer: &mut Vec<u8>);
-    /// See [`Engine::awaits_replies`].
-    fn awaits_replies(&mut self, conn: ConnId) -> bool;
-    /// See [`Engine::has_more_to_run`].
-    fn has_more_to_run(&mut self, conn: ConnId) -> bool;
-    /// See [`Engine::tick_in_us`].
-    fn tick_in_us(&self, now: Now) -> Option<u64>;
-}
-
-impl Core for Engine {
-    fn admit(&mut self, now: Now, peer: &Peer) -> Result<(), Vec<u8>> {
-        Engine::admit(self, now, peer)
-    }
-
-    #[inline]
-    fn handle(&mut self, now: Now, event: Event<'_>, outbox: &mut Outbox) {
-        Engine::handle(self, now, event, outbox);
-    }
-
-    #[inline]
-    fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
-        Engine::end_pass(self, now, outbox);
-    }
-
-    #[inline]
-    fn order(&mut self, inbox_is_empty: bool, outbox: &mut Outbox) {
-        Engine::order(self, inbox_is_empty, outbox);
-    }
-
-    #[inline]
-    fn take_output(&mut self, conn: ConnId, buffer: &mut Vec<u8>) {
-        Engine::take_output(self, conn, buffer);
-    }
-
-    fn awaits_replies(&mut self, conn: ConnId) -> bool {
-        Engine::awaits_replies(self, conn)
-    }
-
-    fn has_more_to_run(&mut self, conn: ConnId) -> bool {
-        Engine::has_more_to_run(self, conn)
-    }
-
-    #[inline]
-    fn tick_in_us(&self, now: Now) -> Option<u64> {
-        Engine::tick_in_us(self, now)
-    }
-}
+use crate::engine::{ConnId, CoreCounters, Engine, Now, ShardId, Shared};
 
 /// What the cores of a process share besides what their engines share.
 #[derive(Debug)]
@@ -105,13 +60,19 @@ pub struct Process {
     pub post: Arc<Post>,
     pub control: ControlHandle,
     pub drain: drain::Quiet,
+    pub plan: Plan,
     next_client_id: AtomicU64,
 }
 
 impl Process {
-    pub fn new(shared: Arc<Shared>, post: Arc<Post>, control: ControlHandle) -> Process {
+    pub fn new(
+        shared: Arc<Shared>,
+        post: Arc<Post>,
+        control: ControlHandle,
+        plan: Plan,
+    ) -> Process {
         let drain = drain::Quiet::new(post.cores());
-        Process { shared, post, control, drain, next_client_id: AtomicU64::new(1) }
+        Process { shared, post, control, drain, plan, next_client_id: AtomicU64::new(1) }
     }
 
     fn client_id(&self) -> u64 {
@@ -145,17 +106,20 @@ enum Closing {
     PeerEnded,
 }
 
-/// One core's loop. Runs until the process is told to stop.
-pub struct Driver<C> {
-    shard: ShardId,
-    core: C,
+/// One thread's loop. Runs until the process is told to stop.
+pub struct Driver {
+    /// The number of this thread, and of its own core.
+    thread: ShardId,
+    /// The cores that this thread runs; its own is the first, if it is there.
+    hosted: Vec<Hosted>,
     ring: Ring,
+    /// What is for the thread itself.
     inbox: Inbox,
     process: Arc<Process>,
     clock: Clock,
     now: Now,
-    outbox: Outbox,
-    listeners: Vec<Listener>,
+    /// Of all cores.
+    listeners: Arc<Sockets>,
     /// Listeners that failed to accept, and when to try again.
     accept_again: Vec<(u32, u64)>,
     roles: Vec<Role>,
@@ -165,6 +129,10 @@ pub struct Driver<C> {
     /// Connections whose peers have ended in this pass; a deadline follows if they are owed more.
     ended: Vec<Key>,
     refusals: accept::RefusalLog,
+    /// Whether connections are accepted at all yet.
+    accepting: bool,
+    /// How many threads were active when the cores were last arranged.
+    arranged_for: usize,
     /// When the ring's timer fires, if it is set.
     timer_at_us: Option<u64>,
     /// Cores that parcels were put for in this pass.
@@ -173,10 +141,10 @@ pub struct Driver<C> {
     tally: Tally,
 }
 
-/// What a pass adds to the core's counters.
+/// What a pass adds to the thread's counters.
 #[derive(Debug, Default)]
 struct Tally {
-    /// Taken from the inbox, or put into another.
+    /// Taken from the inboxes, or put into others.
     parcels: u64,
     parks: u64,
     doorbells: u64,
@@ -184,39 +152,38 @@ struct Tally {
     output_bytes: u64,
 }
 
-/// Parcels taken from the inbox in one pass; the rest waits for the next.
-const PARCELS_MAX: usize = 1024;
+/// The thread that always runs its core.
+const FIRST: ShardId = 0;
 /// A timer that would fire by so much too late is set again, an earlier one is left alone.
 const TIMER_SLACK_US: u64 = 1_000;
 
-impl<C: Core> Driver<C> {
+impl Driver {
     /// # Errors
     /// The ring cannot be set up.
     pub fn new(
-        shard: ShardId,
-        core: C,
-        inbox: Inbox,
-        listeners: Vec<Listener>,
+        thread: ShardId,
+        engine: Engine,
+        mail: Mail,
+        listeners: Arc<Sockets>,
         clock: Clock,
         process: Arc<Process>,
         options: Options,
-    ) -> io::Result<Driver<C>> {
+    ) -> io::Result<Driver> {
         let mut ring = Ring::new(options)?;
-        ring.watch(&inbox.bell().fd());
-        process.post.set_ring(shard, Some(ring.as_raw_fd()));
-        process.shared.cores[shard].fixed_memory.store(ring.memory(), Ordering::Relaxed);
-        for listener in &listeners {
+        ring.watch(&mail.thread.bell().fd());
+        process.post.set_ring(thread, Some(ring.as_raw_fd()));
+        process.shared.cores[thread].fixed_memory.store(ring.memory(), Ordering::Relaxed);
+        for listener in listeners.all() {
             ring.add_listener(&listener.socket);
         }
         Ok(Driver {
-            shard,
-            core,
+            thread,
+            hosted: vec![Hosted::new(thread, engine, mail.core)],
             ring,
-            inbox,
+            inbox: mail.thread,
             process,
             clock,
             now: Now::default(),
-            outbox: Outbox::default(),
             listeners,
             accept_again: Vec::new(),
             roles: Vec::new(),
@@ -224,6 +191,8 @@ impl<C: Core> Driver<C> {
             deadlines: Deadlines::default(),
             ended: Vec::new(),
             refusals: accept::RefusalLog::default(),
+            accepting: false,
+            arranged_for: 0,
             timer_at_us: None,
             to_wake: Vec::new(),
             stop: None,
@@ -234,33 +203,63 @@ impl<C: Core> Driver<C> {
     /// Serves until a parcel says to stop and what had arrived is answered.
     ///
     /// # Errors
-    /// The ring cannot be entered any more; the core cannot go on.
+    /// The ring cannot be entered any more; the thread cannot go on.
     pub fn run(mut self) -> io::Result<()> {
         let mut idle = false;
         loop {
-            let sleep = idle && self.inbox.park();
+            let sleep = idle && self.park();
             self.ring.enter(sleep)?;
             if sleep {
-                self.inbox.unpark();
+                self.unpark();
                 self.tally.parks += 1;
             }
             self.now = self.clock.now();
             self.take_events();
-            self.core.end_pass(self.now, &mut self.outbox);
-            self.carry_out();
+            self.run_cores();
+            self.rearrange();
             if self.stop.is_some() && self.drained() {
                 break;
             }
             self.ring.end_pass();
-            let tick_in_us = self.core.tick_in_us(self.now);
+            let tick_in_us = self.tick_in_us();
             self.set_timer(tick_in_us);
             self.publish();
-            // Whatever is still to be told to the engine must not wait for something to happen.
-            idle = self.gone.is_empty() && self.outbox.is_empty() && tick_in_us != Some(0);
+            // Whatever is still to be told to an engine must not wait for something to happen.
+            idle = self.gone.is_empty()
+                && self.hosted.iter().all(|hosted| hosted.outbox.is_empty())
+                && tick_in_us != Some(0);
         }
-        self.process.post.set_ring(self.shard, None);
+        self.process.post.set_ring(self.thread, None);
         self.say_goodbye();
         Ok(())
+    }
+
+    /// Announces that this thread is about to sleep; false if it must not.
+    fn park(&self) -> bool {
+        let mut inboxes = self.inboxes();
+        if inboxes.all(Inbox::park) {
+            return true;
+        }
+        self.unpark();
+        false
+    }
+
+    fn unpark(&self) {
+        self.inboxes().for_each(Inbox::unpark);
+    }
+
+    /// All that this thread takes from.
+    fn inboxes(&self) -> impl Iterator<Item = &Inbox> {
+        self.hosted.iter().map(|hosted| &hosted.inbox).chain([&self.inbox])
+    }
+
+    /// The core whose connections this ring has; nobody's while another thread runs it.
+    fn own(&mut self) -> Option<&mut Hosted> {
+        self.hosted.first_mut().filter(|hosted| hosted.core == self.thread)
+    }
+
+    fn tick_in_us(&self) -> Option<u64> {
+        self.hosted.iter().filter_map(|hosted| hosted.engine.tick_in_us(self.now)).min()
     }
 
     /// Sets the ring's timer to what is wanted first. A tick that is due comes in the next pass.
@@ -278,7 +277,7 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    /// Adds what this pass did to the counters that other cores may read.
+    /// Adds what this pass did to the counters that other threads may read.
     fn publish(&mut self) {
         let Tally { parks, doorbells, input_bytes, output_bytes, .. } =
             std::mem::take(&mut self.tally);
@@ -299,12 +298,13 @@ impl<C: Core> Driver<C> {
         }
     }
 
+    /// Of this thread's own core: what is counted of a ring is counted there, whoever runs the core.
     fn counters(&self) -> &CoreCounters {
-        &self.process.shared.cores[self.shard]
+        &self.process.shared.cores[self.thread]
     }
 }
 
-/// Adds to a counter that only this core writes, which needs no locked instruction.
+/// Adds to a counter that only this thread writes, which needs no locked instruction.
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Closing, Core, Driver, Role, key_of};
+use super::{Closing, Driver, Role, key_of};
 use crate::engine::{ConnControl, ConnId, Effect, ShardId};
 use crate::runtime::control::Request;
+use crate::runtime::hosted::Hosted;
 use crate::runtime::inbox::Parcel;
 use crate::runtime::linger::LINGER_BYTES_MAX;
 use crate::runtime::ring::{Key, Report};
@@ -12,60 +13,82 @@ use crate::runtime::ring::{Key, Report};
 /// Output from so many bytes on may be what an engine waits for before it executes more.
 const LARGE_OUTPUT_BYTES: usize = 64 * 1024;
 
-impl<C: Core> Driver<C> {
-    /// Empties the outbox. Its vectors keep their memory.
-    pub(super) fn carry_out(&mut self) {
-        self.deliver_messages();
-        if !self.outbox.control.is_empty() {
-            let mut control = std::mem::take(&mut self.outbox.control);
+impl Driver {
+    /// The connection is asked for output at the end of this pass.
+    pub(super) fn list_output(&mut self, conn: ConnId) {
+        if let Some(own) = self.own() {
+            own.outbox.output.push(conn);
+        }
+    }
+
+    /// Does what a core wants done with its connections and with the process. The vectors of its
+    /// outbox keep their memory.
+    pub(super) fn carry_out(&mut self, at: usize) {
+        if !self.hosted[at].outbox.control.is_empty() {
+            let mut control = std::mem::take(&mut self.hosted[at].outbox.control);
             control.drain(..).for_each(|(conn, what)| self.control(conn, what));
-            self.outbox.control = control;
+            self.hosted[at].outbox.control = control;
         }
-        let mut output = std::mem::take(&mut self.outbox.output);
-        output.drain(..).for_each(|conn| self.send_output(conn));
-        self.outbox.output = output;
-        while let Some(key) = self.ended.pop() {
-            // Still owed something: it gets a moment, and no more.
-            if self.ring.is_open(key) && !self.deadlines.push(key, self.now.monotonic_us) {
-                self.drop_now(key);
-            }
+        if !self.hosted[at].outbox.output.is_empty() {
+            let mut output = std::mem::take(&mut self.hosted[at].outbox.output);
+            output.drain(..).for_each(|conn| self.send_output(conn));
+            self.hosted[at].outbox.output = output;
         }
-        if !self.outbox.effects.is_empty() {
-            for effect in std::mem::take(&mut self.outbox.effects) {
-                self.start_effect(effect);
+        if !self.hosted[at].outbox.effects.is_empty() {
+            let core = self.hosted[at].core;
+            for effect in std::mem::take(&mut self.hosted[at].outbox.effects) {
+                self.start_effect(core, effect);
             }
         }
     }
 
-    fn deliver_messages(&mut self) {
-        let from = self.shard;
-        if !self.outbox.messages.is_empty() {
-            let mut messages = std::mem::take(&mut self.outbox.messages);
-            for (to, message) in messages.drain(..) {
-                self.put(to, Parcel::Message { from, message });
+    /// Peers that have ended and are still owed something get a moment, and no more.
+    pub(super) fn end_streams(&mut self) {
+        while let Some(key) = self.ended.pop() {
+            if self.ring.is_open(key) && !self.deadlines.push(key, self.now.monotonic_us) {
+                self.drop_now(key);
             }
-            self.outbox.messages = messages;
         }
-        if !self.outbox.ordered.is_empty() {
-            let (core, outbox) = (&mut self.core, &mut self.outbox);
-            let (to_wake, inbox) = (&mut self.to_wake, &self.inbox);
+    }
+
+    /// Puts a core's messages into the inboxes of those that they are for.
+    pub(super) fn deliver_messages(&mut self, at: usize) {
+        let hosted = &mut self.hosted[at];
+        let from = hosted.core;
+        let to_wake = &mut self.to_wake;
+        for (to, message) in hosted.outbox.messages.drain(..) {
+            self.process.post.put(to, Parcel::Message { from, message });
+            to_wake.push(to);
+            self.tally.parcels += 1;
+        }
+        if !hosted.outbox.ordered.is_empty() {
+            let Hosted { engine, outbox, inbox, .. } = hosted;
             self.process.post.put_ordered(|| {
-                core.order(inbox.is_empty(), outbox);
+                engine.order(inbox.is_empty(), outbox);
                 outbox.ordered.drain(..).map(|(to, message)| {
                     to_wake.push(to);
                     (to, Parcel::Message { from, message })
                 })
             });
         }
-        // One doorbell per core at most: the first one takes its flag down.
+        self.wake_cores();
+    }
+
+    /// Wakes the threads of the cores that parcels were put for, each at most once: the first one
+    /// takes its flag down.
+    pub(super) fn wake_cores(&mut self) {
         for core in self.to_wake.drain(..) {
-            let ring_peer = |ring| self.ring.ring_peer(ring, core as u32);
+            // What is for a core of this thread is found before it sleeps.
+            if self.hosted.iter().any(|hosted| hosted.core == core) {
+                continue;
+            }
+            let ring_peer = |thread, ring| self.ring.ring_peer(ring, thread as u32);
             let woken = self.process.post.wake_through(core, ring_peer);
             self.tally.doorbells += u64::from(woken);
         }
     }
 
-    /// Puts a parcel for a core, which is woken when the messages of the pass are delivered.
+    /// Puts a parcel for a core, which is woken when the next messages are delivered.
     pub(super) fn put(&mut self, to: ShardId, parcel: Parcel) {
         self.process.post.put(to, parcel);
         self.to_wake.push(to);
@@ -92,7 +115,7 @@ impl<C: Core> Driver<C> {
                 if *closing == Closing::No {
                     *closing = Closing::Asked;
                 }
-                self.outbox.output.push(conn);
+                self.list_output(conn);
             }
         }
     }
@@ -112,7 +135,9 @@ impl<C: Core> Driver<C> {
         }
         let Role::Served { closing, .. } = self.roles[conn.index as usize] else { return };
         let mut buffer = self.ring.spare_buffer();
-        self.core.take_output(conn, &mut buffer);
+        if let Some(own) = self.own() {
+            own.engine.take_output(conn, &mut buffer);
+        }
         if !buffer.is_empty() {
             // To close, or to read on from a client that had too much unsent, waits for the end
             // of this send; nothing else does.
@@ -125,7 +150,7 @@ impl<C: Core> Driver<C> {
         match closing {
             Closing::No => {}
             Closing::Asked => self.linger(key),
-            Closing::PeerEnded if self.core.awaits_replies(conn) => {}
+            Closing::PeerEnded if self.awaits_replies(conn) => {}
             Closing::PeerEnded => self.drop_now(key),
         }
     }
@@ -143,8 +168,12 @@ impl<C: Core> Driver<C> {
         self.ring.receive(key);
     }
 
-    fn start_effect(&mut self, effect: Effect) {
-        let shard = self.shard;
+    /// Whether the core owes this connection replies.
+    pub(super) fn awaits_replies(&mut self, conn: ConnId) -> bool {
+        self.own().is_some_and(|own| own.engine.awaits_replies(conn))
+    }
+
+    fn start_effect(&mut self, shard: ShardId, effect: Effect) {
         match effect {
             Effect::Sleep { ticket, micros } => {
                 std::thread::sleep(Duration::from_micros(micros));

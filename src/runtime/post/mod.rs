@@ -1,4 +1,8 @@
-//! How cores reach each other: an inbox per core, and a doorbell for those that sleep.
+//! How cores reach each other: an inbox per core, and a doorbell per thread for those that sleep.
+//!
+//! A thread runs its own core, or several, or none ([`super::driver`]). So that it can be given one,
+//! it has an inbox of its own too. Whoever has something for a core puts it into the core's inbox,
+//! whoever runs it, and rings the thread that does.
 //!
 //! # No lost wake-up
 //!
@@ -6,11 +10,17 @@
 //! more. A sender puts its parcel in, passes a fence, then looks whether the core is parked. The
 //! fences are in one total order, so at least one of the two sees the other: either the core finds
 //! the parcel, or the sender takes the flag down and rings. Only who took it down rings, so a batch
-//! rings once. Nothing else is asked of the flag, and of the queue no more than that what is taken
-//! has been put: that is how every other access may be relaxed.
+//! rings once. Of the queue no more is asked than that what is taken has been put.
 //!
 //! A ring through io_uring ([`Post::wake_through`]) can fail after the flag is down, when no other
 //! sender will ring any more; so who finds out must ring the bell: [`Post::not_rung`].
+//!
+//! # When a core changes hands
+//!
+//! The thread that gives it is awake, so the flag is down; the one that takes it says so
+//! ([`Inbox::is_run_by`]) before it looks into the inbox. What was put before is found there. Who
+//! takes down the flag that the new thread has put up also sees who did: the flag is published with
+//! release and taken with acquire. A ring that still goes to the former thread is one for nothing.
 //!
 //! # How that is known
 //!
@@ -86,49 +96,66 @@ pub trait Source<T> {
     fn is_empty(&self) -> bool;
 }
 
-/// The sending side of one core's inbox. Padded: each is written by its own core in every pass.
+/// The sending side of an inbox. Padded: each is written by its own thread in every pass.
 #[repr(align(128))]
 struct Address<M: Means, T> {
     queue: M::Queue<T>,
-    bell: M::Bell,
     parked: M::Flag,
-    /// The descriptor of the core's ring, for other rings to ring; negative while there is none.
+    /// The number of the thread that takes from it.
+    thread: M::Number,
+}
+
+/// How a thread is woken.
+#[repr(align(128))]
+struct Sleeper<M: Means> {
+    bell: M::Bell,
+    /// The descriptor of its ring, for other rings to ring; negative while there is none.
     ring: M::Number,
 }
 
 /// Where every core of the process can be reached.
 pub struct Post<M: Means, T> {
+    /// Of the cores, then of the threads.
     addresses: Vec<Address<M, T>>,
+    threads: Vec<Sleeper<M>>,
     /// Held while the lock requests of one command are put into their inboxes, so that any two
     /// commands are met in the same order by every shard they share.
     order: M::Order,
 }
 
-/// A post, and each core's inbox.
-type PostAndInboxes<M, T> = (Arc<Post<M, T>>, Vec<Inbox<M, T>>);
+/// What a thread begins with.
+pub struct Mail<M: Means, T> {
+    /// Of its own core.
+    pub core: Inbox<M, T>,
+    /// Of the thread itself.
+    pub thread: Inbox<M, T>,
+}
+
+/// A post, and what each thread begins with.
+type PostAndMail<M, T> = (Arc<Post<M, T>>, Vec<Mail<M, T>>);
 
 impl<M: Means, T> Post<M, T> {
-    /// The post of a process with so many cores, and each core's inbox.
+    /// The post of a process with so many cores, each with a thread, and what each thread takes from.
     ///
     /// # Errors
     /// No descriptors left for the doorbells.
-    pub fn new(cores: usize) -> io::Result<PostAndInboxes<M, T>> {
-        let mut addresses = Vec::with_capacity(cores);
-        let mut sources = Vec::with_capacity(cores);
-        for _ in 0..cores {
+    pub fn new(cores: usize) -> io::Result<PostAndMail<M, T>> {
+        let (mut addresses, mut sources) = (Vec::new(), Vec::new());
+        for address in 0..2 * cores {
             let (queue, source) = M::queue();
-            addresses.push(Address {
-                queue,
-                bell: M::Bell::new()?,
-                parked: M::Flag::new(false),
-                ring: M::Number::new(-1),
-            });
+            let thread = M::Number::new((address % cores) as i32);
+            addresses.push(Address { queue, parked: M::Flag::new(false), thread });
             sources.push(source);
         }
-        let post = Arc::new(Post { addresses, order: M::Order::new() });
-        let inbox = |(core, source)| Inbox { core, source, post: Arc::clone(&post) };
-        let inboxes = sources.into_iter().enumerate().map(inbox).collect();
-        Ok((post, inboxes))
+        let sleeper = |_| Ok(Sleeper { bell: M::Bell::new()?, ring: M::Number::new(-1) });
+        let threads = (0..cores).map(sleeper).collect::<io::Result<_>>()?;
+        let post = Arc::new(Post { addresses, threads, order: M::Order::new() });
+        let inbox = |(address, source)| Inbox { address, source, post: Arc::clone(&post) };
+        let mut of_cores: Vec<_> = sources.into_iter().enumerate().map(inbox).collect();
+        let of_threads = of_cores.split_off(cores);
+        let mail = of_cores.into_iter().zip(of_threads);
+        let mail = mail.map(|(core, thread)| Mail { core, thread }).collect();
+        Ok((post, mail))
     }
 
     /// Puts a parcel into a core's inbox, which takes it as soon as it is awake: see [`Post::wake`].
@@ -142,59 +169,65 @@ impl<M: Means, T> Post<M, T> {
         self.order.one_at_a_time(|| parcels().for_each(|(to, parcel)| self.put(to, parcel)));
     }
 
-    /// Wakes a core if it sleeps, with its doorbell.
+    /// Wakes the thread that runs a core, if it sleeps, with its doorbell.
     pub fn wake(&self, core: ShardId) {
-        if self.is_to_be_woken(core) {
-            self.addresses[core].bell.ring();
+        if let Some(thread) = self.to_be_woken(core) {
+            self.threads[thread].bell.ring();
         }
     }
 
-    /// Wakes a core if it sleeps: true if it did. If it can be rung from another ring, `ring_peer`
-    /// is asked to; should that fail, it must be followed by [`Post::not_rung`].
-    pub fn wake_through(&self, core: ShardId, ring_peer: impl FnOnce(RawFd)) -> bool {
-        if !self.is_to_be_woken(core) {
-            return false;
-        }
-        match self.addresses[core].ring.load(Ordering::Relaxed) {
-            ring if ring >= 0 => ring_peer(ring),
-            _ => self.addresses[core].bell.ring(),
+    /// Wakes the thread that runs a core, if it sleeps: true if it did. If it can be rung from
+    /// another ring, `ring_peer` is asked to ring that thread; should it fail, it must be followed by
+    /// [`Post::not_rung`].
+    pub fn wake_through(&self, core: ShardId, ring_peer: impl FnOnce(usize, RawFd)) -> bool {
+        let Some(thread) = self.to_be_woken(core) else { return false };
+        match self.threads[thread].ring.load(Ordering::Relaxed) {
+            ring if ring >= 0 => ring_peer(thread, ring),
+            _ => self.threads[thread].bell.ring(),
         }
         true
     }
 
-    /// A core was to be woken through its ring, which failed: from now on only its doorbell will do.
-    pub fn not_rung(&self, core: ShardId) {
-        self.set_ring(core, None);
-        self.addresses[core].bell.ring();
+    /// A thread was to be woken through its ring, which failed: from now on only its doorbell will
+    /// do.
+    pub fn not_rung(&self, thread: usize) {
+        self.set_ring(thread, None);
+        self.threads[thread].bell.ring();
     }
 
-    /// Whether the core sleeps; if so, it is the caller who must wake it.
-    fn is_to_be_woken(&self, core: ShardId) -> bool {
-        let parked = &self.addresses[core].parked;
+    /// The thread that sleeps and must be woken by the caller, if it does.
+    fn to_be_woken(&self, core: ShardId) -> Option<usize> {
+        let Address { parked, thread, .. } = &self.addresses[core];
         M::fence();
         // The load first: to write to the flag of a core that is awake would slow it down.
-        parked.load(Ordering::Relaxed) && parked.swap(false, Ordering::Relaxed)
+        let sleeps = parked.load(Ordering::Relaxed) && parked.swap(false, Ordering::Acquire);
+        sleeps.then(|| thread.load(Ordering::Relaxed) as usize)
     }
 
-    /// From now on the core can be woken through its ring; `None`: only by its doorbell.
-    pub fn set_ring(&self, core: ShardId, ring: Option<RawFd>) {
-        self.addresses[core].ring.store(ring.unwrap_or(-1), Ordering::Relaxed);
+    /// From now on the thread can be woken through its ring; `None`: only by its doorbell.
+    pub fn set_ring(&self, thread: usize, ring: Option<RawFd>) {
+        self.threads[thread].ring.store(ring.unwrap_or(-1), Ordering::Relaxed);
     }
 
-    /// `put`, then `wake`.
+    /// Puts a parcel into a core's inbox, then wakes whoever runs it.
     pub fn deliver(&self, to: ShardId, parcel: T) {
         self.put(to, parcel);
         self.wake(to);
     }
 
+    /// As [`Post::deliver`] to a thread itself, whatever cores it runs.
+    pub fn deliver_to_thread(&self, thread: usize, parcel: T) {
+        self.deliver(self.cores() + thread, parcel);
+    }
+
     pub fn cores(&self) -> usize {
-        self.addresses.len()
+        self.threads.len()
     }
 }
 
-/// The receiving side, owned by its core.
+/// The receiving side, owned by the thread that takes from it.
 pub struct Inbox<M: Means, T> {
-    core: ShardId,
+    address: usize,
     source: M::Source<T>,
     post: Arc<Post<M, T>>,
 }
@@ -208,10 +241,15 @@ impl<M: Means, T> Inbox<M, T> {
         self.source.is_empty()
     }
 
-    /// Announces that the core is about to sleep; false if it must not, because there is mail.
+    /// From now on another thread takes from it; called by that one, before it does.
+    pub fn is_run_by(&self, thread: usize) {
+        self.post.addresses[self.address].thread.store(thread as i32, Ordering::Relaxed);
+    }
+
+    /// Announces that its thread is about to sleep; false if it must not, because there is mail.
     pub fn park(&self) -> bool {
-        let parked = &self.post.addresses[self.core].parked;
-        parked.store(true, Ordering::Relaxed);
+        let parked = &self.post.addresses[self.address].parked;
+        parked.store(true, Ordering::Release);
         M::fence();
         if self.source.is_empty() {
             return true;
@@ -222,11 +260,13 @@ impl<M: Means, T> Inbox<M, T> {
 
     /// After the sleep. A sender that still sees the flag rings once for nothing.
     pub fn unpark(&self) {
-        self.post.addresses[self.core].parked.store(false, Ordering::Relaxed);
+        self.post.addresses[self.address].parked.store(false, Ordering::Relaxed);
     }
 
+    /// Of the thread that takes from it.
     pub fn bell(&self) -> &M::Bell {
-        &self.post.addresses[self.core].bell
+        let thread = self.post.addresses[self.address].thread.load(Ordering::Relaxed);
+        &self.post.threads[thread as usize].bell
     }
 }
 
@@ -238,6 +278,6 @@ impl<M: Means, T> std::fmt::Debug for Post<M, T> {
 
 impl<M: Means, T> std::fmt::Debug for Inbox<M, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inbox").field("core", &self.core).finish_non_exhaustive()
+        f.debug_struct("Inbox").field("address", &self.address).finish_non_exhaustive()
     }
 }

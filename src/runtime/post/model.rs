@@ -31,6 +31,8 @@ const FLAG_LEFT_UP: u8 = 3;
 const NO_MUTEX: u8 = 4;
 /// What was put last is taken first.
 const LAST_IN_FIRST_OUT: u8 = 5;
+/// Nothing orders the flag and who has put it up.
+const FLAG_RELAXED: u8 = 6;
 
 pub enum Model<const FAULT: u8> {}
 
@@ -70,7 +72,7 @@ impl<const FAULT: u8> Flag for ModelFlag<FAULT> {
     }
 
     fn store(&self, value: bool, ordering: Ordering) {
-        self.0.swap(value, ordering);
+        self.0.swap(value, if FAULT == FLAG_RELAXED { Ordering::Relaxed } else { ordering });
     }
 
     fn swap(&self, value: bool, ordering: Ordering) -> bool {
@@ -177,8 +179,11 @@ impl<T, const FAULT: u8> Source<T> for ModelSource<T, FAULT> {
 /// Number and sender of a parcel.
 type Item = (usize, u32);
 
-fn post<const FAULT: u8>(cores: usize) -> PostAndInboxes<Model<FAULT>, Item> {
-    Post::new(cores).expect("bells of a model cost nothing")
+type ModelInbox<const FAULT: u8> = Inbox<Model<FAULT>, Item>;
+
+fn post<const FAULT: u8>(cores: usize) -> (Arc<Post<Model<FAULT>, Item>>, Vec<ModelInbox<FAULT>>) {
+    let (post, mail) = Post::new(cores).expect("bells of a model cost nothing");
+    (post, mail.into_iter().map(|mail| mail.core).collect())
 }
 
 /// What a core does that waits for so many parcels, as in the driver; counts how often it
@@ -295,12 +300,12 @@ fn ring_fails(recovers: bool) {
         thread::spawn(move || {
             post.put(0, (sender, 0));
             let mut queued = false;
-            post.wake_through(0, |_| queued = true);
+            post.wake_through(0, |_, _| queued = true);
             match (queued, sender) {
                 (false, _) => {}
                 (true, 0) if recovers => post.not_rung(0),
                 (true, 0) => {}
-                (true, _) => post.addresses[0].bell.ring(),
+                (true, _) => post.threads[0].bell.ring(),
             }
         });
     }
@@ -367,4 +372,48 @@ fn an_own_group_may_be_met_when_the_inbox_is_empty() {
     loom::model(|| own_group_first::<NO_FAULT>(true));
     finds("met in different orders", 2, || own_group_first::<NO_FAULT>(false));
     finds("met in different orders", 2, || own_group_first::<NO_MUTEX>(true));
+}
+
+/// A core that changes hands: its thread sleeps once, then gives it to another, which takes what
+/// comes from then on, and may fail to say so.
+fn changes_hands<const FAULT: u8>(says_so: bool) {
+    let (post, mut inboxes) = post::<FAULT>(2);
+    inboxes.truncate(1);
+    let inbox = inboxes.remove(0);
+    {
+        let post = Arc::clone(&post);
+        thread::spawn(move || {
+            post.deliver(0, (0, 0));
+            post.deliver(0, (0, 1));
+        });
+    }
+    let mut taken: Vec<Item> = std::iter::from_fn(|| inbox.take()).collect();
+    if taken.len() < 2 && inbox.park() {
+        inbox.bell().sleep();
+        inbox.unpark();
+    }
+    taken.extend(std::iter::from_fn(|| inbox.take()));
+    let new = thread::spawn(move || {
+        if says_so {
+            inbox.is_run_by(1);
+        }
+        let bell = &post.threads[1].bell;
+        while taken.len() < 2 {
+            taken.extend(std::iter::from_fn(|| inbox.take()));
+            if taken.len() < 2 && inbox.park() {
+                bell.sleep();
+                inbox.unpark();
+            }
+        }
+        assert_eq!(of_sender(&taken, 0), [0, 1], "out of order");
+    });
+    new.join().unwrap();
+}
+
+#[test]
+fn a_core_that_changes_hands_misses_nothing() {
+    explore(3, || changes_hands::<NO_FAULT>(true));
+    finds(LOST, 3, || changes_hands::<NO_FAULT>(false));
+    finds(LOST, 3, || changes_hands::<NO_FENCE>(true));
+    finds(LOST, 3, || changes_hands::<FLAG_RELAXED>(true));
 }

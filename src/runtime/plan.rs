@@ -1,0 +1,60 @@
+//! Who runs which core: by the first few threads, as many as the load needs.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::engine::ShardId;
+
+/// The plan that all threads follow. Each looks at it once in a pass.
+#[derive(Debug)]
+pub struct Plan {
+    threads: usize,
+    /// So many threads, from the first on, are to run cores and have connections.
+    active: AtomicUsize,
+}
+
+impl Plan {
+    pub fn new(threads: usize, active: usize) -> Plan {
+        Plan { threads, active: AtomicUsize::new(active.clamp(1, threads)) }
+    }
+
+    #[inline]
+    pub fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    pub fn set_active(&self, active: usize) {
+        self.active.store(active.clamp(1, self.threads), Ordering::Relaxed);
+    }
+
+    /// The thread that is to run a core when so many are active: its own if that one is.
+    pub fn thread_of(core: ShardId, active: usize) -> usize {
+        if core < active { core } else { core % active }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_run_by_its_own_thread_if_that_is_active() {
+        for active in 1..=8 {
+            let mut cores = vec![0; active];
+            for core in 0..8 {
+                let thread = Plan::thread_of(core, active);
+                assert!(thread < active && (core >= active || thread == core));
+                cores[thread] += 1;
+            }
+            let (least, most) = (cores.iter().min().unwrap(), cores.iter().max().unwrap());
+            assert!(most - least <= 1, "{active} threads: {cores:?}");
+        }
+    }
+
+    #[test]
+    fn at_least_one_thread_is_active_and_none_that_there_is_not() {
+        let plan = Plan::new(4, 0);
+        assert_eq!(plan.active(), 1);
+        plan.set_active(9);
+        assert_eq!(plan.active(), 4);
+    }
+}
