@@ -31,7 +31,7 @@ pub use rewrite::rewrite;
 pub use table::{Config, DIRECTIVES};
 pub use types::{
     AppendFsync, BindAddress, CpuList, EvictionPolicy, KeyspaceEvents, LogLevel, MemoryLimit,
-    OutputLimit, OutputLimits, Percentiles, Permission, SavePoints, ShardCount, Supervised,
+    OutputLimit, OutputLimits, Percentiles, Permission, SavePoints, ShardCount, Supervised, ThreadSpread,
 };
 pub use value::{Secret, Words};
 

@@ -79,6 +79,10 @@ directives! {
         /// The cores to run on, such as 0-3,8; shards are pinned to them in this order. Empty: the
         /// cores that the process may use.
         "cpus" cpus: CpuList = "", Rule::Any, AtStart, Here;
+        /// On how many of these cores the shards and their connections are spread: auto for as many
+        /// as the load needs, the first ones (a light load is served faster and for less by one core
+        /// than by many that wake each other), or all.
+        "spread" spread: ThreadSpread = "auto", Rule::Any, Anytime, Here;
     }
     "Clients and protocol" {
         /// Most clients at one time; more are told so and closed.

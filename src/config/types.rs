@@ -79,6 +79,17 @@ named_values! {
     }
 }
 
+named_values! {
+    /// On how many threads the shards run.
+    ThreadSpread("auto|all") {
+        /// As many as the load needs.
+        #[default]
+        Auto = "auto",
+        /// One for each shard.
+        All = "all",
+    }
+}
+
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindAddress {

@@ -52,6 +52,7 @@ pub use shared::{CoreCounters, Host, HostFacts, Settings, Shared};
 use std::sync::Arc;
 
 use crate::access::Peer;
+use crate::config::Config;
 use crate::session::{Session, Stall};
 use crate::txn::{Message, Work};
 use core::{Core, Held};
@@ -108,6 +109,11 @@ impl Engine {
     #[cfg(debug_assertions)]
     pub fn store(&self) -> &crate::store::Shard {
         self.core.shards.home().store()
+    }
+
+    /// The configuration that this core goes by now.
+    pub fn config(&self) -> &Config {
+        &self.core.settings.config
     }
 
     /// Decides about a connection before a byte of it is read: the access policy, then

@@ -42,6 +42,8 @@ pub enum Parcel {
     },
     /// For a thread: a core that it is to run from now on.
     Core(Box<Hosted>),
+    /// For a thread: the plan has changed.
+    Rearrange,
 }
 
 /// An eventfd that its owner watches in its ring.

@@ -8,13 +8,25 @@ use crate::engine::ShardId;
 #[derive(Debug)]
 pub struct Plan {
     threads: usize,
+    /// More would share processors.
+    auto_max: usize,
     /// So many threads, from the first on, are to run cores and have connections.
     active: AtomicUsize,
 }
 
 impl Plan {
-    pub fn new(threads: usize, active: usize) -> Plan {
-        Plan { threads, active: AtomicUsize::new(active.clamp(1, threads)) }
+    /// At first one thread is active.
+    pub fn new(threads: usize, processors: usize) -> Plan {
+        Plan { threads, auto_max: threads.min(processors), active: AtomicUsize::new(1) }
+    }
+
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The most threads that the load is given, unless all are asked for.
+    pub fn auto_max(&self) -> usize {
+        self.auto_max
     }
 
     #[inline]
@@ -52,7 +64,9 @@ mod tests {
 
     #[test]
     fn at_least_one_thread_is_active_and_none_that_there_is_not() {
-        let plan = Plan::new(4, 0);
+        let plan = Plan::new(4, 2);
+        assert_eq!((plan.active(), plan.auto_max()), (1, 2));
+        plan.set_active(0);
         assert_eq!(plan.active(), 1);
         plan.set_active(9);
         assert_eq!(plan.active(), 4);

@@ -23,7 +23,7 @@ use super::plan::Plan;
 use super::ring::Options;
 use super::startup::{StartupError, kernel};
 use super::{cpus, limits, logging, notify};
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, ThreadSpread};
 use crate::engine::{Engine, EngineSetup, Shared};
 
 /// The least that an executor of glommio takes for storage that we do not do.
@@ -72,7 +72,7 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
         Post::new(cpus.len()).map_err(|error| failed("cannot create doorbells", error))?;
     let (control, handle) =
         Control::new().map_err(|error| failed("cannot create a doorbell", error))?;
-    let plan = Plan::new(cpus.len(), 1);
+    let plan = Plan::new(cpus.len(), distinct(&cpus));
     let process = Arc::new(Process::new(Arc::clone(&shared), Arc::clone(&post), handle, plan));
     let started = Instant::now();
     let sockets = Arc::new(Sockets::new(std::mem::take(&mut listeners.by_core)));
@@ -253,15 +253,19 @@ fn announce(config: &Config, source: &Source, cpus: &[usize]) {
             eprintln!("ringwell: {warning}");
         }
     }
-    let distinct: std::collections::HashSet<_> = cpus.iter().collect();
-    if distinct.len() < cpus.len() {
+    if distinct(cpus) < cpus.len() && config.spread == ThreadSpread::All {
         tracing::warn!(
-            "{} on {}: shards that share a core slow each other down",
+            "{} on {}: threads that share a core slow each other down ('spread auto' starts no \
+             more than there are cores)",
             count(cpus.len(), "shard"),
-            count(distinct.len(), "core")
+            count(distinct(cpus), "core")
         );
     }
     warn_of_short_backlog(config);
+}
+
+fn distinct(cpus: &[usize]) -> usize {
+    cpus.iter().collect::<std::collections::HashSet<_>>().len()
 }
 
 fn count(number: usize, noun: &str) -> String {

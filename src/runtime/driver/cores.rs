@@ -65,9 +65,7 @@ impl Driver {
             }
             Parcel::Connection(accepted) => self.serve(accepted),
             Parcel::Arrived(accepted) => self.admit(accepted),
-            Parcel::Start | Parcel::Stop { .. } | Parcel::Core(_) => {
-                debug_assert!(false, "not for a core")
-            }
+            other => debug_assert!(false, "not for a core: {other:?}"),
         }
     }
 }

@@ -22,6 +22,7 @@ impl Driver {
                 Parcel::Start => self.start_accepting(),
                 Parcel::Stop { deadline_us } => self.begin_drain(deadline_us),
                 Parcel::Core(hosted) => self.take(*hosted),
+                Parcel::Rearrange => {}
                 other => debug_assert!(false, "not for a thread: {other:?}"),
             }
         }

@@ -5,6 +5,7 @@
 //! | `accept` | new connections: asked for, refused, kept or handed to another core |
 //! | `events` | what the ring and the thread's inbox report, told to the engines |
 //! | `cores` | a pass of the cores: their inboxes, and what they send each other |
+//! | `load` | how many threads the load needs |
 //! | `hand_over` | cores given to other threads and taken from them |
 //! | `outgoing` | what an engine wants done: messages, output, closes, effects |
 //! | `drain` | the end: what has arrived is answered before the thread stops |
@@ -35,12 +36,13 @@ mod cores;
 mod drain;
 mod events;
 mod hand_over;
+mod load;
 mod outgoing;
 
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -61,6 +63,8 @@ pub struct Process {
     pub control: ControlHandle,
     pub drain: drain::Quiet,
     pub plan: Plan,
+    /// By which each thread's processor time can be asked for.
+    clocks: Vec<AtomicI32>,
     next_client_id: AtomicU64,
 }
 
@@ -72,7 +76,9 @@ impl Process {
         plan: Plan,
     ) -> Process {
         let drain = drain::Quiet::new(post.cores());
-        Process { shared, post, control, drain, plan, next_client_id: AtomicU64::new(1) }
+        let clocks = (0..post.cores()).map(|_| AtomicI32::new(0)).collect();
+        let next_client_id = AtomicU64::new(1);
+        Process { shared, post, control, drain, plan, clocks, next_client_id }
     }
 
     fn client_id(&self) -> u64 {
@@ -131,6 +137,9 @@ pub struct Driver {
     refusals: accept::RefusalLog,
     /// Whether connections are accepted at all yet.
     accepting: bool,
+    governor: load::Governor,
+    /// When the first thread last looked at the load.
+    looked_at_us: u64,
     /// How many threads were active when the cores were last arranged.
     arranged_for: usize,
     /// When the ring's timer fires, if it is set.
@@ -172,6 +181,7 @@ impl Driver {
         let mut ring = Ring::new(options)?;
         ring.watch(&mail.thread.bell().fd());
         process.post.set_ring(thread, Some(ring.as_raw_fd()));
+        process.clocks[thread].store(load::own_clock(), Ordering::Relaxed);
         process.shared.cores[thread].fixed_memory.store(ring.memory(), Ordering::Relaxed);
         for listener in listeners.all() {
             ring.add_listener(&listener.socket);
@@ -181,7 +191,6 @@ impl Driver {
             hosted: vec![Hosted::new(thread, engine, mail.core)],
             ring,
             inbox: mail.thread,
-            process,
             clock,
             now: Now::default(),
             listeners,
@@ -192,11 +201,14 @@ impl Driver {
             ended: Vec::new(),
             refusals: accept::RefusalLog::default(),
             accepting: false,
+            governor: load::Governor::new(process.plan.auto_max()),
+            looked_at_us: 0,
             arranged_for: 0,
             timer_at_us: None,
             to_wake: Vec::new(),
             stop: None,
             tally: Tally::default(),
+            process,
         })
     }
 
@@ -216,6 +228,7 @@ impl Driver {
             self.now = self.clock.now();
             self.take_events();
             self.run_cores();
+            self.look_at_load();
             self.rearrange();
             if self.stop.is_some() && self.drained() {
                 break;
@@ -268,7 +281,8 @@ impl Driver {
         let tick = tick_in_us.filter(|delay| *delay > 0).map(|delay| now_us + delay);
         let stop = self.stop.as_ref().map(|drain| drain.next_us(now_us));
         let accept = self.accept_again.iter().map(|(_, at)| *at).min();
-        let wanted = [tick, stop, accept, self.deadlines.next_us()].into_iter().flatten().min();
+        let at = [tick, stop, accept, self.deadlines.next_us(), self.looks_again_us()];
+        let wanted = at.into_iter().flatten().min();
         let Some(wanted) = wanted else { return };
         if self.timer_at_us.is_none_or(|at| wanted.saturating_add(TIMER_SLACK_US) < at) {
             let delay = wanted.saturating_sub(now_us).max(1);
