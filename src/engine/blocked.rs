@@ -314,7 +314,7 @@ impl Engine {
             && deadline_us <= self.core.now.monotonic_us
         {
             self.core.wait_deadlines.pop_first();
-            self.give_up(conn, None, outbox);
+            self.end_wait_unserved(conn, None, outbox);
         }
     }
 
@@ -329,11 +329,16 @@ impl Engine {
         let Some(conn) = session.map(|session| session.conn) else { return false };
         let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
         let error = with_error.then(|| CommandError::text(text));
-        self.give_up(conn, error, outbox)
+        self.end_wait_unserved(conn, error, outbox)
     }
 
     /// Ends the wait of a client without data, unless it has just been served. Whether it did.
-    fn give_up(&mut self, conn: ConnId, error: Option<CommandError>, outbox: &mut Outbox) -> bool {
+    fn end_wait_unserved(
+        &mut self,
+        conn: ConnId,
+        error: Option<CommandError>,
+        outbox: &mut Outbox,
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(conn) else { return false };
         let Some(blocked) = session.blocked.as_ref().filter(|blocked| blocked.registered) else {
             return false;

@@ -221,7 +221,10 @@ impl Core {
             let part = Part { txn, locks, whole_shard, work };
             let locking = part.is_locking();
             parts.push((shard, locking));
-            let messages = if locking { &mut outbox.ordered } else { &mut outbox.messages };
+            // What every core does comes to all at one moment, or a connection that moves meanwhile
+            // could be met twice, or never.
+            let ordered = locking || matches!(part.work, Work::Task(_));
+            let messages = if ordered { &mut outbox.ordered } else { &mut outbox.messages };
             messages.push((shard, Message::Part(Box::new(part))));
         }
         let Begun { reply, row, run_as, kind } = begun;

@@ -93,9 +93,10 @@ pub struct Outbox {
     pub control: Vec<(ConnId, ConnControl)>,
     /// Messages for peers; what goes to one peer arrives in this order.
     pub messages: Vec<(ShardId, Message)>,
-    /// Lock requests of multi-shard commands. The runtime pushes all of them to their inboxes,
+    /// Lock requests of multi-shard commands, and what every core does its part of. The runtime pushes all of them to their inboxes,
     /// after `messages`, while it holds one process-wide mutex, so that any two such commands
-    /// meet in the same order at every shard that they share; see [`super::Engine::order`].
+    /// meet in the same order at every shard that they share; see [`super::Engine::order`]. Under
+    /// the same mutex connections move to other cores; see [`super::Engine::give_up`].
     pub ordered: Vec<(ShardId, Message)>,
     pub effects: Vec<Effect>,
 }

@@ -2,7 +2,8 @@
 //!
 //! Such a command is one type and its [`EveryCore`]: what each core does, and how the answers become
 //! the reply. It takes no locks, so each core does its part when the message comes, behind what the
-//! same core has sent it before.
+//! same core has sent it before. The messages come to all cores at one moment among the moves of
+//! connections (see [`super::moves`]), so each connection is met once.
 //!
 //! The command itself is shared by all cores, and each puts its answer into a place of its own
 //! there, before it says that it is done. So nobody waits for anybody, and answers keep their type.

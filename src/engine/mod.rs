@@ -7,6 +7,7 @@
 //! | `shared` | what the engines of one process share |
 //! | `core` | the state behind every command |
 //! | `sessions` | the connections of this core; input, stalls, limits |
+//! | `moves` | connections at rest that go on at another core |
 //! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
 //! | `memory` | what this core holds, for `maxmemory` |
 //! | `room` | what is evicted when that is too much; chores that free memory |
@@ -34,6 +35,7 @@ mod hops;
 mod links;
 mod memory;
 mod merge;
+mod moves;
 mod operations;
 mod pair;
 #[cfg(test)]
@@ -74,6 +76,12 @@ pub struct Engine {
     sessions: Sessions,
     core: Core,
 }
+
+/// Another thread can run it.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Engine>();
+};
 
 /// How often an engine with periodic work wants a tick.
 const TICK_US: u64 = 100_000;
@@ -148,7 +156,7 @@ impl Engine {
                 let mut session = self.core.new_session(conn, origin);
                 tracing::debug!("Accepted {}, client {}", session.client.addr, session.client.id);
                 self.core.memory.update(&mut session);
-                self.sessions.insert(session);
+                self.sessions.insert(Box::new(session));
             }
             Event::Closed { conn } => {
                 if let Some(session) = self.sessions.get_mut(conn) {
@@ -163,9 +171,7 @@ impl Engine {
             Event::EffectDone { ticket, result } => self.effect_done(ticket, result, outbox),
             Event::Tick => self.tick(outbox),
         }
-        if self.core.shards.home().has_messages() {
-            self.route(outbox);
-        }
+        self.route_if_needed(outbox);
     }
 
     /// Sends what has gathered: batches to peers, and the list of connections with output. Call
@@ -298,6 +304,13 @@ impl Engine {
             Message::WatchBroken { conn, watcher } => self.watch_broken(conn, watcher),
             Message::Served { waiter, reply } => self.served(from, &waiter, &reply, outbox),
             Message::Ready(waiter) => self.try_again(&waiter, outbox),
+        }
+    }
+
+    #[inline]
+    fn route_if_needed(&mut self, outbox: &mut Outbox) {
+        if self.core.shards.home().has_messages() {
+            self.route(outbox);
         }
     }
 

@@ -58,12 +58,12 @@ impl Sessions {
     }
 
     /// Its place must be free.
-    pub fn insert(&mut self, session: Session) {
+    pub fn insert(&mut self, session: Box<Session>) {
         let index = session.conn.index as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
-        let replaced = self.slots[index].replace(Box::new(session));
+        let replaced = self.slots[index].replace(session);
         debug_assert!(replaced.is_none());
         self.len += usize::from(replaced.is_none());
     }

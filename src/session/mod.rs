@@ -104,6 +104,12 @@ pub struct Session {
     pub accounted_bytes: usize,
 }
 
+/// It can go on at another core.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Session>();
+};
+
 impl Session {
     pub fn new(conn: ConnId, client: ClientState) -> Self {
         Session {
@@ -220,5 +226,47 @@ impl Session {
 
     pub fn is_closing(&self) -> bool {
         self.stall.contains(Stall::CLOSING)
+    }
+
+    /// Whether nothing of it is under way: all that its client has sent has been executed, and all
+    /// of that answered and sent. Then no core knows of it but the one that it is on.
+    pub fn is_at_rest(&self) -> bool {
+        // Every field is named, so that a new one is thought of here as well.
+        let Session {
+            conn: _,
+            client: _,
+            // Between two commands it has nothing to go on with.
+            decoder: _,
+            input,
+            ran: _,
+            ran_before: _,
+            output,
+            // Without meaning while no reply is awaited.
+            under_way: _,
+            multi,
+            watching,
+            exec,
+            blocked,
+            stall,
+            awaits_turn,
+            reading_paused,
+            close_when_answered,
+            dropped,
+            gone,
+            listed,
+            held,
+            accounted_bytes: _,
+        } = self;
+        let is_told_of =
+            [awaits_turn, reading_paused, close_when_answered, dropped, gone, listed, held];
+        input.is_empty()
+            && output.awaited() == 0
+            && output.unsent_bytes() == 0
+            && multi.is_none()
+            && watching.is_none()
+            && exec.is_none()
+            && blocked.is_none()
+            && stall.is_empty()
+            && is_told_of.iter().all(|flag| !**flag)
     }
 }

@@ -1,8 +1,8 @@
 //! The connections of a ring, in slots that are reused.
 //!
 //! A slot is in use from `insert` until `remove`, and `remove` is called only when no operation on
-//! the slot is in the kernel: `receive == Off` and `send == Idle`. Until then the slot keeps the
-//! descriptor open and the output buffer where it is, also while the connection is being closed.
+//! the slot is in the kernel ([`Slot::is_idle`]). Until then the slot keeps the descriptor open and
+//! the output buffer where it is, also while the connection is being closed.
 
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
@@ -66,14 +66,14 @@ impl Slots {
         Some(Key { index, generation: slot.generation })
     }
 
-    /// Forgets the slot's descriptor, which the caller closes.
-    pub fn remove(&mut self, key: Key) {
-        if let Some(slot) = self.get_mut(key) {
-            debug_assert!(slot.receive == Receive::Off && slot.send == SendState::Idle);
-            let generation = slot.generation.wrapping_add(1);
-            *slot = Slot { generation, ..Slot::vacant() };
-            self.free.push(key.index);
-        }
+    /// Frees an idle slot. The descriptor is the caller's from now on.
+    pub fn remove(&mut self, key: Key) -> Option<RawFd> {
+        let slot = self.get_mut(key)?;
+        debug_assert!(slot.is_idle());
+        let (fd, generation) = (slot.fd, slot.generation.wrapping_add(1));
+        *slot = Slot { generation, ..Slot::vacant() };
+        self.free.push(key.index);
+        Some(fd)
     }
 
     pub fn get_mut(&mut self, key: Key) -> Option<&mut Slot> {
@@ -123,6 +123,11 @@ impl Slot {
             sent: 0,
         }
     }
+
+    /// Whether no operation on it is in the kernel, or on its way there.
+    pub fn is_idle(&self) -> bool {
+        self.receive == Receive::Off && self.send == SendState::Idle
+    }
 }
 
 impl Drop for Slots {
@@ -148,8 +153,7 @@ mod tests {
     fn a_reused_slot_does_not_answer_to_its_old_key() {
         let mut slots = Slots::default();
         let old = slots.insert(null()).unwrap();
-        let fd = slots.open(old).unwrap().fd;
-        slots.remove(old);
+        let fd = slots.remove(old).unwrap();
         // SAFETY: `remove` leaves the descriptor to us.
         drop(unsafe { OwnedFd::from_raw_fd(fd) });
         let new = slots.insert(null()).unwrap();

@@ -20,8 +20,8 @@
 //! so no completion by then means that the kernel has taken every byte. That also lets the same
 //! call submit the sends of a pass and sleep until the next request: completions of sends would
 //! wake it at once. The price is that the owner learns of such a send only when the ring wakes up
-//! next; where something waits for it ([`Report::Soon`]) the completion is asked for. What does not fit into the socket is sent again with a send that waits, and
-//! whose completion always arrives.
+//! next; where something waits for it ([`Report::Soon`]) the completion is asked for. What does not
+//! fit into the socket is sent again with a send that waits, and whose completion always arrives.
 //!
 //! # Invariants
 //!
@@ -48,7 +48,7 @@ use io_uring::cqueue;
 
 use buffers::BufferRing;
 pub use buffers::Chunk;
-use connections::{Receive, SendState, Slots};
+use connections::{Receive, SendState, Slot, Slots};
 use queue::Queue;
 pub use send::Report;
 pub use token::Key;
@@ -339,6 +339,25 @@ impl Ring {
         self.slots.open(key).map(|slot| slot.fd)
     }
 
+    /// Whether nothing of this connection is in the kernel: no receive, which ends some passes after
+    /// [`Ring::pause`], and no output on its way. Everything about it has been reported then. False
+    /// once closed.
+    pub fn is_quiet(&self, key: Key) -> bool {
+        self.slots.open(key).is_some_and(Slot::is_idle)
+    }
+
+    /// Hands the socket out and forgets the connection, so that another ring can have it. What has
+    /// not been received yet, the end of the stream and a reset included, waits in the socket.
+    /// `None`, and nothing changes, unless [`Ring::is_quiet`].
+    pub fn take(&mut self, key: Key) -> Option<OwnedFd> {
+        if !self.is_quiet(key) {
+            return None;
+        }
+        let fd = self.slots.remove(key)?;
+        // SAFETY: the slot owned it, and nobody else knows it any more.
+        Some(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
     /// Forgets the connection and closes its socket as soon as the kernel has let go of it. What
     /// was not sent is lost. Nothing about this key is reported from now on.
     pub fn close(&mut self, key: Key) {
@@ -374,15 +393,16 @@ impl Ring {
         self.slots.keys().into_iter().any(|key| !self.can_send(key))
     }
 
-    /// Lets go of a closing connection once the kernel has: the only place where a slot is freed.
+    /// Lets go of a closing connection once the kernel has.
     fn free_if_idle(&mut self, key: Key) {
         let Some(slot) = self.slots.get_mut(key) else { return };
-        if !slot.closing || slot.receive != Receive::Off || slot.send != SendState::Idle {
+        if !slot.closing || !slot.is_idle() {
             return;
         }
         let output = std::mem::take(&mut slot.output);
-        self.queue.close(slot.fd);
-        self.slots.remove(key);
+        if let Some(fd) = self.slots.remove(key) {
+            self.queue.close(fd);
+        }
         self.recycle(output);
     }
 

@@ -1,5 +1,6 @@
 //! The rare paths, forced with tiny rings, few buffers and small socket buffers.
 
+mod handover;
 mod sending;
 
 use std::io::{ErrorKind, Read, Write};

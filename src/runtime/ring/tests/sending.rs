@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) {
+pub(super) fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) {
     // SAFETY: the option's value is an int that lives during the call.
     let set = unsafe {
         libc::setsockopt(
@@ -17,7 +17,7 @@ fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) {
 }
 
 /// Runs passes until a send of this connection is waiting in the kernel.
-fn until_waiting(ring: &mut Ring, key: Key) {
+pub(super) fn until_waiting(ring: &mut Ring, key: Key) {
     run(
         ring,
         |_, completion, _| panic!("nothing should complete: {completion:?}"),
