@@ -31,7 +31,8 @@ pub use rewrite::rewrite;
 pub use table::{Config, DIRECTIVES};
 pub use types::{
     AppendFsync, BindAddress, CpuList, EvictionPolicy, KeyspaceEvents, LogLevel, MemoryLimit,
-    OutputLimit, OutputLimits, Percentiles, Permission, SavePoints, ShardCount, Supervised, ThreadSpread,
+    OutputLimit, OutputLimits, Percentiles, Permission, SavePoints, ShardCount, Supervised,
+    ThreadSpread,
 };
 pub use value::{Secret, Words};
 

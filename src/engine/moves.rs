@@ -37,6 +37,11 @@ impl Engine {
         Some(session)
     }
 
+    /// A session that another core has given up has no connection any more, and no place here.
+    pub fn lose(&mut self, session: Box<Session>) {
+        self.core.memory.received(session.accounted_bytes);
+    }
+
     /// A connection goes on here, as `conn`, that another core has given up. As with
     /// [`Event::Open`](super::Event::Open), its place may be taken by one whose end is still to be
     /// told. Call [`Engine::end_pass`] afterwards.

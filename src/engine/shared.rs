@@ -33,6 +33,8 @@ pub struct CoreCounters {
     pub connections_received: AtomicU64,
     /// Accepted here and handed to a core with fewer.
     pub connections_handed_over: AtomicU64,
+    /// Moved to another core when it was at rest.
+    pub connections_moved: AtomicU64,
     /// Bytes that the shard held at the end of its last pass.
     pub shard_memory: AtomicUsize,
     /// Bytes held for clients, likewise. Negative while more has come from other cores than was

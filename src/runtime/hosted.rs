@@ -1,7 +1,8 @@
 //! A core, and what belongs to it whichever thread runs it.
 
 use super::inbox::Inbox;
-use crate::engine::{Engine, Event, Now, Outbox, ShardId};
+use crate::engine::{ConnId, Engine, Event, Now, Outbox, ShardId};
+use crate::session::Session;
 
 /// See [`super::driver`] for who runs it.
 pub struct Hosted {
@@ -22,6 +23,12 @@ impl Hosted {
     pub fn tell(&mut self, now: Now, event: Event<'_>) {
         self.told = true;
         self.engine.handle(now, event, &mut self.outbox);
+    }
+
+    /// See [`Engine::take_over`].
+    pub fn take_over(&mut self, now: Now, conn: ConnId, session: Box<Session>) {
+        self.told = true;
+        self.engine.take_over(now, conn, session, &mut self.outbox);
     }
 
     /// Whether there is a pass to end.

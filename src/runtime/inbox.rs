@@ -12,6 +12,7 @@ use super::accepted::Accepted;
 use super::hosted::Hosted;
 use super::post::{self, Bell, Flag, Means, Number, Order, Queue, Source};
 use crate::engine::{ShardId, Ticket};
+use crate::session::Session;
 use crate::txn::Message;
 
 pub type Post = post::Post<Native, Parcel>;
@@ -30,6 +31,11 @@ pub enum Parcel {
     EffectDone {
         ticket: Ticket,
         result: Result<(), String>,
+    },
+    /// A connection of another core that is to go on here; counted as ours already.
+    Moved {
+        socket: OwnedFd,
+        session: Box<Session>,
     },
     /// A connection that is still to be admitted.
     Arrived(Accepted),

@@ -1,6 +1,6 @@
 //! Who runs which core: by the first few threads, as many as the load needs.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::engine::ShardId;
 
@@ -12,12 +12,19 @@ pub struct Plan {
     auto_max: usize,
     /// So many threads, from the first on, are to run cores and have connections.
     active: AtomicUsize,
+    /// By core: whether its own thread runs it.
+    at_home: Vec<AtomicBool>,
 }
 
 impl Plan {
     /// At first one thread is active.
     pub fn new(threads: usize, processors: usize) -> Plan {
-        Plan { threads, auto_max: threads.min(processors), active: AtomicUsize::new(1) }
+        Plan {
+            threads,
+            auto_max: threads.min(processors),
+            active: AtomicUsize::new(1),
+            at_home: (0..threads).map(|_| AtomicBool::new(true)).collect(),
+        }
     }
 
     pub fn threads(&self) -> usize {
@@ -36,6 +43,15 @@ impl Plan {
 
     pub fn set_active(&self, active: usize) {
         self.active.store(active.clamp(1, self.threads), Ordering::Relaxed);
+    }
+
+    /// Whether a core's own thread runs it, so that it can have connections.
+    pub fn is_at_home(&self, core: ShardId) -> bool {
+        self.at_home[core].load(Ordering::Relaxed)
+    }
+
+    pub fn set_at_home(&self, core: ShardId, is_at_home: bool) {
+        self.at_home[core].store(is_at_home, Ordering::Relaxed);
     }
 
     /// The thread that is to run a core when so many are active: its own if that one is.

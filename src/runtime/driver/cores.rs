@@ -63,6 +63,7 @@ impl Driver {
             Parcel::EffectDone { ticket, result } => {
                 hosted.tell(now, Event::EffectDone { ticket, result });
             }
+            Parcel::Moved { socket, session } => self.take_over(at, socket, session),
             Parcel::Connection(accepted) => self.serve(accepted),
             Parcel::Arrived(accepted) => self.admit(accepted),
             other => debug_assert!(false, "not for a core: {other:?}"),

@@ -97,6 +97,7 @@ impl Driver {
             self.ring.stop_accepting(listener as u32);
         }
         self.accept_again.clear();
+        self.stop_moving();
         self.stop = Some(Drain::new(self.now.monotonic_us, deadline_us));
     }
 

@@ -70,6 +70,10 @@ impl Driver {
         if active == self.arranged_for || !self.accepting || self.stop.is_some() {
             return;
         }
+        if active != self.planned_for {
+            self.planned_for = active;
+            self.moves.begin();
+        }
         let mut all_done = true;
         for at in (0..self.hosted.len()).rev() {
             let thread = Plan::thread_of(self.hosted[at].core, active);
@@ -85,7 +89,8 @@ impl Driver {
     /// Gives a core to another thread, if nothing holds it here.
     fn give(&mut self, at: usize, thread: usize) -> bool {
         let hosted = &self.hosted[at];
-        if !hosted.outbox.is_empty() || hosted.core == self.thread && self.serves_anybody() {
+        let core = hosted.core;
+        if !hosted.outbox.is_empty() || core == self.thread && !self.leaves_home() {
             return false;
         }
         let hosted = self.hosted.remove(at);
@@ -105,12 +110,26 @@ impl Driver {
         let at = if core == self.thread { 0 } else { self.hosted.len() };
         self.hosted.insert(at, hosted);
         self.accept_for(core);
+        if core == self.thread {
+            self.process.plan.set_at_home(core, true);
+        }
         // It may be for another thread by now.
         self.arranged_for = 0;
     }
 
-    /// Whether there is a connection that the own core knows, or has still to be told the end of.
-    fn serves_anybody(&self) -> bool {
-        !self.gone.is_empty() || self.counters().connections.load(Ordering::Relaxed) > 0
+    /// Whether the own core has no connections; none will come any more then.
+    fn leaves_home(&mut self) -> bool {
+        let (plan, thread) = (&self.process.plan, self.thread);
+        let connections = &self.process.shared.cores[thread].connections;
+        let mut leaves = false;
+        // Who moves a connection looks under the same mutex whether the core is at home.
+        self.process.post.put_ordered(|| {
+            leaves = self.gone.is_empty() && connections.load(Ordering::Relaxed) == 0;
+            if leaves {
+                plan.set_at_home(thread, false);
+            }
+            std::iter::empty()
+        });
+        leaves
     }
 }

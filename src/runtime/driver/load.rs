@@ -99,11 +99,7 @@ impl Governor {
     }
 
     /// Whether a thread has been busy for long while the processor of the next one was not.
-    fn is_to_be_relieved(
-        &mut self,
-        active: usize,
-        idle_us: impl Fn(usize) -> Option<u64>,
-    ) -> bool {
+    fn is_to_be_relieved(&mut self, active: usize, idle_us: impl Fn(usize) -> Option<u64>) -> bool {
         let now_us = self.last.at_us;
         let Some((since_us, idle_then)) = self.busy else {
             self.busy = Some((now_us, idle_us(active)));

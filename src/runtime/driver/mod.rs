@@ -6,6 +6,7 @@
 //! | `events` | what the ring and the thread's inbox report, told to the engines |
 //! | `cores` | a pass of the cores: their inboxes, and what they send each other |
 //! | `load` | how many threads the load needs |
+//! | `moves` | connections that go on at another core |
 //! | `hand_over` | cores given to other threads and taken from them |
 //! | `outgoing` | what an engine wants done: messages, output, closes, effects |
 //! | `drain` | the end: what has arrived is answered before the thread stops |
@@ -37,6 +38,7 @@ mod drain;
 mod events;
 mod hand_over;
 mod load;
+mod moves;
 mod outgoing;
 
 use std::io;
@@ -137,11 +139,14 @@ pub struct Driver {
     refusals: accept::RefusalLog,
     /// Whether connections are accepted at all yet.
     accepting: bool,
+    moves: moves::Moves,
     governor: load::Governor,
     /// When the first thread last looked at the load.
     looked_at_us: u64,
     /// How many threads were active when the cores were last arranged.
     arranged_for: usize,
+    /// As `arranged_for`, when that began.
+    planned_for: usize,
     /// When the ring's timer fires, if it is set.
     timer_at_us: Option<u64>,
     /// Cores that parcels were put for in this pass.
@@ -201,9 +206,11 @@ impl Driver {
             ended: Vec::new(),
             refusals: accept::RefusalLog::default(),
             accepting: false,
+            moves: moves::Moves::default(),
             governor: load::Governor::new(process.plan.auto_max()),
             looked_at_us: 0,
             arranged_for: 0,
+            planned_for: 0,
             timer_at_us: None,
             to_wake: Vec::new(),
             stop: None,
@@ -230,6 +237,7 @@ impl Driver {
             self.run_cores();
             self.look_at_load();
             self.rearrange();
+            self.move_connections();
             if self.stop.is_some() && self.drained() {
                 break;
             }
@@ -281,7 +289,8 @@ impl Driver {
         let tick = tick_in_us.filter(|delay| *delay > 0).map(|delay| now_us + delay);
         let stop = self.stop.as_ref().map(|drain| drain.next_us(now_us));
         let accept = self.accept_again.iter().map(|(_, at)| *at).min();
-        let at = [tick, stop, accept, self.deadlines.next_us(), self.looks_again_us()];
+        let (look, deadline) = (self.looks_again_us(), self.deadlines.next_us());
+        let at = [tick, stop, accept, deadline, look, self.moves.next_us()];
         let wanted = at.into_iter().flatten().min();
         let Some(wanted) = wanted else { return };
         if self.timer_at_us.is_none_or(|at| wanted.saturating_add(TIMER_SLACK_US) < at) {
