@@ -17,12 +17,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// At first one thread is active.
-    pub fn new(threads: usize, processors: usize) -> Plan {
+    pub fn new(threads: usize, processors: usize, active: usize) -> Plan {
         Plan {
             threads,
             auto_max: threads.min(processors),
-            active: AtomicUsize::new(1),
+            active: AtomicUsize::new(active.clamp(1, threads)),
             at_home: (0..threads).map(|_| AtomicBool::new(true)).collect(),
         }
     }
@@ -80,7 +79,7 @@ mod tests {
 
     #[test]
     fn at_least_one_thread_is_active_and_none_that_there_is_not() {
-        let plan = Plan::new(4, 2);
+        let plan = Plan::new(4, 2, 1);
         assert_eq!((plan.active(), plan.auto_max()), (1, 2));
         plan.set_active(0);
         assert_eq!(plan.active(), 1);

@@ -56,6 +56,7 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
     prepare_process()?;
     kernel::check()?;
     let cpus = cpus::place(&config)?;
+    let active = if config.spread == ThreadSpread::All { cpus.len() } else { 1 };
     let few_files = limits::fit_open_files(&mut config, cpus.len());
     let mut listeners = listener::listen(&config, cpus.len())?;
     announce(&config, &source, &cpus);
@@ -72,7 +73,7 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
         Post::new(cpus.len()).map_err(|error| failed("cannot create doorbells", error))?;
     let (control, handle) =
         Control::new().map_err(|error| failed("cannot create a doorbell", error))?;
-    let plan = Plan::new(cpus.len(), distinct(&cpus));
+    let plan = Plan::new(cpus.len(), distinct(&cpus), active);
     let process = Arc::new(Process::new(Arc::clone(&shared), Arc::clone(&post), handle, plan));
     let started = Instant::now();
     let sockets = Arc::new(Sockets::new(std::mem::take(&mut listeners.by_core)));

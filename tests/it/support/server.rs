@@ -19,10 +19,14 @@ pub fn ringwell() -> String {
 pub struct Server(ServerProcess);
 
 impl Server {
-    /// Ringwell on loopback with so many shards and these further arguments.
+    /// Ringwell on loopback with so many shards and these further arguments. Every shard has a
+    /// thread unless they say otherwise: a test's light load would leave all of them to one.
     pub fn ringwell(shards: usize, args: &[&str]) -> Server {
         let shards = shards.to_string();
         let mut all = vec!["--shards", &shards, "--bind", "127.0.0.1"];
+        if !args.contains(&"--spread") {
+            all.extend(["--spread", "all"]);
+        }
         all.extend_from_slice(args);
         Server::ringwell_bare(&all)
     }
