@@ -120,8 +120,8 @@ impl Core {
             if Some(shard) == knows {
                 continue;
             }
-            if self.shards.owns(shard) {
-                self.shards.own(shard).end_wait(waiter.id);
+            if self.shards.is_own(shard) {
+                self.shards.home_mut().end_wait(waiter.id);
             } else {
                 outbox.messages.push((shard, Message::EndWait(waiter.id)));
             }
@@ -300,8 +300,8 @@ impl Engine {
         }
         waiter.wait_on();
         for shard in waiter.shards(self.core.shard_count) {
-            if self.core.shards.owns(shard) {
-                self.core.shards.own(shard).wait_on(waiter.id);
+            if self.core.shards.is_own(shard) {
+                self.core.shards.home_mut().wait_on(waiter.id);
             } else {
                 outbox.messages.push((shard, Message::WaitOn(waiter.id)));
             }

@@ -166,8 +166,8 @@ impl Core {
                 let waiter = end.waits.clone().filter(|_| late || transaction.parts.len() > 1);
                 let release = Release { txn, changes, waiter };
                 self.memory.sent(release.bytes());
-                if self.shards.owns(shard) {
-                    self.release(shard, release);
+                if self.shards.is_own(shard) {
+                    self.release(release);
                 } else {
                     outbox.messages.push((shard, Message::Release(Box::new(release))));
                 }
@@ -255,7 +255,7 @@ impl Core {
         if self.shard_count == 1 && (self.shards.home().is_unlocked() || !whole_shard) {
             if how != Merge::Weighted {
                 // One shard's answer is all there is to say.
-                return run_here(self, session, row, args, self.shard_id);
+                return run_here(self, session, row, args);
             }
             let mut part = Vec::new();
             let shard = self.shards.home_mut();

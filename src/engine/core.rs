@@ -23,7 +23,7 @@ use crate::protocol::reply::Encoding;
 use crate::session::{ClientState, OutputClass, Session, Stall};
 use crate::shard::{ShardSetup, Statistics};
 use crate::store::{Shard as Store, Watcher};
-use crate::txn::{ConnId, Planted, Release};
+use crate::txn::{ConnId, OwnedWork, Planted, Release, Request};
 
 /// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
 /// reached, so that a full server can still be asked and mended.
@@ -298,16 +298,31 @@ impl Core {
         }
     }
 
+    /// Whether a command of this session's may run on the shard here and now. On a neighbour's it
+    /// must not overtake what the session has sent there by message.
+    #[inline]
+    pub fn is_at_hand(&self, session: &Session, shard: ShardId) -> bool {
+        self.shards.is_own(shard)
+            || self.shards.has(shard)
+                && (session.output.awaited() == 0 || self.links.is_answered(shard))
+    }
+
+    /// Has a shard that is at hand keep a command or a unit until the locks on its keys are gone.
+    pub fn wait_for_locks(&mut self, shard: ShardId, request: Request, work: OwnedWork) {
+        self.links.expect_answer(shard);
+        self.shards.get_mut(shard).wait_for_locks(self.shard_id, request, work);
+    }
+
     #[inline]
     pub fn set_now(&mut self, now: Now) {
         self.now = now;
         self.shards.set_now(now);
     }
 
-    /// A multi-shard command is over at a shard of this core.
-    pub fn release(&mut self, shard: ShardId, release: Release) {
+    /// A multi-shard command is over at this core's shard.
+    pub fn release(&mut self, release: Release) {
         self.memory.received(release.bytes());
-        self.shards.own(shard).release(release, self.links.buffers_mut());
+        self.shards.home_mut().release(release, self.links.buffers_mut());
     }
 
     /// At the end of a pass: hands all batches to the runtime.

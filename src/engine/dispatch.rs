@@ -13,6 +13,7 @@ use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Reply;
 use crate::session::{Destination, Reach, Session, Stall};
+use crate::shard::Shard;
 use crate::store::Order;
 use crate::txn::{OwnedWork, Request, ShardId, shard_of_key};
 
@@ -90,13 +91,13 @@ pub(super) fn execute(
     session.client.last_command = Some(row);
     match row.handler {
         Handler::Keyed(..) if row.lacks_keys(args) => {
-            run_here(core, session, row, args, core.shard_id);
+            run_here(core, session, row, args);
         }
         Handler::Keyed(_, Spread::Wait(wait)) => core.start_wait(session, row, args, wait, outbox),
         Handler::Keyed(_, spread) => {
             run_keyed(core, session, row, args, spread, route.shard, outbox);
         }
-        Handler::Anywhere(_) => run_here(core, session, row, args, core.shard_id),
+        Handler::Anywhere(_) => run_here(core, session, row, args),
         Handler::Engine(parse) => run_operation(core, session, row, parse(args), outbox),
         Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
         Handler::Cursor(_) => {
@@ -115,10 +116,10 @@ pub(super) fn execute(
 #[inline]
 pub(super) fn prefetch(core: &mut Core, session: &Session, route: Route, args: Args<'_>) {
     if let Lookup::Found(row) = route.lookup
-        && core.shards.owns(route.shard)
+        && core.shards.has(route.shard)
         && let Some(key) = row.first_key(args)
     {
-        core.shards.own(route.shard).store().db(session.client.db).prefetch(key);
+        core.shards.get(route.shard).store().db(session.client.db).prefetch(key);
     }
 }
 
@@ -215,7 +216,7 @@ fn run_keyed(
     outbox: &mut Outbox,
 ) {
     if core.shard_count == 1 && core.shards.home().is_unlocked() {
-        return run_here(core, session, row, args, shard);
+        return run_here(core, session, row, args);
     }
     let mut keys = row.key_positions(args).map(|index| args.at(index));
     if matches!(spread, Spread::OneKey)
@@ -242,7 +243,7 @@ pub(super) fn run_keyed_in_turn(
     outbox: &mut Outbox,
 ) {
     if core.shard_count == 1 {
-        return run_here(core, session, row, args, core.shard_id);
+        return run_here(core, session, row, args);
     }
     let key = row.first_key(args);
     let shard = key.map_or(core.shard_id, |key| shard_of_key(key, core.shard_count));
@@ -266,13 +267,13 @@ fn run_on_shard(
     args: Args<'_>,
     shard: ShardId,
 ) {
-    let here = core.shards.owns(shard);
-    if here && core.shards.own(shard).is_unlocked() {
-        return run_here(core, session, row, args, shard);
+    let here = core.is_at_hand(session, shard);
+    if here && core.shards.get(shard).is_unlocked() {
+        return run_at(core.shards.get_mut(shard), session, row, args);
     }
     let mut request = Request::new(row, session.conn, 0, session.client.run_as());
-    if here && !core.shards.own(shard).must_wait(core.shard_id, &request, args) {
-        return run_here(core, session, row, args, shard);
+    if here && !core.shards.get(shard).must_wait(core.shard_id, &request, args) {
+        return run_at(core.shards.get_mut(shard), session, row, args);
     }
     let suppressed = suppress_reply(session);
     let fence = row.is_fence(args);
@@ -280,26 +281,25 @@ fn run_on_shard(
     request.sequence = session.await_reply(destination, suppressed, args.bytes().len());
     if here {
         let work = OwnedWork::Command(OwnedArgs::from(args));
-        core.shards.own(shard).wait_for_locks(core.shard_id, request, work);
+        core.wait_for_locks(shard, request, work);
     } else {
         core.links.send_request(shard, request, args);
     }
 }
 
-/// Runs a command on a shard of this core, its reply straight into the connection's output.
+/// Runs a command on this core's own shard.
 #[inline]
-pub(super) fn run_here(
-    core: &mut Core,
-    session: &mut Session,
-    row: &'static Row,
-    args: Args<'_>,
-    shard: ShardId,
-) {
+pub(super) fn run_here(core: &mut Core, session: &mut Session, row: &'static Row, args: Args<'_>) {
+    run_at(core.shards.home_mut(), session, row, args);
+}
+
+/// Runs a command on a shard, its reply straight into the connection's output.
+#[inline]
+fn run_at(shard: &mut Shard, session: &mut Session, row: &'static Row, args: Args<'_>) {
     let suppressed = suppress_reply(session);
     let run_as = session.client.run_as();
     let out = session.output.buffer();
     let before = out.len();
-    let shard = core.shards.own(shard);
     shard.run(row, args, run_as, out);
     if suppressed {
         out.truncate(before);

@@ -92,11 +92,11 @@ fn start_unit(
     let unit = Unit { commands: multi.queued, run_as, watched };
     let suppressed = suppress_reply(session);
     let mut request = Request::new(row, session.conn, 0, run_as);
-    let here = core.shards.owns(shard);
-    if here && !core.shards.own(shard).unit_must_wait(core.shard_id, &request, &unit) {
+    let here = core.is_at_hand(session, shard);
+    if here && !core.shards.get(shard).unit_must_wait(core.shard_id, &request, &unit) {
         let out = session.output.buffer();
         let before = out.len();
-        core.shards.own(shard).run_unit(&unit, out, None);
+        core.shards.get_mut(shard).run_unit(&unit, out, None);
         if suppressed {
             out.truncate(before);
         }
@@ -106,7 +106,7 @@ fn start_unit(
     request.sequence = session.await_reply(destination, suppressed, unit.size());
     let unit = Box::new(unit);
     if here {
-        core.shards.own(shard).wait_for_locks(core.shard_id, request, OwnedWork::Unit(unit));
+        core.wait_for_locks(shard, request, OwnedWork::Unit(unit));
     } else {
         core.links.send_unit(shard, request, unit);
     }
@@ -397,7 +397,7 @@ fn run_in_turn(
     }
     match row.handler {
         Handler::Keyed(_, spread) => run_keyed_in_turn(core, session, row, args, spread, outbox),
-        Handler::Anywhere(_) => run_here(core, session, row, args, core.shard_id),
+        Handler::Anywhere(_) => run_here(core, session, row, args),
         Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
         Handler::Cursor(_) => {
             core.start_elsewhere(session, row, args, cursor_shard(core, args), outbox);

@@ -19,6 +19,8 @@ struct Link {
     /// Requests of this pass before those, in order.
     full: Vec<Box<Batch>>,
     used: bool,
+    /// Requests, of whichever way, that have not been answered.
+    unanswered: usize,
 }
 
 /// This core's links to all cores, itself included.
@@ -62,11 +64,30 @@ impl Links {
         self.passes = 0;
     }
 
+    /// Whether the shard owes this core no answer.
+    #[inline]
+    pub fn is_answered(&self, shard: ShardId) -> bool {
+        self.links[shard].unanswered == 0
+    }
+
+    /// One more request is answered later.
+    pub fn expect_answer(&mut self, shard: ShardId) {
+        self.links[shard].unanswered += 1;
+    }
+
+    /// So many answers have come, or requests have not been sent after all.
+    pub fn answered(&mut self, shard: ShardId, requests: usize) {
+        let unanswered = &mut self.links[shard].unanswered;
+        debug_assert!(*unanswered >= requests, "shard {shard} answers more than it was asked");
+        *unanswered = unanswered.saturating_sub(requests);
+    }
+
     /// Sends a command to the shard that owns its keys, at the end of this pass.
     #[inline]
     pub fn send_request(&mut self, shard: ShardId, request: Request, args: Args<'_>) {
         let link = &mut self.links[shard];
         link.used = true;
+        link.unanswered += 1;
         let requests = link.requests.get_or_insert_with(|| self.buffers.batch());
         requests.push(args, request);
         if Buffers::is_full(requests) {
@@ -78,6 +99,7 @@ impl Links {
     pub fn send_unit(&mut self, shard: ShardId, request: Request, unit: Box<Unit>) {
         let link = &mut self.links[shard];
         link.used = true;
+        link.unanswered += 1;
         link.requests.get_or_insert_with(|| self.buffers.batch()).push_unit(unit, request);
     }
 
@@ -90,6 +112,7 @@ impl Links {
         args: Args<'_>,
         unit: Option<Box<Unit>>,
     ) {
+        self.expect_answer(shard);
         let halves = self.links[shard].halves.get_or_insert_with(|| self.buffers.batch());
         match unit {
             Some(unit) => halves.push_unit(unit, request),
@@ -139,7 +162,13 @@ impl Links {
 
 impl Engine {
     /// Answers from another shard: each fills its connection's slot.
-    pub(super) fn take_replies(&mut self, replies: Box<Replies>, outbox: &mut Outbox) {
+    pub(super) fn take_replies(
+        &mut self,
+        from: ShardId,
+        replies: Box<Replies>,
+        outbox: &mut Outbox,
+    ) {
+        self.core.links.answered(from, replies.replies.len());
         let mut start = 0;
         // The replies to a pipeline stand together: its session is settled once.
         for of_one in replies.replies.chunk_by(|a, b| a.conn == b.conn) {

@@ -8,6 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
+use super::event::ShardId;
 use super::report::CoreFacts;
 use crate::protocol::Span;
 use crate::session::Session;
@@ -108,7 +109,20 @@ impl Core {
             self.memory.others_at = Some(at);
             self.memory.others = self.others_memory();
         }
-        (self.own_memory() + self.memory.others).max(0) as u64
+        let neighbours = self.growth_of_neighbours();
+        (self.own_memory() + self.memory.others + neighbours).max(0) as u64
+    }
+
+    /// What neighbours' shards have grown by since the others were told what they hold.
+    #[inline]
+    pub fn growth_of_neighbours(&mut self) -> isize {
+        let told = |core: ShardId| self.shared.cores[core].shard_memory.load(Ordering::Relaxed);
+        self.shards.growth_of_neighbours(told)
+    }
+
+    /// What the others hold is asked for again: this core's neighbours have run.
+    pub fn forget_others_memory(&mut self) {
+        self.memory.others_at = None;
     }
 
     fn own_memory(&self) -> isize {
@@ -118,7 +132,7 @@ impl Core {
     /// What the shard holds, and what is still to be given back of former values.
     #[inline]
     pub fn shard_memory(&self) -> usize {
-        self.shards.home().store().allocated_bytes() + self.shards.home().store().dead_bytes()
+        self.shards.home().memory()
     }
 
     /// Commands have found too much memory in use, or no longer do.

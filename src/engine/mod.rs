@@ -11,7 +11,7 @@
 //! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
 //! | `memory` | what this core holds, for `maxmemory` |
 //! | `room` | what is evicted when that is too much; chores that free memory |
-//! | `shards` | the shards that this core owns |
+//! | `shards` | the shards that this core can run commands on: its own, its neighbours' |
 //! | `links` | batches of requests to other shards, and their replies |
 //! | `exec` | MULTI blocks, from their commands to EXEC's reply |
 //! | `watch` | WATCH at the core of the connection |
@@ -49,6 +49,7 @@ mod split;
 mod watch;
 
 pub use event::{ClientOrigin, ConnControl, ConnId, Effect, Event, Now, Outbox, ShardId, Ticket};
+pub use shards::ShardSet;
 pub use shared::{CoreCounters, Host, HostFacts, Settings, Shared};
 
 use std::sync::Arc;
@@ -96,6 +97,19 @@ const HELD_US_MAX: u64 = 2_000;
 impl Engine {
     pub fn new(setup: EngineSetup) -> Engine {
         Engine { sessions: Sessions::default(), core: Core::new(setup) }
+    }
+
+    /// Hands out the shards that this engine has, its own among them: to a neighbour that the same
+    /// thread runs next, or, if it has no neighbours, to be put with others. Without shards, an
+    /// engine must not be driven nor asked.
+    pub fn take_shards(&mut self) -> ShardSet {
+        self.core.shards.take()
+    }
+
+    /// Gives the engine the shards of its thread, its own among them.
+    pub fn give_shards(&mut self, shards: ShardSet) {
+        self.core.shards.give(shards);
+        self.core.forget_others_memory();
     }
 
     /// Has this engine make a mistake from now on, so that the simulation can be seen to find it.
@@ -292,13 +306,13 @@ impl Engine {
                 self.run_task(*part, outbox);
             }
             Message::Part(part) => shard.receive(part),
-            Message::Release(release) => core.release(core.shard_id, *release),
+            Message::Release(release) => core.release(*release),
             Message::Unwatch(watcher) => {
                 shard.end_watch(watcher);
             }
             Message::WaitOn(id) => shard.wait_on(id),
             Message::EndWait(id) => shard.end_wait(id),
-            Message::Replies(replies) => self.take_replies(replies, outbox),
+            Message::Replies(replies) => self.take_replies(from, replies, outbox),
             Message::PartDone(done) => self.part_done(*done, outbox),
             Message::MakeRoom { bytes } => core.owe_room(bytes),
             Message::WatchBroken { conn, watcher } => self.watch_broken(conn, watcher),

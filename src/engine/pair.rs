@@ -275,7 +275,7 @@ impl Core {
         }
         let mut begun = std::mem::take(&mut self.pairs.begun);
         for mut pair in begun.drain(..) {
-            if !self.shards.own(self.shard_id).try_lock(pair.txn, pair.own_locks()) {
+            if !self.shards.home_mut().try_lock(pair.txn, pair.own_locks()) {
                 self.send_as_parts(pair, outbox);
                 continue;
             }
@@ -291,14 +291,15 @@ impl Core {
         if self.planted.is(Fault::ReleasedEarly) {
             let mut all: Vec<TxnId> = self.pairs.under_way.values().map(|pair| pair.txn).collect();
             all.sort_unstable();
-            all.into_iter().for_each(|txn| self.shards.own(self.shard_id).unlock_by_mistake(txn));
+            all.into_iter().for_each(|txn| self.shards.home_mut().unlock_by_mistake(txn));
         }
     }
 
     /// See [`Engine::order`].
     fn withdraw_pairs(&mut self, outbox: &mut Outbox) {
-        for (_, message) in outbox.ordered.drain(..std::mem::take(&mut self.pairs.messages)) {
+        for (shard, message) in outbox.ordered.drain(..std::mem::take(&mut self.pairs.messages)) {
             let Message::Requests(mut batch) = message else { continue };
+            self.links.answered(shard, batch.requests.len());
             let mut units = std::mem::take(&mut batch.units);
             for request in batch.requests.iter().filter(|request| request.is_unit()) {
                 let to = ConnReply { conn: request.conn, sequence: request.sequence };
@@ -311,7 +312,7 @@ impl Core {
         }
         for reply in std::mem::take(&mut self.pairs.granted) {
             let Some(pair) = self.pairs.under_way.remove(&reply) else { continue };
-            self.shards.own(self.shard_id).unlock(pair.txn);
+            self.shards.home_mut().unlock(pair.txn);
             self.send_as_parts(pair, outbox);
         }
     }
@@ -393,13 +394,13 @@ impl Engine {
         match &pair.units {
             Some(units) => {
                 let holder = Some(Holder::Part(pair.txn));
-                core.shards.own(core.shard_id).run_unit(&units.own, &mut own_reply, holder);
+                core.shards.home_mut().run_unit(&units.own, &mut own_reply, holder);
                 let parts = [Values::new(&own_reply), Values::new(other_reply)];
                 core.merge_unit_values(&parts, owners, into);
             }
             None => {
                 let run_as = pair.run_as.for_values();
-                let shard = core.shards.own(core.shard_id);
+                let shard = core.shards.home_mut();
                 shard.run(row, pair.own_args.as_args(), run_as, &mut own_reply);
                 let parts = [Values::new(&own_reply), Values::new(other_reply)];
                 core.merge_values(row, pair.merge, &parts, owners, into);
@@ -410,7 +411,7 @@ impl Engine {
         if !core.planted.is(Fault::LocksOfVanishedKept) || self.sessions.get_mut(to.conn).is_some()
         {
             let core = &mut self.core;
-            core.shards.own(core.shard_id).end(txn, core.links.buffers_mut());
+            core.shards.home_mut().end(txn, core.links.buffers_mut());
         }
         self.complete(to, &reply, outbox);
         for (kept, mut used) in

@@ -81,13 +81,16 @@ impl Core {
     /// they have one.
     #[inline]
     pub fn is_out_of_memory(&mut self, shard: ShardId) -> bool {
+        let is_here = self.shards.has(shard);
         if !self.is_over_limit() {
-            return self.shards.home().store().is_nearly_full()
-                && !self.shards.home_mut().store_mut().evict(self.now.unix_ms);
+            let shard = if is_here { shard } else { self.shard_id };
+            return self.shards.get(shard).store().is_nearly_full()
+                && !self.shards.get_mut(shard).store_mut().evict(self.now.unix_ms);
         }
-        let is_here = self.shards.owns(shard);
-        let has_room =
-            if is_here { self.make_room(EVICTIONS_PER_COMMAND) } else { self.can_make_room() };
+        let has_room = match is_here {
+            true => self.make_room(shard, EVICTIONS_PER_COMMAND, 0),
+            false => self.can_make_room(),
+        };
         let out = !has_room && !self.ask_for_room(ASKED_BYTES_MIN);
         self.note_exceeded(out);
         out
@@ -103,12 +106,13 @@ impl Core {
     /// Whether more is held than may be. What the others hold is asked for once in a pass.
     #[inline]
     fn is_over_limit(&mut self) -> bool {
-        self.is_within_of_limit(0)
+        self.is_over_limit_by(0)
     }
 
-    /// Whether less than `bytes` are left below what may be held.
+    /// Whether more is held than may be by so many bytes; if negative, whether less than so many
+    /// are left.
     #[inline]
-    fn is_within_of_limit(&mut self, bytes: u64) -> bool {
+    fn is_over_limit_by(&mut self, bytes: i64) -> bool {
         let max = self.maxmemory_bytes();
         if max == 0 {
             return false;
@@ -121,46 +125,53 @@ impl Core {
                 (UNKNOWN_BYTES_PER_CORE * cores as u64).min(room / UNKNOWN_PART)
             }
         };
-        self.all_memory() > (max - unknown).saturating_sub(bytes)
+        self.all_memory() > (max - unknown).saturating_add_signed(bytes)
     }
 
-    /// Evicts entries of this shard until there is room; false if none may.
-    fn make_room(&mut self, evictions_max: usize) -> bool {
-        if self.shards.home().store().policy().order == Order::Never {
-            return self.shards.home().store().dead_objects() > 0;
+    /// Evicts entries of a shard that is here until no more is over the limit than `left` bytes;
+    /// false if none may.
+    fn make_room(&mut self, shard: ShardId, evictions_max: usize, left: i64) -> bool {
+        if self.shards.get(shard).store().policy().order == Order::Never {
+            return self.shards.get(shard).store().dead_objects() > 0;
         }
         for _ in 0..evictions_max {
-            if !self.is_over_limit() {
+            if !self.is_over_limit_by(left) {
                 return true;
             }
             // What is being given back already comes first.
-            if self.shards.home().store().dead_objects() > 0 {
-                self.shards.home_mut().store_mut().free_slice();
+            if self.shards.get(shard).store().dead_objects() > 0 {
+                self.shards.get_mut(shard).store_mut().free_slice();
                 return true;
             }
-            if !self.let_one_go() {
+            if !self.let_one_go(shard) {
                 return false;
             }
         }
         true
     }
 
-    fn let_one_go(&mut self) -> bool {
-        let before = self.shards.home().store().allocated_bytes();
-        let evicted = self.shards.home_mut().store_mut().evict(self.now.unix_ms);
-        let bytes = before.saturating_sub(self.shards.home().store().allocated_bytes());
+    fn let_one_go(&mut self, shard: ShardId) -> bool {
+        let now = self.now.unix_ms;
+        let store = self.shards.get_mut(shard).store_mut();
+        let before = store.allocated_bytes();
+        let evicted = store.evict(now);
+        let bytes = before.saturating_sub(store.allocated_bytes());
         self.room.given += bytes;
-        self.room.owed = self.room.owed.saturating_sub(bytes.max(1));
+        if self.shards.is_own(shard) {
+            self.room.owed = self.room.owed.saturating_sub(bytes.max(1));
+        }
         evicted
     }
 
     /// At the end of a pass: keeps to the limit, evicts for others, and does some chores.
     pub fn end_pass_of_room(&mut self, outbox: &mut Outbox) {
         self.room.behind = false;
-        if self.is_over_limit() {
-            let room = self.make_room(EVICTIONS_PER_PASS);
+        // What neighbours' shards have grown by, these evict when they end this pass.
+        let theirs = self.growth_of_neighbours().max(0) as i64;
+        if self.is_over_limit_by(theirs) {
+            let room = self.make_room(self.shard_id, EVICTIONS_PER_PASS, theirs);
             self.note_exceeded(!room);
-            self.room.behind = room && self.is_over_limit();
+            self.room.behind = room && self.is_over_limit_by(theirs);
         }
         self.pay_debts();
         if self.shards.home().store().has_chores() {
@@ -180,8 +191,8 @@ impl Core {
             if self.room.owed == 0 {
                 return;
             }
-            let asked = self.maxmemory_bytes() / ASKED_PART;
-            if !self.is_within_of_limit(asked) || !self.let_one_go() {
+            let asked = (self.maxmemory_bytes() / ASKED_PART) as i64;
+            if !self.is_over_limit_by(-asked) || !self.let_one_go(self.shard_id) {
                 self.room.owed = 0;
             }
         }

@@ -18,8 +18,8 @@ impl Core {
     }
 
     pub fn forget_watcher(&mut self, shard: ShardId, watcher: Watcher, outbox: &mut Outbox) {
-        if self.shards.owns(shard) {
-            self.shards.own(shard).end_watch(watcher);
+        if self.shards.is_own(shard) {
+            self.shards.home_mut().end_watch(watcher);
         } else {
             outbox.messages.push((shard, Message::Unwatch(watcher)));
         }

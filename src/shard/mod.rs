@@ -131,6 +131,12 @@ impl Shard {
         &mut self.store
     }
 
+    /// Bytes that it holds, with what is still to be given back of former values.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        self.store.allocated_bytes() + self.store.dead_bytes()
+    }
+
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
     }

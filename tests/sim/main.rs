@@ -39,6 +39,7 @@ mod hops;
 #[cfg(debug_assertions)]
 mod order;
 mod serializability;
+mod threads;
 mod trace;
 mod transactions;
 mod world;

@@ -20,6 +20,7 @@ use ringwell::txn::Message;
 pub use ringwell_test_support::Rng;
 
 use crate::history::{Value, values};
+use crate::threads::Threads;
 use crate::trace::{Trace, described, shown};
 
 struct NoHost;
@@ -51,6 +52,7 @@ struct Client {
 
 pub struct World {
     cores: Vec<Core>,
+    threads: Threads,
     clients: Vec<Client>,
     rng: Rng,
     now: Now,
@@ -64,7 +66,18 @@ pub struct World {
 }
 
 impl World {
+    /// Threads run the cores as the seed decides.
     pub fn new(shards: usize, seed: u64) -> Self {
+        let mut world = World::apart(shards, seed);
+        let sets = (0..shards).map(|core| world.threads.take(core)).collect();
+        world.threads = Threads::shared(sets, seed);
+        let threads = world.threads.described();
+        world.trace.line(|| threads);
+        world
+    }
+
+    /// Every core has a thread of its own.
+    pub fn apart(shards: usize, seed: u64) -> Self {
         let config = Config { enable_debug_command: Permission::Yes, ..Config::default() };
         let config = Arc::new(config);
         let shared = Shared::new(shards, config, Box::new(NoHost), 0, "0".repeat(40));
@@ -74,11 +87,14 @@ impl World {
                 EngineSetup { shard, shards, shared: Arc::clone(&shared), seed, stopwatch: || 0 };
             Core { engine: Engine::new(setup), inbox: VecDeque::new() }
         });
+        let mut cores: Vec<Core> = cores.collect();
+        let sets = cores.iter_mut().map(|core| core.engine.take_shards()).collect();
         let now = Now { unix_ms: 1_700_000_000_000, monotonic_us: 1 };
         let mut trace = if crate::replayed_seed().is_some() { Trace::Print } else { Trace::Off };
         trace.line(|| format!("--- a world with {shards} shards, seed {seed}"));
         World {
-            cores: cores.collect(),
+            cores,
+            threads: Threads::apart(sets, seed),
             clients: Vec::new(),
             rng: Rng::new(seed),
             now,
@@ -103,7 +119,9 @@ impl World {
 
     #[cfg(debug_assertions)]
     pub fn plant(&mut self, fault: Fault) {
-        self.cores.iter_mut().for_each(|core| core.engine.plant(fault));
+        for core in 0..self.cores.len() {
+            self.with_engine(core, |engine| engine.plant(fault));
+        }
         self.planted = true;
     }
 
@@ -117,13 +135,14 @@ impl World {
     /// What the shards hold, by database and key: looked up from outside, since any command might
     /// mend what it is to find.
     #[cfg(debug_assertions)]
-    pub fn stored(&self) -> BTreeMap<(usize, String), String> {
+    pub fn stored(&mut self) -> BTreeMap<(usize, String), String> {
         let mut stored = BTreeMap::new();
-        for core in &self.cores {
-            for (index, db) in core.engine.store().dbs().enumerate() {
+        let now = self.now.unix_ms;
+        let mut look = |engine: &mut Engine| {
+            for (index, db) in engine.store().dbs().enumerate() {
                 let mut cursor = Some(ScanCursor::default());
                 while let Some(from) = cursor {
-                    cursor = db.scan(from, 100, self.now.unix_ms, |entry| {
+                    cursor = db.scan(from, 100, now, |entry| {
                         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                         let value = match entry.collection::<List>() {
                             Err(_) => text(&entry.as_string().expect("strings and lists")),
@@ -138,7 +157,8 @@ impl World {
                     });
                 }
             }
-        }
+        };
+        (0..self.cores.len()).for_each(|core| self.with_engine(core, &mut look));
         stored
     }
 
@@ -290,6 +310,9 @@ impl World {
     }
 
     fn step(&mut self) {
+        if let Some((core, to)) = self.threads.change() {
+            self.trace.line(|| format!("core {core} is handed to thread {to}"));
+        }
         let core = self.rng.below(self.cores.len());
         self.step_of(core);
     }
@@ -328,7 +351,32 @@ impl World {
         });
     }
 
+    /// Has the engine do something while it has the shards of its thread.
+    fn with_engine<R>(&mut self, core: usize, work: impl FnOnce(&mut Engine) -> R) -> R {
+        let engine = &mut self.cores[core].engine;
+        engine.give_shards(self.threads.take(core));
+        let result = work(engine);
+        self.threads.put_back(core, engine.take_shards());
+        result
+    }
+
+    /// A pass of this core, and of those whose shards it has run something on.
     fn pass(&mut self, core: usize, work: impl FnOnce(&mut Engine, Now, &mut Outbox)) {
+        self.pass_of_one(core, work);
+        while let Some(touched) = self.threads.next_touched(core) {
+            self.trace.line(|| format!("  core {touched} has been touched"));
+            self.pass_of_one(touched, |_, _, _| {});
+        }
+    }
+
+    fn pass_of_one(&mut self, core: usize, work: impl FnOnce(&mut Engine, Now, &mut Outbox)) {
+        self.cores[core].engine.give_shards(self.threads.take(core));
+        self.pass_with_shards(core, work);
+        let shards = self.cores[core].engine.take_shards();
+        self.threads.put_back(core, shards);
+    }
+
+    fn pass_with_shards(&mut self, core: usize, work: impl FnOnce(&mut Engine, Now, &mut Outbox)) {
         let mut outbox = Outbox::default();
         work(&mut self.cores[core].engine, self.now, &mut outbox);
         self.end_pass(core, &mut outbox);
@@ -399,8 +447,11 @@ impl World {
         }
         self.run_until_idle();
         self.clients.clear();
-        let engines = self.cores.drain(..).map(|core| core.engine).enumerate();
-        engines.filter(|(_, engine)| !engine.is_at_rest()).map(|(shard, _)| shard).collect()
+        let cores = self.cores.len();
+        let is_busy = |core: &usize| !self.with_engine(*core, |engine| engine.is_at_rest());
+        let busy = (0..cores).filter(is_busy).collect();
+        self.cores.clear();
+        busy
     }
 
     /// What followed from output having been sent.
@@ -410,7 +461,7 @@ impl World {
             self.clients[conn.index as usize].paused = control == ConnControl::PauseReading;
         }
         if !more.output.is_empty() {
-            self.pass(core, |_, _, outbox| outbox.output = more.output);
+            self.pass_with_shards(core, |_, _, outbox| outbox.output = more.output);
         }
     }
 }

@@ -147,12 +147,12 @@ pub(super) fn watch(asked: &mut Asked<'_>, args: Args<'_>) -> Outcome {
     let shares = shares_of_watch(core, session, row, args);
     let free = |share: &Share| {
         let locks = share.locks.iter().copied();
-        core.shards.owns(share.shard) && !core.shards.home().is_any_locked(locks)
+        core.is_at_hand(session, share.shard) && !core.shards.get(share.shard).is_any_locked(locks)
     };
     if shares.iter().all(free) {
         for share in shares {
             if let Work::Watch { watcher, conn, keys } = share.work {
-                core.shards.own(share.shard).watch(watcher, conn, keys);
+                core.shards.get_mut(share.shard).watch(watcher, conn, keys);
             }
         }
         reply_now(session, |reply| reply.ok());

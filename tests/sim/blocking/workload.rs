@@ -325,7 +325,7 @@ impl Run {
     }
 
     /// What is left in the keys of db 0, and of others under other names.
-    fn stored(&self) -> Vec<(String, String)> {
+    fn stored(&mut self) -> Vec<(String, String)> {
         let stored = self.world.stored().into_iter();
         let named = |((db, key), value)| match db {
             0 => (key, value),

@@ -1,0 +1,78 @@
+//! Which cores are run by which threads of the simulated machine. Those of one thread are
+//! neighbours: whoever of them runs has the shards of all. A core may be handed to another thread
+//! whenever none of them runs.
+
+use ringwell::engine::ShardSet;
+use ringwell_test_support::Rng;
+
+/// One of so many worlds has a thread for every core.
+const APART: usize = 4;
+/// Between one of so many passes and the next, a core changes its thread.
+const HANDED_OVER: usize = 16;
+
+pub struct Threads {
+    /// By core.
+    of_core: Vec<usize>,
+    /// By thread; empty while one of its cores runs.
+    shards: Vec<ShardSet>,
+    /// Apart from the world's, which chooses what happens whoever runs it.
+    rng: Rng,
+    changing: bool,
+}
+
+impl Threads {
+    /// Every core has a thread of its own, and keeps it.
+    pub fn apart(shards: Vec<ShardSet>, seed: u64) -> Threads {
+        let of_core = (0..shards.len()).collect();
+        Threads { of_core, shards, rng: Rng::new(seed ^ 0x7468_7265_6164), changing: false }
+    }
+
+    /// In most worlds, as the seed decides, threads share the cores and hand them on.
+    pub fn shared(shards: Vec<ShardSet>, seed: u64) -> Threads {
+        let mut threads = Threads::apart(shards, seed);
+        let count = threads.shards.len();
+        if count > 1 && threads.rng.below(APART) > 0 {
+            threads.changing = true;
+            for core in 0..count {
+                let to = threads.rng.below(count);
+                threads.hand_over(core, to);
+            }
+        }
+        threads
+    }
+
+    /// Between two passes: whether a core changes its thread now, and if so which, and to which.
+    pub fn change(&mut self) -> Option<(usize, usize)> {
+        if !self.changing || self.rng.below(HANDED_OVER) > 0 {
+            return None;
+        }
+        let (core, to) = (self.rng.below(self.of_core.len()), self.rng.below(self.of_core.len()));
+        self.hand_over(core, to);
+        Some((core, to))
+    }
+
+    fn hand_over(&mut self, core: usize, to: usize) {
+        let from = std::mem::replace(&mut self.of_core[core], to);
+        let shards = self.shards[from].split_off(core);
+        self.shards[to].adopt(shards);
+    }
+
+    /// Of the core's thread, when the core is to run.
+    pub fn take(&mut self, core: usize) -> ShardSet {
+        std::mem::take(&mut self.shards[self.of_core[core]])
+    }
+
+    pub fn put_back(&mut self, core: usize, shards: ShardSet) {
+        self.shards[self.of_core[core]] = shards;
+    }
+
+    /// A neighbour of this core that is to end its pass, too.
+    pub fn next_touched(&self, core: usize) -> Option<usize> {
+        self.shards[self.of_core[core]].next_touched()
+    }
+
+    /// Which cores each thread runs, for the trace.
+    pub fn described(&self) -> String {
+        format!("threads of the cores: {:?}", self.of_core)
+    }
+}
