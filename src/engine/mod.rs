@@ -112,6 +112,12 @@ impl Engine {
         self.core.forget_others_memory();
     }
 
+    /// See [`ShardSet::next_touched`].
+    #[inline]
+    pub fn next_touched(&self) -> Option<ShardId> {
+        self.core.shards.next_touched()
+    }
+
     /// Has this engine make a mistake from now on, so that the simulation can be seen to find it.
     #[cfg(debug_assertions)]
     pub fn plant(&mut self, fault: crate::txn::Fault) {

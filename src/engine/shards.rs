@@ -146,6 +146,12 @@ impl Shards {
         self.others = set;
     }
 
+    /// See [`ShardSet::next_touched`].
+    #[inline]
+    pub fn next_touched(&self) -> Option<ShardId> {
+        self.others.next_touched()
+    }
+
     /// Whether this is the shard of this very core. What must not overtake a message to the shard
     /// goes by this.
     #[inline]

@@ -12,11 +12,14 @@ pub struct Hosted {
     pub outbox: Outbox,
     /// It was told something, and its pass has not ended since.
     told: bool,
+    /// When it wants a tick, as of the end of its last pass: nothing changes that in between.
+    tick_at_us: Option<u64>,
 }
 
 impl Hosted {
     pub fn new(core: ShardId, engine: Engine, inbox: Inbox) -> Hosted {
-        Hosted { core, engine, inbox, outbox: Outbox::default(), told: false }
+        // Only the end of a pass tells when the first tick is wanted.
+        Hosted { core, engine, inbox, outbox: Outbox::default(), told: true, tick_at_us: None }
     }
 
     #[inline]
@@ -41,6 +44,14 @@ impl Hosted {
     pub fn end_pass(&mut self, now: Now) {
         self.told = false;
         self.engine.end_pass(now, &mut self.outbox);
+        let tick_in_us = self.engine.tick_in_us(now);
+        self.tick_at_us = tick_in_us.map(|delay| now.monotonic_us.saturating_add(delay));
+    }
+
+    /// When a tick is to be told.
+    #[inline]
+    pub fn tick_at_us(&self) -> Option<u64> {
+        self.tick_at_us
     }
 }
 

@@ -41,21 +41,37 @@ impl Driver {
             self.unpack(at, parcel);
         }
         let now = self.now;
-        let hosted = &mut self.hosted[at];
-        if is_first_round && hosted.engine.tick_in_us(now) == Some(0) {
-            hosted.tell(now, Event::Tick);
+        if self.hosted[at].tick_at_us().is_some_and(|tick_at| tick_at <= now.monotonic_us)
+            && is_first_round
+        {
+            self.turn_to(at).tell(now, Event::Tick);
         }
+        let hosted = &self.hosted[at];
         // A core with connections counts its passes: some of its output waits for a few.
         if !hosted.was_told() && !(is_first_round && hosted.core == self.thread) {
             return false;
         }
-        hosted.end_pass(now);
-        self.deliver_messages(at);
+        self.end_pass(at);
+        // Before any output leaves: what was done to a neighbour's shard is for its core to tell.
+        while let Some(touched) = self.hosted[self.holder].engine.next_touched() {
+            let Some(at) = self.hosted.iter().position(|hosted| hosted.core == touched) else {
+                debug_assert!(false, "shard {touched} was run on without its core");
+                break;
+            };
+            self.end_pass(at);
+        }
         true
     }
 
+    fn end_pass(&mut self, at: usize) {
+        let now = self.now;
+        self.turn_to(at).end_pass(now);
+        self.deliver_messages(at);
+    }
+
     fn unpack(&mut self, at: usize, parcel: Parcel) {
-        let (now, hosted) = (self.now, &mut self.hosted[at]);
+        let now = self.now;
+        let hosted = self.turn_to(at);
         match parcel {
             Parcel::Message { from, message } => {
                 hosted.tell(now, Event::Message { from, message });

@@ -32,9 +32,9 @@ impl Driver {
     /// Tells the core that has the connections of this ring.
     pub(super) fn tell_own(&mut self, event: Event<'_>) {
         let now = self.now;
-        match self.own() {
-            Some(own) => own.tell(now, event),
-            None => debug_assert!(false, "a connection without its core: {event:?}"),
+        match self.own().is_some() {
+            true => self.turn_to(0).tell(now, event),
+            false => debug_assert!(false, "a connection without its core: {event:?}"),
         }
     }
 
@@ -61,10 +61,10 @@ impl Driver {
         self.tally.input_bytes += chunk.len() as u64;
         match &mut self.roles[key.index as usize] {
             Role::Served { closing: Closing::No, .. } => {
-                let data = self.ring.data(&chunk);
-                let own = self.hosted.first_mut().filter(|hosted| hosted.core == self.thread);
-                if let Some(own) = own {
-                    own.tell(self.now, Event::Bytes { conn: conn_of(key), data });
+                if self.own().is_some() {
+                    self.turn_to(0);
+                    let data = self.ring.data(&chunk);
+                    self.hosted[0].tell(self.now, Event::Bytes { conn: conn_of(key), data });
                 }
             }
             // Nothing it sends now is wanted.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::load::{self, LOOK_US, Reading};
 use super::{Driver, FIRST};
 use crate::config::ThreadSpread;
-use crate::engine::ShardId;
+use crate::engine::{ShardId, ShardSet};
 use crate::runtime::hosted::Hosted;
 use crate::runtime::inbox::Parcel;
 use crate::runtime::plan::Plan;
@@ -93,7 +93,10 @@ impl Driver {
         if !hosted.outbox.is_empty() || core == self.thread && !self.leaves_home() {
             return false;
         }
-        let hosted = self.hosted.remove(at);
+        let mut shards = self.hosted[self.holder].engine.take_shards();
+        let mut hosted = self.hosted.remove(at);
+        hosted.engine.give_shards(shards.split_off(core));
+        self.gather_shards(shards);
         for listener in self.listeners.of_core(hosted.core) {
             self.ring.stop_accepting(listener);
             self.accept_again.retain(|(again, _)| *again != listener);
@@ -104,17 +107,30 @@ impl Driver {
     }
 
     /// A core is this thread's to run from now on.
-    pub(super) fn take(&mut self, hosted: Hosted) {
+    pub(super) fn take(&mut self, mut hosted: Hosted) {
         let core: ShardId = hosted.core;
         hosted.inbox.is_run_by(self.thread);
+        let mut shards = hosted.engine.take_shards();
+        if let Some(holder) = self.hosted.get_mut(self.holder) {
+            shards.adopt(holder.engine.take_shards());
+        }
         let at = if core == self.thread { 0 } else { self.hosted.len() };
         self.hosted.insert(at, hosted);
+        self.gather_shards(shards);
         self.accept_for(core);
         if core == self.thread {
             self.process.plan.set_at_home(core, true);
         }
         // It may be for another thread by now.
         self.arranged_for = 0;
+    }
+
+    /// Gives the shards of all cores to the first one.
+    fn gather_shards(&mut self, shards: ShardSet) {
+        self.holder = 0;
+        if let Some(first) = self.hosted.first_mut() {
+            first.engine.give_shards(shards);
+        }
     }
 
     /// Whether the own core has no connections; none will come any more then.

@@ -120,6 +120,8 @@ pub struct Driver {
     thread: ShardId,
     /// The cores that this thread runs; its own is the first, if it is there.
     hosted: Vec<Hosted>,
+    /// The one of them that has the shards of all.
+    holder: usize,
     ring: Ring,
     /// What is for the thread itself.
     inbox: Inbox,
@@ -194,6 +196,7 @@ impl Driver {
         Ok(Driver {
             thread,
             hosted: vec![Hosted::new(thread, engine, mail.core)],
+            holder: 0,
             ring,
             inbox: mail.thread,
             clock,
@@ -242,13 +245,13 @@ impl Driver {
                 break;
             }
             self.ring.end_pass();
-            let tick_in_us = self.tick_in_us();
-            self.set_timer(tick_in_us);
+            let tick_at_us = self.tick_at_us();
+            self.set_timer(tick_at_us);
             self.publish();
             // Whatever is still to be told to an engine must not wait for something to happen.
             idle = self.gone.is_empty()
                 && self.hosted.iter().all(|hosted| hosted.outbox.is_empty())
-                && tick_in_us != Some(0);
+                && tick_at_us.is_none_or(|at| at > self.now.monotonic_us);
         }
         self.process.post.set_ring(self.thread, None);
         self.say_goodbye();
@@ -279,14 +282,25 @@ impl Driver {
         self.hosted.first_mut().filter(|hosted| hosted.core == self.thread)
     }
 
-    fn tick_in_us(&self) -> Option<u64> {
-        self.hosted.iter().filter_map(|hosted| hosted.engine.tick_in_us(self.now)).min()
+    /// The core at this place, with the shards of all: it can be told something.
+    #[inline]
+    fn turn_to(&mut self, at: usize) -> &mut Hosted {
+        if self.holder != at {
+            let shards = self.hosted[self.holder].engine.take_shards();
+            self.hosted[at].engine.give_shards(shards);
+            self.holder = at;
+        }
+        &mut self.hosted[at]
+    }
+
+    fn tick_at_us(&self) -> Option<u64> {
+        self.hosted.iter().filter_map(Hosted::tick_at_us).min()
     }
 
     /// Sets the ring's timer to what is wanted first. A tick that is due comes in the next pass.
-    fn set_timer(&mut self, tick_in_us: Option<u64>) {
+    fn set_timer(&mut self, tick_at_us: Option<u64>) {
         let now_us = self.now.monotonic_us;
-        let tick = tick_in_us.filter(|delay| *delay > 0).map(|delay| now_us + delay);
+        let tick = tick_at_us.filter(|at| *at > now_us);
         let stop = self.stop.as_ref().map(|drain| drain.next_us(now_us));
         let accept = self.accept_again.iter().map(|(_, at)| *at).min();
         let (look, deadline) = (self.looks_again_us(), self.deadlines.next_us());

@@ -171,11 +171,11 @@ impl Driver {
         debug_assert!(own, "a connection for a core that is not at home");
         let key = self.ring.insert(socket).filter(|_| own);
         let Some(key) = key else {
-            self.hosted[at].engine.lose(session);
+            self.turn_to(at).engine.lose(session);
             return self.count_connection_closed();
         };
         self.set_role(key.index, Role::Served { more: false, closing: Closing::No });
-        self.hosted[at].take_over(now, conn_of(key), session);
+        self.turn_to(at).take_over(now, conn_of(key), session);
         if receiving {
             self.ring.receive(key);
         }
