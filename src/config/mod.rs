@@ -30,9 +30,9 @@ pub use load::{ConfigError, Start, start};
 pub use rewrite::rewrite;
 pub use table::{Config, DIRECTIVES};
 pub use types::{
-    AppendFsync, BindAddress, CpuList, EvictionPolicy, KeyspaceEvents, LogLevel, MemoryLimit,
-    OutputLimit, OutputLimits, Percentiles, Permission, SavePoints, ShardCount, Supervised,
-    ThreadSpread,
+    AppendFsync, BindAddress, BusyPoll, CpuList, EvictionPolicy, KeyspaceEvents, LogLevel,
+    MemoryLimit, OutputLimit, OutputLimits, Percentiles, Permission, SavePoints, ShardCount,
+    Supervised, ThreadSpread,
 };
 pub use value::{Secret, Words};
 

@@ -83,6 +83,10 @@ directives! {
         /// as the load needs, the first ones (a light load is served faster and for less by one core
         /// than by many that wake each other), or all.
         "spread" spread: ThreadSpread = "auto", Rule::Any, Anytime, Here;
+        /// Microseconds for which a core that has nothing to do looks for work before it sleeps: more
+        /// spare clients the cost of waking it, and cost that processor time. auto: a few, and only
+        /// while sleeps have lately been as short; an idle server sleeps. 0: none.
+        "busy-poll" busy_poll: BusyPoll = "auto", Rule::Any, Anytime, Here;
     }
     "Clients and protocol" {
         /// Most clients at one time; more are told so and closed.

@@ -221,6 +221,42 @@ impl TextValue for ShardCount {
     }
 }
 
+/// How long a core looks for work before it sleeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BusyPoll {
+    /// For a moment, while sleeps have lately been shorter than waking up takes.
+    #[default]
+    Auto,
+    /// For so many microseconds; 0 for not at all.
+    Micros(u32),
+}
+
+/// A second: whoever never wants to sleep has that with less.
+const BUSY_POLL_MAX_US: i64 = 1_000_000;
+
+impl TextValue for BusyPoll {
+    const SHAPE: Shape = Shape::one("auto|MICROSECONDS");
+
+    fn read(words: &[String], _: &Rule, _: &Self, _: Replace) -> Result<Self, String> {
+        if words[0].eq_ignore_ascii_case("auto") {
+            return Ok(BusyPoll::Auto);
+        }
+        match number::parse_i64(words[0].as_bytes()) {
+            Some(micros @ 0..=BUSY_POLL_MAX_US) => Ok(BusyPoll::Micros(micros as u32)),
+            _ => Err(format!(
+                "argument must be 'auto' or between 0 and {BUSY_POLL_MAX_US} inclusive"
+            )),
+        }
+    }
+
+    fn show(&self, _: &Rule) -> String {
+        match self {
+            BusyPoll::Auto => "auto".into(),
+            BusyPoll::Micros(micros) => micros.to_string(),
+        }
+    }
+}
+
 /// Processors by their number, in the order given; empty means that the server chooses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CpuList(pub Vec<usize>);

@@ -49,11 +49,16 @@ pub struct CoreCounters {
     pub passes: AtomicU64,
     /// Times the core went to sleep in its ring.
     pub parks: AtomicU64,
+    /// Times it looked for work before it slept, and those among them that found none.
+    pub polls: AtomicU64,
+    pub vain_polls: AtomicU64,
     pub doorbells_rung: AtomicU64,
     pub net_input_bytes: AtomicU64,
     pub net_output_bytes: AtomicU64,
-    /// The processor the core is pinned to.
+    /// The processor that the core's own thread is pinned to.
     pub cpu: AtomicUsize,
+    /// The thread that runs the core: that of the core with this number.
+    pub thread: AtomicUsize,
 }
 
 impl CoreCounters {
@@ -121,6 +126,8 @@ pub struct Shared {
     /// the buffers that will be as soon as they are used.
     startup_bytes: AtomicU64,
     newest: Mutex<Arc<Settings>>,
+    /// How many threads run cores, and why no more and no fewer; for INFO.
+    active: Mutex<(usize, &'static str)>,
 }
 
 impl Shared {
@@ -143,12 +150,22 @@ impl Shared {
             run_id,
             startup_bytes: AtomicU64::new(0),
             newest: Mutex::new(Arc::new(Settings::new(0, config))),
+            active: Mutex::new((shards, "start")),
         }
     }
 
     /// The newest settings. Held only while CONFIG SET computes the next ones.
     pub fn settings(&self) -> MutexGuard<'_, Arc<Settings>> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many threads run cores, and why.
+    pub fn active_threads(&self) -> (usize, &'static str) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_active_threads(&self, active: usize, why: &'static str) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = (active, why);
     }
 
     /// Notes what the process takes now that everything is set up.

@@ -43,6 +43,14 @@ impl Driver {
                 self.governor.decide(reading, |thread| load::idle_us(cpu(thread)))
             }
         };
+        let why = match own.engine.config().spread {
+            ThreadSpread::All => "spread_all",
+            ThreadSpread::Auto => self.governor.why(wanted),
+        };
+        if (wanted, why) != self.last_told {
+            self.last_told = (wanted, why);
+            self.process.shared.set_active_threads(wanted, why);
+        }
         if wanted == active {
             return;
         }
@@ -110,6 +118,7 @@ impl Driver {
     pub(super) fn take(&mut self, mut hosted: Hosted) {
         let core: ShardId = hosted.core;
         hosted.inbox.is_run_by(self.thread);
+        self.process.shared.cores[core].thread.store(self.thread, Ordering::Relaxed);
         let mut shards = hosted.engine.take_shards();
         if let Some(holder) = self.hosted.get_mut(self.holder) {
             shards.adopt(holder.engine.take_shards());

@@ -44,6 +44,8 @@ pub struct Governor {
     calm_since_us: Option<u64>,
     calm_us: u64,
     narrowed_at_us: Option<u64>,
+    /// A thread is busy, but the next one's processor has no time to spare.
+    crowded: bool,
     /// Nanoseconds of processor time per byte of input, by how many threads were active.
     cost: Vec<Option<u64>>,
 }
@@ -57,7 +59,18 @@ impl Governor {
             calm_since_us: None,
             calm_us: CALM_US,
             narrowed_at_us: None,
+            crowded: false,
             cost: vec![None; threads_max + 1],
+        }
+    }
+
+    /// Why so many are active, in a word for INFO.
+    pub fn why(&self, active: usize) -> &'static str {
+        match active {
+            _ if self.crowded => "no_idle_processor",
+            1 => "one_is_enough",
+            _ if active == self.threads_max => "all_are_needed",
+            _ => "so_many_are_needed",
         }
     }
 
@@ -82,7 +95,7 @@ impl Governor {
             self.calm_since_us = None;
             return active + usize::from(self.is_to_be_relieved(active, idle_us));
         }
-        self.busy = None;
+        (self.busy, self.crowded) = (None, false);
         let would_be_us = self.with_one_fewer(active, all_us, bytes);
         let fewer = active as u64 - 1;
         if fewer == 0 || would_be_us * 1000 > passed_us * CALM_PERMILLE * fewer {
@@ -115,6 +128,7 @@ impl Governor {
         let spare = idle_now.zip(idle_then).is_none_or(|(now, then)| {
             now.saturating_sub(then) * 1000 >= passed_us * SPARE_PERMILLE
         });
+        self.crowded = !spare;
         if spare {
             self.busy = None;
             let soon = |at: u64| now_us - at < self.calm_us;

@@ -6,6 +6,7 @@
 //! | `events` | what the ring and the thread's inbox report, told to the engines |
 //! | `cores` | a pass of the cores: their inboxes, and what they send each other |
 //! | `load` | how many threads the load needs |
+//! | `poll` | waiting for work, awake for a moment and then asleep |
 //! | `moves` | connections that go on at another core |
 //! | `hand_over` | cores given to other threads and taken from them |
 //! | `outgoing` | what an engine wants done: messages, output, closes, effects |
@@ -40,6 +41,7 @@ mod hand_over;
 mod load;
 mod moves;
 mod outgoing;
+mod poll;
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -141,10 +143,13 @@ pub struct Driver {
     refusals: accept::RefusalLog,
     /// Whether connections are accepted at all yet.
     accepting: bool,
+    pauses: poll::Pauses,
     moves: moves::Moves,
     governor: load::Governor,
     /// When the first thread last looked at the load.
     looked_at_us: u64,
+    /// What INFO was last told of that.
+    last_told: (usize, &'static str),
     /// How many threads were active when the cores were last arranged.
     arranged_for: usize,
     /// As `arranged_for`, when that began.
@@ -163,6 +168,9 @@ struct Tally {
     /// Taken from the inboxes, or put into others.
     parcels: u64,
     parks: u64,
+    /// How often work was looked for before a sleep, and how often in vain.
+    polls: u64,
+    vain_polls: u64,
     doorbells: u64,
     input_bytes: u64,
     output_bytes: u64,
@@ -189,6 +197,7 @@ impl Driver {
         ring.watch(&mail.thread.bell().fd());
         process.post.set_ring(thread, Some(ring.as_raw_fd()));
         process.clocks[thread].store(load::own_clock(), Ordering::Relaxed);
+        process.shared.cores[thread].thread.store(thread, Ordering::Relaxed);
         process.shared.cores[thread].fixed_memory.store(ring.memory(), Ordering::Relaxed);
         for listener in listeners.all() {
             ring.add_listener(&listener.socket);
@@ -209,9 +218,11 @@ impl Driver {
             ended: Vec::new(),
             refusals: accept::RefusalLog::default(),
             accepting: false,
+            pauses: poll::Pauses::default(),
             moves: moves::Moves::default(),
             governor: load::Governor::new(process.plan.auto_max()),
             looked_at_us: 0,
+            last_told: (0, ""),
             arranged_for: 0,
             planned_for: 0,
             timer_at_us: None,
@@ -229,11 +240,9 @@ impl Driver {
     pub fn run(mut self) -> io::Result<()> {
         let mut idle = false;
         loop {
-            let sleep = idle && self.park();
-            self.ring.enter(sleep)?;
-            if sleep {
-                self.unpark();
-                self.tally.parks += 1;
+            match idle {
+                true => self.wait_for_work()?,
+                false => self.ring.enter(false)?,
             }
             self.now = self.clock.now();
             self.take_events();
@@ -316,7 +325,7 @@ impl Driver {
 
     /// Adds what this pass did to the counters that other threads may read.
     fn publish(&mut self) {
-        let Tally { parks, doorbells, input_bytes, output_bytes, .. } =
+        let Tally { parks, polls, vain_polls, doorbells, input_bytes, output_bytes, .. } =
             std::mem::take(&mut self.tally);
         let counters = self.counters();
         let grown =
@@ -325,6 +334,8 @@ impl Driver {
         add(&counters.passes, 1);
         for (counter, count) in [
             (&counters.parks, parks),
+            (&counters.polls, polls),
+            (&counters.vain_polls, vain_polls),
             (&counters.doorbells_rung, doorbells),
             (&counters.net_input_bytes, input_bytes),
             (&counters.net_output_bytes, output_bytes),

@@ -176,6 +176,13 @@ impl Ring {
         Ok(())
     }
 
+    /// Whether something has happened that the next [`Ring::enter`] would report. Costs two loads,
+    /// so that one may wait for it awake.
+    #[inline]
+    pub fn has_arrivals(&mut self) -> bool {
+        self.queue.has_arrivals()
+    }
+
     /// The next thing that happened; `None` when this pass has seen everything.
     #[expect(clippy::should_implement_trait, reason = "an iterator would borrow the ring")]
     pub fn next(&mut self) -> Option<Completion> {

@@ -41,6 +41,7 @@ impl Queue {
         let uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
+            .setup_taskrun_flag()
             .setup_submit_all()
             .setup_cqsize(completions)
             .dontfork()
@@ -128,6 +129,12 @@ impl Queue {
 
     pub fn has_queued(&mut self) -> bool {
         !self.backlog.is_empty() || !self.uring.submission().is_empty()
+    }
+
+    /// Whether there is a completion to read, or one to be made by the next enter; asks no kernel.
+    #[inline]
+    pub fn has_arrivals(&mut self) -> bool {
+        self.uring.submission().taskrun() || !self.uring.completion().is_empty()
     }
 
     pub fn completion(&mut self) -> Option<cqueue::Entry> {

@@ -331,8 +331,11 @@ pub(super) fn cluster(_: &Facts<'_>, fields: &mut Fields) {
     fields.add("cluster_enabled", 0);
 }
 
-/// One line per shard.
+/// One line on the threads that run the shards, and one per shard.
 pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
+    let (active, why) = facts.core.shared.active_threads();
+    let of = facts.core.shared.cores.len();
+    fields.add("threads", format_args!("active={active},of={of},why={why}"));
     for core in facts.reports {
         let Some(counters) = facts.core.shared.cores.get(core.shard) else { continue };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -342,8 +345,9 @@ pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
             format_args!("shard{}", core.shard),
             format_args!(
                 "cpu={cpu},connections={connections},keys={keys},expires={expires},\
-                 used_memory={memory},clients_memory={clients_memory},ops={ops},commands={commands},passes={passes},parks={parks},\
-                 doorbells={doorbells},handed_over={handed_over}",
+                 used_memory={memory},clients_memory={clients_memory},ops={ops},commands={commands},\
+                 thread={thread},passes={passes},parks={parks},polls={polls},vain_polls={vain_polls},\
+                 doorbells={doorbells},handed_over={handed_over},moved={moved}",
                 cpu = counters.cpu.load(Ordering::Relaxed),
                 connections = core.clients,
                 memory = core.used_memory,
@@ -351,7 +355,11 @@ pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
                 ops = core.ops_per_sec,
                 commands = core.commands,
                 passes = read(&counters.passes),
+                thread = counters.thread.load(Ordering::Relaxed),
                 parks = read(&counters.parks),
+                polls = read(&counters.polls),
+                vain_polls = read(&counters.vain_polls),
+                moved = read(&counters.connections_moved),
                 doorbells = read(&counters.doorbells_rung),
                 handed_over = read(&counters.connections_handed_over),
             ),
