@@ -48,7 +48,7 @@ use io_uring::cqueue;
 
 use buffers::BufferRing;
 pub use buffers::Chunk;
-use connections::{Receive, SendState, Slot, Slots};
+use connections::{Slot, Slots};
 use queue::Queue;
 pub use send::Report;
 pub use token::Key;
@@ -222,6 +222,15 @@ impl Ring {
             }
             Operation::Rung => Some(Completion::Doorbell),
             Operation::Ring => Some(Completion::NotRung { peer: token.key.index }),
+            Operation::CancelReceive => {
+                self.cancel_receive_failed(token.key);
+                None
+            }
+            Operation::CancelSend => {
+                // Only closing connections cancel theirs: it is repeated until the send has ended.
+                self.end_waiting_send(token.key);
+                None
+            }
             Operation::Unanswered => None,
         }
     }
@@ -266,7 +275,7 @@ impl Ring {
         let Some(it) = self.listeners.get_mut(listener as usize) else { return };
         it.wanted = false;
         if it.armed {
-            self.queue.cancel(Token::of_listener(listener));
+            self.queue.cancel(Token::of_listener(listener), Token::unanswered());
         }
     }
 
@@ -364,13 +373,8 @@ impl Ring {
         let Some(slot) = self.slots.open_mut(key) else { return };
         slot.closing = true;
         slot.receive_wanted = false;
-        if slot.receive == Receive::Armed {
-            slot.receive = Receive::Cancelling;
-            self.queue.cancel(Token { operation: Operation::Receive, key });
-        }
-        if slot.send == SendState::Waiting {
-            self.queue.cancel(Token { operation: Operation::Send, key });
-        }
+        self.end_receive(key);
+        self.end_waiting_send(key);
         self.free_if_idle(key);
     }
 

@@ -1,5 +1,6 @@
 //! The rare paths, forced with tiny rings, few buffers and small socket buffers.
 
+mod cancelling;
 mod handover;
 mod sending;
 
@@ -9,6 +10,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use super::connections::{Receive, SendState};
 use super::*;
 
 const SMALL: Options =
