@@ -285,10 +285,16 @@ impl Ring {
             it.armed = false;
         }
         if result < 0 {
-            return it.wanted.then(|| Completion::AcceptFailed {
-                listener,
-                error: io::Error::from_raw_os_error(-result),
-            });
+            if !it.wanted {
+                return None;
+            }
+            if result == -libc::ECANCELED {
+                // It was stopped, and is wanted again.
+                self.accept(listener);
+                return None;
+            }
+            let error = io::Error::from_raw_os_error(-result);
+            return Some(Completion::AcceptFailed { listener, error });
         }
         if !it.armed && it.wanted {
             self.accept(listener);

@@ -246,6 +246,34 @@ fn accepting_goes_on_until_it_is_stopped() {
 }
 
 #[test]
+fn accepting_can_be_stopped_and_started_in_quick_succession() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut ring = Ring::new(SMALL).unwrap();
+    let number = ring.add_listener(&listener);
+    let (mut clients, mut accepted) = (Vec::new(), 0);
+    for turn in 0..100 {
+        ring.accept(number);
+        if turn % 2 == 0 {
+            ring.enter(false).unwrap();
+        }
+        clients.push(TcpStream::connect(address).unwrap());
+        ring.stop_accepting(number);
+        ring.accept(number);
+        let see = |_: &mut Ring, completion, _: &[u8]| match completion {
+            Completion::Accepted { .. } => accepted += 1,
+            other => panic!("{other:?}"),
+        };
+        let mut passes = 0;
+        run(&mut ring, see, |_| {
+            passes += 1;
+            passes > 4
+        });
+    }
+    assert_eq!(accepted, clients.len());
+}
+
+#[test]
 fn an_accept_that_fails_is_reported_and_can_be_started_again() {
     let (not_listening, _theirs) = pair();
     let mut ring = Ring::new(SMALL).unwrap();
