@@ -223,7 +223,8 @@ impl Core {
             parts.push((shard, locking));
             // What every core does comes to all at one moment, or a connection that moves meanwhile
             // could be met twice, or never.
-            let ordered = locking || matches!(part.work, Work::Task(_));
+            let task = matches!(part.work, Work::Task(_));
+            let ordered = locking || task && !self.planted.is(Fault::TasksNotOrdered);
             let messages = if ordered { &mut outbox.ordered } else { &mut outbox.messages };
             messages.push((shard, Message::Part(Box::new(part))));
         }

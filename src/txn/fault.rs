@@ -24,6 +24,9 @@ pub enum Fault {
     ReleasedEarly,
     /// A shard's own locks are taken as if no other command had come for them first.
     OrderNotSettled,
+    /// What every core does its part of comes to one core after the other, and connections may move
+    /// in between.
+    TasksNotOrdered,
     /// What a connection sends behind a command on several shards does not wait for it.
     OvertakesOwn,
     /// A command on several keys of one shard does not wait for those of its connection that wait
@@ -64,7 +67,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 26] = [
+    pub const ALL: [Fault; 27] = [
         Fault::ReadSlipsIn,
         Fault::NewcomerOvertakes,
         Fault::GrantedOutOfOrder,
@@ -73,6 +76,7 @@ impl Fault {
         Fault::WakeUpLost,
         Fault::ReleasedEarly,
         Fault::OrderNotSettled,
+        Fault::TasksNotOrdered,
         Fault::OvertakesOwn,
         Fault::TurnNotKept,
         Fault::StoreLost,

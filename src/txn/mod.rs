@@ -66,6 +66,17 @@
 //! and come for this key. Nor does it help to keep only commands of one shard away: one of those
 //! that waits holds its other keys, or its turn, and such a multi-shard command may wait for them.
 //! And to take the element now and put it down later, as two steps, would show both keys without it.
+//!
+//! # Moving
+//!
+//! A connection with nothing under way may go on at another core. It is put into that core's inbox
+//! under the same mutex, and only if nothing is in the inbox of the core that it leaves. What every
+//! core does its part of, as CLIENT KILL, is put into all inboxes under the mutex too. If that was
+//! before the move, the first core has done its part while the connection was there, and the second
+//! does so before it takes the connection over; if it was behind the move, the second takes it over
+//! first. So every connection is met once. And what the connection has had done is ahead of what it
+//! will ask for: the messages that are left of it, as releases, were put into the inboxes before it
+//! moved.
 
 mod fault;
 mod locks;

@@ -177,7 +177,7 @@ fn replies_are_bounded_where_requests_repeat_themselves() {
 /// Under steady commands over several shards there may be locks at every tick.
 #[test]
 fn expired_keys_are_reclaimed_while_keys_are_locked() {
-    let mut world = World::new(2, 1);
+    let mut world = World::still(2, 1);
     let client = world.connect(0);
     for key in 0..100 {
         world.send(client, &command(&["SET", &format!("k{key}"), "v", "PX", "5"]));

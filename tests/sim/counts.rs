@@ -107,7 +107,7 @@ fn dbsize_counts_what_its_connection_did_before_and_nothing_behind() {
 fn a_count_and_a_random_key_wait_for_nobodys_locks() {
     let keys: Vec<String> = (0..SHARDS).map(key_of).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let mut world = World::new(SHARDS, 1);
+    let mut world = World::still(SHARDS, 1);
     world.preload(&keys[..3], "v");
     let writer = world.connect(0);
     let (counting, choosing, reading) = (world.connect(3), world.connect(3), world.connect(3));
@@ -143,7 +143,7 @@ fn a_count_and_a_random_key_wait_for_nobodys_locks() {
 #[test]
 fn a_count_holds_nobody_up() {
     let keys: Vec<String> = (0..SHARDS).map(key_of).collect();
-    let mut world = World::new(SHARDS, 1);
+    let mut world = World::still(SHARDS, 1);
     let counting = world.connect(0);
     let others: Vec<usize> = (0..3).map(|core| world.connect(core)).collect();
     world.send(counting, &[command(&["DBSIZE"]), command(&["RANDOMKEY"])].concat());

@@ -22,7 +22,7 @@ impl Rig {
             let is_there = |name: &String| shard_of_key(name.as_bytes(), SHARDS) == shard;
             names.find(is_there).expect("a key of every shard")
         };
-        let mut world = World::new(SHARDS, seed);
+        let mut world = World::still(SHARDS, seed);
         let client = world.connect(2);
         Rig { world, client, a: key_of(0), b: key_of(1) }
     }

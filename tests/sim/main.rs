@@ -1,6 +1,6 @@
 //! Several engines in one thread under a seeded scheduler: which core runs next, how much of its
-//! input it takes in one pass and where requests are cut is chosen by the seed, so a failing seed
-//! fails again.
+//! input it takes in one pass, where requests are cut and which connections move to another core is
+//! chosen by the seed, so a failing seed fails again.
 //!
 //! Every test runs the first [`SEEDS`] seeds, the same ones each time: what was mended stays mended.
 //! CI takes [`FRESH_SEEDS`] others besides, derived from the commit that it builds, so that every
@@ -36,6 +36,7 @@ mod eviction;
 mod faults;
 mod history;
 mod hops;
+mod moves;
 #[cfg(debug_assertions)]
 mod order;
 mod serializability;
@@ -231,7 +232,7 @@ fn replies_are_not_held_back_for_long() {
 fn held_back(pipeline: &[u8], first: &str, rest: &str) {
     let mut held = 0;
     for seed in 0..100 {
-        let mut world = World::new(2, seed);
+        let mut world = World::still(2, seed);
         world.preload(&["a", "b"], "x");
         let client = world.connect(0);
         world.send(client, pipeline);
@@ -320,7 +321,7 @@ fn a_seed_repeats_itself() {
         world.kept_trace()
     };
     let one = trace(1);
-    for part in ["core 2", "request", "reply to client", "part of transaction", "RENAME"] {
+    for part in ["core 2", "request", "reply to client", "part of transaction", "RENAME", "moves"] {
         assert!(one.contains(part), "no {part:?} in\n{one}");
     }
     assert_eq!(one, trace(1));

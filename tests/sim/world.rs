@@ -11,6 +11,7 @@ use ringwell::engine::{
     ClientOrigin, ConnControl, ConnId, Engine, EngineSetup, Event, Host, HostFacts, Now, Outbox,
     Shared,
 };
+use ringwell::session::Session;
 #[cfg(debug_assertions)]
 use ringwell::store::value::packed::Packed;
 use ringwell::store::{CollectionRef, List, ScanCursor};
@@ -31,14 +32,42 @@ impl Host for NoHost {
     }
 }
 
+/// What lies in a core's inbox.
+enum Parcel {
+    Message(usize, Message),
+    /// A connection comes from another core.
+    Arrival(usize, Box<Session>),
+}
+
 struct Core {
     engine: Engine,
-    inbox: VecDeque<(usize, Message)>,
+    inbox: VecDeque<Parcel>,
+}
+
+/// How connections at rest move to other cores, as the server's drivers have them. What decides is
+/// drawn apart, so that it leaves the rest of a seed as it is.
+struct Moves {
+    rng: Rng,
+    /// One is tried once in so many times that it could be.
+    one_in: usize,
+    count: usize,
+    /// Planted: the core that it leaves may still have something in its inbox.
+    inbox_ignored: bool,
+}
+
+impl Moves {
+    fn new(seed: u64) -> Moves {
+        let mut rng = Rng::new(!seed);
+        let one_in = [2, 8, 32, 128][rng.below(4)];
+        Moves { rng, one_in, count: 0, inbox_ignored: false }
+    }
 }
 
 struct Client {
     core: usize,
     conn: ConnId,
+    /// On its way to its core; nothing is delivered meanwhile.
+    moving: bool,
     /// Sent and not yet delivered.
     outgoing: VecDeque<u8>,
     received: Vec<u8>,
@@ -50,12 +79,22 @@ struct Client {
     dropped: bool,
 }
 
+/// What a pass takes from the inbox.
+enum Incoming {
+    Message(usize, Message),
+    Session(ConnId, Box<Session>),
+    /// The connection has ended on its way.
+    End(ConnId),
+}
+
 pub struct World {
     cores: Vec<Core>,
     threads: Threads,
     clients: Vec<Client>,
     rng: Rng,
     now: Now,
+    /// `None` where each connection stays where it is.
+    moves: Option<Moves>,
     /// Bytes that messages have carried for multi-shard commands: what they ask, find and change.
     pub carried_bytes: usize,
     trace: Trace,
@@ -66,18 +105,21 @@ pub struct World {
 }
 
 impl World {
-    /// Threads run the cores as the seed decides.
+    /// A world in which threads run the cores as the seed decides, and connections at rest move
+    /// between the cores, often or seldom as the seed will.
     pub fn new(shards: usize, seed: u64) -> Self {
-        let mut world = World::apart(shards, seed);
+        let mut world = World::still(shards, seed);
         let sets = (0..shards).map(|core| world.threads.take(core)).collect();
         world.threads = Threads::shared(sets, seed);
         let threads = world.threads.described();
         world.trace.line(|| threads);
+        world.moves = (shards > 1).then(|| Moves::new(seed));
         world
     }
 
-    /// Every core has a thread of its own.
-    pub fn apart(shards: usize, seed: u64) -> Self {
+    /// A world in which every core has a thread of its own, and every connection stays at the core
+    /// that it was opened at.
+    pub fn still(shards: usize, seed: u64) -> Self {
         let config = Config { enable_debug_command: Permission::Yes, ..Config::default() };
         let config = Arc::new(config);
         let shared = Shared::new(shards, config, Box::new(NoHost), 0, "0".repeat(40));
@@ -98,6 +140,7 @@ impl World {
             clients: Vec::new(),
             rng: Rng::new(seed),
             now,
+            moves: None,
             carried_bytes: 0,
             trace,
             planted: false,
@@ -169,6 +212,7 @@ impl World {
         self.clients.push(Client {
             core,
             conn,
+            moving: false,
             outgoing: VecDeque::new(),
             received: Vec::new(),
             paused: false,
@@ -187,6 +231,10 @@ impl World {
         self.clients[client].open = false;
         let (core, conn) = (self.clients[client].core, self.clients[client].conn);
         self.trace.line(|| format!("client {client} is gone"));
+        if self.clients[client].moving {
+            // Its new core will see.
+            return;
+        }
         self.pass(core, |engine, now, outbox| {
             engine.handle(now, Event::Closed { conn }, outbox);
         });
@@ -211,6 +259,9 @@ impl World {
 
     /// As [`World::disconnect`], but another connection has its place before its end is told.
     pub fn replace(&mut self, client: usize) {
+        while self.clients[client].moving {
+            self.step_of(self.clients[client].core);
+        }
         self.clients[client].open = false;
         let (core, old) = (self.clients[client].core, self.clients[client].conn);
         let conn = ConnId { generation: old.generation + 1, ..old };
@@ -289,7 +340,13 @@ impl World {
     }
 
     fn is_busy(&self) -> bool {
-        self.cores.iter().any(|core| !core.inbox.is_empty() || core.engine.has_turns())
+        self.is_working() || self.cores.iter().any(|core| !core.inbox.is_empty())
+    }
+
+    /// Whether there is anything to do but to take connections over.
+    fn is_working(&self) -> bool {
+        let is_message = |parcel: &Parcel| matches!(parcel, Parcel::Message(..));
+        self.cores.iter().any(|core| core.engine.has_turns() || core.inbox.iter().any(is_message))
             || self.clients.iter().any(|c| c.open && !c.paused && !c.outgoing.is_empty())
     }
 
@@ -320,35 +377,104 @@ impl World {
     /// One pass of one core: some of its inbox, some of its clients' bytes.
     fn step_of(&mut self, core: usize) {
         self.now.monotonic_us += 1 + self.rng.next() % 100;
-        let messages = self.rng.below(self.cores[core].inbox.len() + 1);
-        let messages: Vec<_> = self.cores[core].inbox.drain(..messages).collect();
-        let mut arrivals = Vec::new();
-        for client in self.clients.iter_mut().filter(|c| c.core == core && c.open && !c.paused) {
+        let parcels = self.rng.below(self.cores[core].inbox.len() + 1);
+        let parcels: Vec<Parcel> = self.cores[core].inbox.drain(..parcels).collect();
+        let mut requests = Vec::new();
+        let is_read = |c: &&mut Client| c.core == core && !c.moving && c.open && !c.paused;
+        for client in self.clients.iter_mut().filter(is_read) {
             let bytes = self.rng.below(client.outgoing.len() + 1);
             let bytes: Vec<u8> = client.outgoing.drain(..bytes).collect();
             if !bytes.is_empty() {
-                arrivals.push((client.conn, bytes));
+                requests.push((client.conn, bytes));
             }
         }
         let now_us = self.now.monotonic_us;
         self.trace.line(|| format!("core {core} runs at {now_us} us"));
-        for (from, message) in &messages {
-            self.trace.line(|| format!("    takes from core {from}:{}", described(message)));
+        let mut events = Vec::new();
+        for parcel in parcels {
+            match parcel {
+                Parcel::Message(from, message) => {
+                    self.trace
+                        .line(|| format!("    takes from core {from}:{}", described(&message)));
+                    events.push(Incoming::Message(from, message));
+                }
+                Parcel::Arrival(client, session) => {
+                    self.trace.line(|| format!("    takes client {client} over"));
+                    let client = &mut self.clients[client];
+                    client.moving = false;
+                    events.push(Incoming::Session(client.conn, session));
+                    if !client.open {
+                        events.push(Incoming::End(client.conn));
+                    }
+                }
+            }
         }
-        for (conn, data) in &arrivals {
+        for (conn, data) in &requests {
             self.trace.line(|| format!("    takes from client {}: {}", conn.index, shown(data)));
         }
         self.pass(core, |engine, now, outbox| {
             if engine.has_turns() {
                 engine.handle(now, Event::Tick, outbox);
             }
-            for (from, message) in messages {
-                engine.handle(now, Event::Message { from, message }, outbox);
+            for event in events {
+                match event {
+                    Incoming::Message(from, message) => {
+                        engine.handle(now, Event::Message { from, message }, outbox);
+                    }
+                    Incoming::Session(conn, session) => {
+                        engine.take_over(now, conn, session, outbox);
+                    }
+                    Incoming::End(conn) => engine.handle(now, Event::Closed { conn }, outbox),
+                }
             }
-            for (conn, data) in &arrivals {
+            for (conn, data) in &requests {
                 engine.handle(now, Event::Bytes { conn: *conn, data }, outbox);
             }
         });
+        self.may_move(None);
+    }
+
+    /// Perhaps a connection moves, of any core but the one that is in the middle of a pass.
+    ///
+    /// The rule is the drivers': it leaves a core only if it is at rest and nothing is in that
+    /// core's inbox, and is put into the other one's at that moment.
+    fn may_move(&mut self, running: Option<usize>) {
+        let is_time = self.moves.as_mut().is_some_and(|moves| moves.rng.one_in(moves.one_in));
+        // Where nothing else is to be done it would go on for ever.
+        if !is_time || !self.is_working() {
+            return;
+        }
+        let Some(moves) = &mut self.moves else { return };
+        let index = moves.rng.below(self.clients.len());
+        let client = &mut self.clients[index];
+        let from = client.core;
+        let to = (from + 1 + moves.rng.below(self.cores.len() - 1)) % self.cores.len();
+        let is_elsewhere = client.moving || !client.open || running == Some(from);
+        if is_elsewhere || !self.cores[from].inbox.is_empty() && !moves.inbox_ignored {
+            return;
+        }
+        let Some(session) = self.cores[from].engine.give_up(client.conn) else { return };
+        self.trace.line(|| format!("client {index} moves from core {from} to core {to}"));
+        (client.core, client.moving) = (to, true);
+        client.conn.generation += 1;
+        self.cores[to].inbox.push_back(Parcel::Arrival(index, session));
+        moves.count += 1;
+    }
+
+    /// Connections move as often as they can.
+    pub fn move_often(&mut self) {
+        self.moves.iter_mut().for_each(|moves| moves.one_in = 1);
+    }
+
+    /// From now on connections may leave a core although something is in its inbox: a mistake.
+    #[cfg(debug_assertions)]
+    pub fn ignore_inboxes(&mut self) {
+        self.moves.iter_mut().for_each(|moves| moves.inbox_ignored = true);
+    }
+
+    /// How often a connection has moved.
+    pub fn moved(&self) -> usize {
+        self.moves.as_ref().map_or(0, |moves| moves.count)
     }
 
     /// Has the engine do something while it has the shards of its thread.
@@ -415,6 +541,8 @@ impl World {
         self.cores[core].engine.end_pass(self.now, outbox);
         for (to, message) in outbox.messages.drain(..) {
             self.deliver(core, to, message);
+            // These are put into the inboxes one by one; those below under one mutex.
+            self.may_move(Some(core));
         }
         let inbox_is_empty = self.cores[core].inbox.is_empty();
         self.cores[core].engine.order(inbox_is_empty, outbox);
@@ -437,7 +565,7 @@ impl World {
             Message::Release(release) => release.bytes(),
             _ => 0,
         };
-        self.cores[to].inbox.push_back((from, message));
+        self.cores[to].inbox.push_back(Parcel::Message(from, message));
     }
 
     /// All clients go, and the machine with them. Returns the shards with something left.

@@ -13,7 +13,8 @@ use super::token::{INDEX_MAX, Key};
 pub(super) enum Receive {
     Off,
     Armed,
-    /// A cancellation is under way; the last completion is still to come.
+    /// A cancellation is under way. The receive's last completion is still to come, or that of the
+    /// cancellation, which has failed then.
     Cancelling,
 }
 

@@ -48,7 +48,7 @@ use io_uring::cqueue;
 
 use buffers::BufferRing;
 pub use buffers::Chunk;
-use connections::{Receive, SendState, Slot, Slots};
+use connections::{Slot, Slots};
 use queue::Queue;
 pub use send::Report;
 pub use token::Key;
@@ -229,6 +229,15 @@ impl Ring {
             }
             Operation::Rung => Some(Completion::Doorbell),
             Operation::Ring => Some(Completion::NotRung { peer: token.key.index }),
+            Operation::CancelReceive => {
+                self.cancel_receive_failed(token.key);
+                None
+            }
+            Operation::CancelSend => {
+                // Only closing connections cancel theirs: it is repeated until the send has ended.
+                self.end_waiting_send(token.key);
+                None
+            }
             Operation::Unanswered => None,
         }
     }
@@ -273,7 +282,7 @@ impl Ring {
         let Some(it) = self.listeners.get_mut(listener as usize) else { return };
         it.wanted = false;
         if it.armed {
-            self.queue.cancel(Token::of_listener(listener));
+            self.queue.cancel(Token::of_listener(listener), Token::unanswered());
         }
     }
 
@@ -283,10 +292,16 @@ impl Ring {
             it.armed = false;
         }
         if result < 0 {
-            return it.wanted.then(|| Completion::AcceptFailed {
-                listener,
-                error: io::Error::from_raw_os_error(-result),
-            });
+            if !it.wanted {
+                return None;
+            }
+            if result == -libc::ECANCELED {
+                // It was stopped, and is wanted again.
+                self.accept(listener);
+                return None;
+            }
+            let error = io::Error::from_raw_os_error(-result);
+            return Some(Completion::AcceptFailed { listener, error });
         }
         if !it.armed && it.wanted {
             self.accept(listener);
@@ -371,13 +386,8 @@ impl Ring {
         let Some(slot) = self.slots.open_mut(key) else { return };
         slot.closing = true;
         slot.receive_wanted = false;
-        if slot.receive == Receive::Armed {
-            slot.receive = Receive::Cancelling;
-            self.queue.cancel(Token { operation: Operation::Receive, key });
-        }
-        if slot.send == SendState::Waiting {
-            self.queue.cancel(Token { operation: Operation::Send, key });
-        }
+        self.end_receive(key);
+        self.end_waiting_send(key);
         self.free_if_idle(key);
     }
 

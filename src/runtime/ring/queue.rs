@@ -217,10 +217,11 @@ impl Queue {
         }
     }
 
-    /// Ends the operation with this token; its own last completion says when it has ended.
-    pub fn cancel(&mut self, token: Token) {
-        let entry = opcode::AsyncCancel::new(token.to_bits()).build();
-        self.push(silent(entry), Token::unanswered());
+    /// Ends the operation with token `of`; its own last completion says when it has ended. If it
+    /// was not there, or will not end by this, a completion with `failed` comes.
+    pub fn cancel(&mut self, of: Token, failed: Token) {
+        let entry = opcode::AsyncCancel::new(of.to_bits()).build();
+        self.push(silent(entry), failed);
     }
 
     pub fn close(&mut self, fd: RawFd) {

@@ -1,4 +1,12 @@
 //! Receiving: one multishot receive per connection, into the ring's shared buffers.
+//!
+//! # How a receive is stopped
+//!
+//! By a cancellation, which the kernel carries out while it submits it. It fails if the receive has
+//! just ended by itself, and may fail while the kernel works on the receive. Success is silent: the
+//! receive's own last completion follows. A failure completes, and the cancellation is repeated, in
+//! the pass after, until the receive has ended or is wanted again. Submissions keep their order, so
+//! a cancellation, however late, meets only receives older than itself.
 
 use std::io;
 
@@ -20,11 +28,35 @@ impl Ring {
     /// Stops receiving, so that the peer is slowed down by its window. Bytes that the kernel has
     /// already delivered are still reported.
     pub fn pause(&mut self, key: Key) {
-        let Some(slot) = self.slots.open_mut(key) else { return };
-        slot.receive_wanted = false;
-        if slot.receive == Receive::Armed {
+        if let Some(slot) = self.slots.open_mut(key) {
+            slot.receive_wanted = false;
+            self.end_receive(key);
+        }
+    }
+
+    /// Has the kernel let go of the receive, of a closing connection too. One that is ending already
+    /// is left alone.
+    pub(super) fn end_receive(&mut self, key: Key) {
+        if let Some(slot) = self.slots.get_mut(key)
+            && slot.receive == Receive::Armed
+        {
             slot.receive = Receive::Cancelling;
-            self.queue.cancel(Token { operation: Operation::Receive, key });
+            self.queue.cancel(
+                Token { operation: Operation::Receive, key },
+                Token { operation: Operation::CancelReceive, key },
+            );
+        }
+    }
+
+    /// The receive could not be cancelled: either it has ended, or it goes on.
+    pub(super) fn cancel_receive_failed(&mut self, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if slot.receive == Receive::Cancelling {
+            // If it has ended, its last completion says so, soon.
+            slot.receive = Receive::Armed;
+            if !slot.receive_wanted {
+                self.end_receive(key);
+            }
         }
     }
 

@@ -39,6 +39,18 @@ impl Ring {
         }
     }
 
+    /// Has the kernel let go of a send that waits for a peer.
+    pub(super) fn end_waiting_send(&mut self, key: Key) {
+        if let Some(slot) = self.slots.get_mut(key)
+            && slot.send == SendState::Waiting
+        {
+            self.queue.cancel(
+                Token { operation: Operation::Send, key },
+                Token { operation: Operation::CancelSend, key },
+            );
+        }
+    }
+
     /// The completion of a send: of one that did not succeed at once, or of one that waited.
     pub(super) fn complete_send(&mut self, key: Key, result: i32) -> Option<Completion> {
         let slot = self.slots.get_mut(key)?;

@@ -14,7 +14,7 @@ const INDEX_BITS: u32 = 24;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Operation {
-    /// Completions that nobody waits for: failed cancellations, failed closes.
+    /// Completions that nobody waits for: failed closes, for example.
     Unanswered = 0,
     Receive = 1,
     Send = 2,
@@ -25,6 +25,9 @@ pub(super) enum Operation {
     Rung = 6,
     /// At the ring that rings, if it could not; the index is the number of the rung one.
     Ring = 7,
+    /// Of a receive or a send, which could not be cancelled.
+    CancelReceive = 8,
+    CancelSend = 9,
 }
 
 /// `generation` in the upper half, then eight bits of operation, then 24 of index.
@@ -78,6 +81,8 @@ impl Token {
             5 => Operation::Timer,
             6 => Operation::Rung,
             7 => Operation::Ring,
+            8 => Operation::CancelReceive,
+            9 => Operation::CancelSend,
             _ => Operation::Unanswered,
         };
         let key = Key { index: bits as u32 & INDEX_MAX, generation: (bits >> 32) as u32 };
@@ -92,7 +97,9 @@ mod tests {
     #[test]
     fn bits_and_back() {
         use Operation::*;
-        for operation in [Unanswered, Receive, Send, Accept, Bell, Timer, Rung, Ring] {
+        let connections = [Receive, Send, CancelReceive, CancelSend];
+        let others = [Unanswered, Accept, Bell, Timer, Rung, Ring];
+        for operation in connections.into_iter().chain(others) {
             for index in [0, 1, INDEX_MAX] {
                 for generation in [0, 1, u32::MAX] {
                     let token = Token { operation, key: Key { index, generation } };

@@ -13,7 +13,7 @@ mod workload;
 use histories::{ProcessOrder, transactions};
 use ringwell::txn::Fault;
 
-use crate::{blocking, order};
+use crate::{blocking, moves, order};
 use workload::Run;
 
 const SEEDS_MAX: u64 = 10_000;
@@ -33,6 +33,8 @@ enum Check {
     Waiting,
     /// Nothing that a connection sends overtakes what it must not.
     Order,
+    /// What concerns every connection meets each once, whichever core it is on.
+    Moves,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ fn check_that_finds(fault: Fault) -> Check {
         | Fault::OrderNotSettled => Check::Liveness,
         Fault::LocksOfVanishedKept | Fault::WatchesOfVanishedKept => Check::Leaks,
         Fault::TurnNotKept => Check::Order,
+        Fault::TasksNotOrdered => Check::Moves,
         Fault::ServedTwice
         | Fault::ServedOutOfOrder
         | Fault::ServedBeforeTheEnd
@@ -82,6 +85,7 @@ fn run(seed: u64, fault: Fault, planted: bool) -> Result<(), Finding> {
     let (planted, check) = (planted.then_some(fault), check_that_finds(fault));
     let run = match (check, fault) {
         (Check::Order, _) => order::several_keys_wait_for_who_waits,
+        (Check::Moves, _) => moves::every_connection_is_met_once,
         (Check::Waiting, Fault::ServedOutOfOrder) => blocking::first_come_first_served,
         (Check::Waiting, Fault::EndNotLookedAt | Fault::LetGoBeforeRun) => {
             blocking::push_among_locks

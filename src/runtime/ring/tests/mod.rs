@@ -1,5 +1,6 @@
 //! The rare paths, forced with tiny rings, few buffers and small socket buffers.
 
+mod cancelling;
 mod handover;
 mod sending;
 
@@ -9,6 +10,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use super::connections::{Receive, SendState};
 use super::*;
 
 const SMALL: Options =
@@ -241,6 +243,34 @@ fn accepting_goes_on_until_it_is_stopped() {
         count += 1;
         count > 50
     });
+}
+
+#[test]
+fn accepting_can_be_stopped_and_started_in_quick_succession() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut ring = Ring::new(SMALL).unwrap();
+    let number = ring.add_listener(&listener);
+    let (mut clients, mut accepted) = (Vec::new(), 0);
+    for turn in 0..100 {
+        ring.accept(number);
+        if turn % 2 == 0 {
+            ring.enter(false).unwrap();
+        }
+        clients.push(TcpStream::connect(address).unwrap());
+        ring.stop_accepting(number);
+        ring.accept(number);
+        let see = |_: &mut Ring, completion, _: &[u8]| match completion {
+            Completion::Accepted { .. } => accepted += 1,
+            other => panic!("{other:?}"),
+        };
+        let mut passes = 0;
+        run(&mut ring, see, |_| {
+            passes += 1;
+            passes > 4
+        });
+    }
+    assert_eq!(accepted, clients.len());
 }
 
 #[test]
