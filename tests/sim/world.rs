@@ -76,6 +76,14 @@ impl World {
         world
     }
 
+    /// Each core is run by the thread that is named for it.
+    #[cfg(debug_assertions)]
+    pub fn on_threads(of_core: &[usize], seed: u64) -> Self {
+        let mut world = World::apart(of_core.len(), seed);
+        world.threads.assign(of_core);
+        world
+    }
+
     /// Every core has a thread of its own.
     pub fn apart(shards: usize, seed: u64) -> Self {
         let config = Config { enable_debug_command: Permission::Yes, ..Config::default() };
