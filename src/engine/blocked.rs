@@ -46,8 +46,8 @@ impl Core {
             let waiter = Arc::clone(&waiter);
             Box::new(Blocked { waiter, sequence, deadline_us, registered: false })
         };
-        if self.may_wait_here(row, args) {
-            let shard = self.shards.home_mut();
+        if let Some(shard) = self.may_wait_here(session, row, args) {
+            let shard = self.shards.get_mut(shard);
             if let Some(position) = shard.first_ready(&waiter) {
                 let served = shard.serve_at(&waiter, position);
                 reply_now(session, |reply| reply.raw(&served));
@@ -57,9 +57,9 @@ impl Core {
                 let nothing = shard.answer_nothing(&waiter);
                 return reply_now(session, |reply| reply.raw(&nothing));
             }
+            shard.register_waiter(&waiter);
             let to = reply_later(session, waiter.size());
             session.blocked = Some(blocked(to.sequence));
-            self.shards.home_mut().register_waiter(&waiter);
             return self.block(session);
         }
         let shares = shares_of_wait(self, &waiter);
@@ -74,12 +74,21 @@ impl Core {
         session.blocked = Some(blocked(to.sequence));
     }
 
-    /// Whether all keys are here and nobody holds any of them. Nothing else of the connection is
-    /// under way.
-    fn may_wait_here(&self, row: &'static Row, args: Args<'_>) -> bool {
+    /// The shard of all keys, if it is at hand and nobody holds any of them. Nothing else of the
+    /// connection is under way.
+    fn may_wait_here(
+        &self,
+        session: &Session,
+        row: &'static Row,
+        args: Args<'_>,
+    ) -> Option<ShardId> {
         let mut keys = row.key_positions(args).map(|index| args.at(index));
-        keys.all(|key| shard_of_key(key, self.shard_count) == self.shard_id)
-            && !self.shards.home().is_locked_for(row, args)
+        let first = keys.next();
+        let shard = first.map_or(self.shard_id, |key| shard_of_key(key, self.shard_count));
+        let free = keys.all(|key| shard_of_key(key, self.shard_count) == shard)
+            && self.is_at_hand(session, shard)
+            && !self.shards.get(shard).is_locked_for(row, args);
+        free.then_some(shard)
     }
 
     /// The client waits, registered at all of its keys.

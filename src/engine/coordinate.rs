@@ -204,6 +204,32 @@ impl Core {
         reply
     }
 
+    /// As [`Core::begin`] for a command that only has to run; if all of it is at hand, it has.
+    pub fn begin_or_run(
+        &mut self,
+        session: &mut Session,
+        row: &'static Row,
+        kind: Kind,
+        shares: Vec<Share>,
+        outbox: &mut Outbox,
+    ) {
+        if self.are_at_hand(session, &shares) {
+            self.run_at_once(session, row, kind, shares);
+        } else {
+            self.begin(session, row, kind, shares, outbox);
+        }
+    }
+
+    /// What parts are to do next, their results being here and their locks held. Each by the number
+    /// of its part.
+    pub fn next_works(&mut self, transaction: &mut Transaction) -> Vec<(usize, Work)> {
+        match transaction.kind {
+            Kind::Exec { .. } => self.works_of_exec(transaction),
+            Kind::Hops(_) => self.works_of_hops(transaction),
+            _ => Vec::new(),
+        }
+    }
+
     pub fn new_txn(&mut self) -> TxnId {
         TxnId { coordinator: self.shard_id, number: self.coordinator.next_number() }
     }
@@ -274,7 +300,7 @@ impl Core {
         };
         let shares = (0..self.shard_count).map(share).collect();
         let kind = Kind::Merge { merge: how, owners: Vec::new() };
-        self.begin(session, row, kind, shares, outbox);
+        self.begin_or_run(session, row, kind, shares, outbox);
     }
 
     /// A command with its keys on one shard, when it cannot go there as usual: the locks on its keys
@@ -317,6 +343,31 @@ impl Engine {
         }
     }
 
+    /// Sends what parts are to do next, their locks being held; false if there is nothing.
+    fn send_next(
+        &mut self,
+        number: u64,
+        transaction: &mut Transaction,
+        outbox: &mut Outbox,
+    ) -> bool {
+        // Its client has gone: it never runs.
+        if let Some(attempt) = transaction.attempt()
+            && !self.is_blocked_with(&attempt.waiter)
+        {
+            return false;
+        }
+        let next = self.core.next_works(transaction);
+        transaction.waiting = next.len();
+        let txn = TxnId { coordinator: self.core.shard_id, number };
+        for (part, work) in next {
+            transaction.results[part] = None;
+            let message = Part { txn, locks: Vec::new(), whole_shard: false, work };
+            let message = Message::Part(Box::new(message));
+            outbox.messages.push((transaction.parts[part].0, message));
+        }
+        transaction.waiting > 0
+    }
+
     /// Every core has stopped its clients, but what it had sent for them may not have come to its
     /// shard yet, or wait there for locks. Locking all shards comes behind all of that.
     fn send_fence(
@@ -346,9 +397,8 @@ impl Engine {
         // Until here the results were held for this command, wherever they were.
         let results = transaction.results.iter().flatten();
         self.core.memory.received(results.map(PartResult::bytes).sum());
-        if self.send_exec_parts(number, &mut transaction, outbox) > 0
+        if self.send_next(number, &mut transaction, outbox)
             || self.send_serve(number, &mut transaction, outbox) > 0
-            || self.send_hop(number, &mut transaction, outbox) > 0
             || self.send_fence(number, &mut transaction, outbox)
         {
             self.core.coordinator.keep(number, transaction);

@@ -11,6 +11,7 @@ use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
 use super::links::Links;
 use super::memory::MemoryAccount;
 use super::pair::Pairs;
+use super::pieces::Pieces;
 use super::room::{self, Room};
 use super::sessions::Ahead;
 use super::shards::Shards;
@@ -69,6 +70,7 @@ pub(super) struct Core {
     pub now: Now,
     pub coordinator: Coordinator,
     pub pairs: Pairs,
+    pub pieces: Pieces,
     /// Effects under way, by ticket: the transaction that waits for each.
     pub effects: HashMap<u64, ConnReply>,
     pub next_ticket: u64,
@@ -141,6 +143,7 @@ impl Core {
             now: Now::default(),
             coordinator: Coordinator::default(),
             pairs: Pairs::default(),
+            pieces: Pieces::default(),
             effects: HashMap::new(),
             next_ticket: 0,
             stats: EngineStats::default(),
@@ -335,6 +338,7 @@ impl Core {
         let idle = self.links.buffers_mut().give_idle_back(self.now.monotonic_us);
         if idle && self.links.memory() == 0 {
             self.pairs.trim();
+            self.pieces = Pieces::default();
         }
     }
 
@@ -342,6 +346,7 @@ impl Core {
     pub fn give_buffers_back(&mut self) {
         self.links.buffers_mut().give_all_back();
         self.pairs.trim();
+        self.pieces = Pieces::default();
     }
 
     /// The identity of a connection's next watches.

@@ -23,8 +23,8 @@ use crate::protocol::reply::Reply;
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, LockKey, LockMode, Message, OwnedWork, Part, PartResult, Release, Request,
-    TxnId, Unit, Watched, Work, shard_of_key,
+    CommandList, Fault, LockKey, LockMode, Message, OwnedWork, PartResult, Release, Request, TxnId,
+    Unit, Watched, Work, shard_of_key,
 };
 
 /// Where a command leads that is about to be queued; `shard` is that of its first key.
@@ -183,7 +183,13 @@ fn start_parts(
 ) {
     let run_as = session.client.run_as();
     let watches = watching.is_some();
-    let Some(queued) = core.start_pair_of_units(session, row, queued, watches) else { return };
+    let queued = match core.may_run_at_once(session) {
+        true => queued,
+        false => match core.start_pair_of_units(session, row, queued, watches) {
+            Some(queued) => queued,
+            None => return,
+        },
+    };
     let mut plan = Plan::new(core, watching);
     for (row, args) in queued.iter() {
         plan.lock_keys(core, row, args);
@@ -209,7 +215,7 @@ fn start_parts(
         shares.push(part.into_share(work));
     }
     let kind = Kind::Exec { owners, then };
-    core.begin(session, row, kind, shares, outbox);
+    core.begin_or_run(session, row, kind, shares, outbox);
 }
 
 /// Whether all parts of an EXEC found what they watch as it was.
@@ -217,41 +223,31 @@ fn watches_are_whole(results: &[Option<PartResult>]) -> bool {
     results.iter().all(|result| matches!(result, Some(PartResult::Held(true))))
 }
 
-impl Engine {
-    /// All locks of an EXEC with watches are held. If nothing has changed its commands are sent, and
-    /// their number comes back; otherwise it has ended.
-    pub(super) fn send_exec_parts(
-        &mut self,
-        number: u64,
-        transaction: &mut Transaction,
-        outbox: &mut Outbox,
-    ) -> usize {
-        let Kind::Exec { then, .. } = &mut transaction.kind else { return 0 };
-        let some_whole = self.core.planted.is(Fault::WatchesNotAgreed)
+impl Core {
+    /// All locks of an EXEC with watches are held. If nothing has changed, its commands are what its
+    /// parts are to do next; otherwise it has ended.
+    pub fn works_of_exec(&mut self, transaction: &mut Transaction) -> Vec<(usize, Work)> {
+        let Kind::Exec { then, .. } = &mut transaction.kind else { return Vec::new() };
+        let some_whole = self.planted.is(Fault::WatchesNotAgreed)
             && transaction.results.iter().any(|r| matches!(r, Some(PartResult::Held(true))));
         if then.is_empty() || !(watches_are_whole(&transaction.results) || some_whole) {
-            return 0;
+            return Vec::new();
         }
-        let txn = TxnId { coordinator: self.core.shard_id, number };
         let run_as = transaction.run_as;
-        let mut sent = 0;
+        let mut works = Vec::with_capacity(then.len());
         for (part, commands) in std::mem::take(then).into_iter().enumerate() {
-            let shard = transaction.parts[part].0;
             if commands.is_empty() {
                 let none = PartResult::Replies { bytes: Vec::new(), lens: Vec::new() };
                 transaction.results[part] = Some(none);
-                continue;
+            } else {
+                works.push((part, Work::Exec { commands, run_as }));
             }
-            transaction.results[part] = None;
-            let work = Work::Exec { commands, run_as };
-            let part = Part { txn, locks: Vec::new(), whole_shard: false, work };
-            outbox.messages.push((shard, Message::Part(Box::new(part))));
-            sent += 1;
         }
-        transaction.waiting = sent;
-        sent
+        works
     }
+}
 
+impl Engine {
     /// All locks of an EXEC are held whose commands run in turn. If what it watches is whole, it
     /// begins; tells what EXEC replies before those of the commands, and whether the locks stay.
     pub(super) fn hold_for_exec(

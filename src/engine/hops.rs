@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::Engine;
 use super::coordinate::{Begun, Kind, Share, Transaction};
 use super::core::{ConnReply, Core};
 use super::event::Outbox;
@@ -15,8 +14,7 @@ use crate::protocol::reply::Reply;
 use crate::session::Session;
 use crate::shard::{Way, way_of};
 use crate::txn::{
-    Changes, LockKey, LockMode, Message, Part, PartResult, SharedCommand, TxnId, Waiter, Work,
-    shard_of_key,
+    Changes, LockKey, LockMode, PartResult, SharedCommand, Waiter, Work, shard_of_key,
 };
 
 #[derive(Debug)]
@@ -71,7 +69,7 @@ impl Core {
         let command =
             SharedCommand { row, args: OwnedArgs::from(args), run_as: session.client.run_as() };
         let (kind, shares) = self.look_everywhere(command, None);
-        self.begin(session, row, kind, shares, outbox);
+        self.begin_or_run(session, row, kind, shares, outbox);
     }
 
     /// Runs the command of a client again that waits for its first key: under locks on all of its
@@ -232,27 +230,15 @@ impl Core {
     }
 }
 
-impl Engine {
-    /// All shards have looked, or what was asked for has come, and the locks are held: decides. The
-    /// number of parts comes back that are awaited if there is to be another hop.
-    pub(super) fn send_hop(
-        &mut self,
-        number: u64,
-        transaction: &mut Transaction,
-        outbox: &mut Outbox,
-    ) -> usize {
-        let Kind::Hops(hopping) = &mut transaction.kind else { return 0 };
-        // Its client has gone: it never runs.
-        if let Some(attempt) = &hopping.attempt
-            && !self.is_blocked_with(&attempt.waiter)
-        {
-            return 0;
+impl Core {
+    /// All shards have looked, or what was asked for has come, and the locks are held: decides. If
+    /// there is to be another hop, that is what its part is to do next.
+    pub fn works_of_hops(&mut self, transaction: &mut Transaction) -> Vec<(usize, Work)> {
+        let Kind::Hops(hopping) = &mut transaction.kind else { return Vec::new() };
+        if self.take_in(hopping, &mut transaction.results) {
+            return Vec::new();
         }
-        let core = &mut self.core;
-        if core.take_in(hopping, &mut transaction.results) {
-            return 0;
-        }
-        let next = core.decide(hopping);
+        let next = self.decide(hopping);
         let part_of = |at: usize| hopping.found.iter().position(|(position, _)| *position == at);
         let command = Arc::clone(&hopping.command);
         let (position, work) = match next {
@@ -263,22 +249,20 @@ impl Engine {
                     let Some(part) = key.map(|key| hopping.parts[key]) else { continue };
                     hopping.changes.push((part, position, change));
                 }
-                return 0;
+                return Vec::new();
             }
-            Next::Nothing => return 0,
+            Next::Nothing => return Vec::new(),
             Next::Take(position) => (position, Work::Take { command, position }),
             Next::Serve(position) => (position, Work::ServeFrom { command, position }),
         };
-        let Some(part) = part_of(position).map(|key| hopping.parts[key]) else { return 0 };
+        let Some(part) = part_of(position).map(|key| hopping.parts[key]) else {
+            return Vec::new();
+        };
         // A second time it would go on for ever.
         if hopping.asked.replace(position).is_some() {
             debug_assert!(false, "a command asks for more than one thing");
-            return 0;
+            return Vec::new();
         }
-        let txn = TxnId { coordinator: core.shard_id, number };
-        let message = Part { txn, locks: Vec::new(), whole_shard: false, work };
-        transaction.waiting = 1;
-        outbox.messages.push((transaction.parts[part].0, Message::Part(Box::new(message))));
-        1
+        vec![(part, work)]
     }
 }

@@ -97,7 +97,10 @@ impl Core {
 
     /// Bytes of the buffers that this core keeps for the next commands.
     pub fn kept_memory(&self) -> usize {
-        self.spans.capacity() * size_of::<Span>() + self.pairs.memory() + self.links.memory()
+        self.spans.capacity() * size_of::<Span>()
+            + self.pairs.memory()
+            + self.pieces.memory()
+            + self.links.memory()
     }
 
     /// Bytes that all cores hold for data and clients. What the others hold is asked for once in a

@@ -17,6 +17,8 @@
 //! | `watch` | WATCH at the core of the connection |
 //! | `blocked` | clients that wait for data, at the core of their connection |
 //! | `coordinate` | commands with keys on several shards, from locks to merged reply |
+//! | `at_once` | those whose shards are all at hand |
+//! | `pieces` | what each of them has to do with such a command |
 //! | `pair` | those with keys on this shard and one other |
 //! | `hops` | those that read here and write there, or that move something |
 //! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
@@ -24,6 +26,7 @@
 //! | `report` | what a core tells of itself, for INFO |
 //! | `operations` | commands that concern a connection or the process |
 
+mod at_once;
 mod blocked;
 mod coordinate;
 mod core;
@@ -38,6 +41,7 @@ mod merge;
 mod moves;
 mod operations;
 mod pair;
+mod pieces;
 #[cfg(test)]
 mod reply_tests;
 mod report;

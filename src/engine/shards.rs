@@ -168,6 +168,12 @@ impl Shards {
         id == self.id || self.others.contains(id)
     }
 
+    /// Whether there may be shards but the core's own.
+    #[inline]
+    pub fn has_neighbours(&self) -> bool {
+        !self.others.places.is_empty()
+    }
+
     /// A shard that [`Shards::has`], to look at.
     #[inline]
     pub fn get(&self, id: ShardId) -> &Shard {

@@ -30,7 +30,7 @@ impl Core {
         how: Merge,
         outbox: &mut Outbox,
     ) {
-        if self.start_pair(session, row, args, how) {
+        if self.split_at_once(session, row, args, how) || self.start_pair(session, row, args, how) {
             return;
         }
         let step = row.arguments_per_key();

@@ -48,7 +48,7 @@ impl Shard {
     }
 
     /// Changes keys of this shard as has been decided.
-    pub(super) fn apply(&mut self, changes: Changes) {
+    pub fn apply(&mut self, changes: Changes) {
         let Changes { command, list } = changes;
         self.at_shard(&command, |way, context, args| {
             let Way::Hops(hops) = way else { return };

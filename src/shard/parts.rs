@@ -14,7 +14,14 @@ impl Shard {
     }
 
     fn run_part(&mut self, part: Part) {
-        let result = match part.work {
+        let result = self.carry_out(part.work);
+        let done = PartDone { txn: part.txn, shard: self.id, result };
+        self.outbox.push(part.txn.coordinator, Message::PartDone(Box::new(done)));
+    }
+
+    /// Does a part's work; nobody else holds what it needs.
+    pub fn carry_out(&mut self, work: Work) -> PartResult {
+        match work {
             Work::Run { row, args, run_as } => {
                 let mut out = Vec::new();
                 self.run(row, args.as_args(), run_as, &mut out);
@@ -37,9 +44,7 @@ impl Shard {
                 debug_assert!(false, "a task is a core's, not a shard's");
                 PartResult::Done
             }
-        };
-        let done = PartDone { txn: part.txn, shard: self.id, result };
-        self.outbox.push(part.txn.coordinator, Message::PartDone(Box::new(done)));
+        }
     }
 
     /// A multi-shard command is over: changes what it has decided to here, and

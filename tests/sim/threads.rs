@@ -27,6 +27,12 @@ impl Threads {
         Threads { of_core, shards, rng: Rng::new(seed ^ 0x7468_7265_6164), changing: false }
     }
 
+    /// Every core has the thread that is named here, and keeps it.
+    #[cfg(debug_assertions)]
+    pub fn assign(&mut self, of_core: &[usize]) {
+        of_core.iter().enumerate().for_each(|(core, &to)| self.hand_over(core, to));
+    }
+
     /// In most worlds, as the seed decides, threads share the cores and hand them on.
     pub fn shared(shards: Vec<ShardSet>, seed: u64) -> Threads {
         let mut threads = Threads::apart(shards, seed);
@@ -51,6 +57,7 @@ impl Threads {
         Some((core, to))
     }
 
+    /// None of the two threads' cores is running.
     fn hand_over(&mut self, core: usize, to: usize) {
         let from = std::mem::replace(&mut self.of_core[core], to);
         let shards = self.shards[from].split_off(core);

@@ -117,6 +117,14 @@ impl World {
         world
     }
 
+    /// As [`World::still`], but each core is run by the thread that is named for it.
+    #[cfg(debug_assertions)]
+    pub fn on_threads(of_core: &[usize], seed: u64) -> Self {
+        let mut world = World::still(of_core.len(), seed);
+        world.threads.assign(of_core);
+        world
+    }
+
     /// A world in which every core has a thread of its own, and every connection stays at the core
     /// that it was opened at.
     pub fn still(shards: usize, seed: u64) -> Self {
