@@ -22,6 +22,7 @@ mod lifecycle;
 mod memory;
 mod pipelines;
 mod runtime;
+mod spread;
 mod support;
 mod wire;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
             memory::trials,
             pipelines::trials,
             runtime::trials,
+            spread::trials,
             wire::trials,
         ],
     )

@@ -8,14 +8,7 @@ use crate::runtime::ring::{Chunk, Completion, Key};
 impl Driver {
     /// Everything that has happened to this thread since the last pass.
     pub(super) fn take_events(&mut self) {
-        let mut gone = std::mem::take(&mut self.gone);
-        for conn in gone.drain(..) {
-            self.tell_own(Event::Closed { conn });
-        }
-        self.gone = gone;
-        while let Some(completion) = self.ring.next() {
-            self.completed(completion);
-        }
+        // Cores first: they come between two passes of those that are here.
         while let Some(parcel) = self.inbox.take() {
             self.tally.parcels += 1;
             match parcel {
@@ -25,6 +18,14 @@ impl Driver {
                 Parcel::Rearrange => {}
                 other => debug_assert!(false, "not for a thread: {other:?}"),
             }
+        }
+        let mut gone = std::mem::take(&mut self.gone);
+        for conn in gone.drain(..) {
+            self.tell_own(Event::Closed { conn });
+        }
+        self.gone = gone;
+        while let Some(completion) = self.ring.next() {
+            self.completed(completion);
         }
         self.due();
     }

@@ -3,7 +3,7 @@
 
 mod workload;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ::histories::linearizability::{self, Action, Operation, Pipelines};
@@ -22,7 +22,8 @@ const PIPELINE_MAX: usize = 6;
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        test("histories::of_a_server_under_load", of_a_server_under_load),
+        test("histories::of_a_server_under_load", || of_a_server_under_load("all")),
+        test("histories::of_a_server_whose_cores_move", || of_a_server_under_load("moving")),
         test("histories::a_stale_read_is_found", a_stale_read_is_found),
     ]
 }
@@ -31,24 +32,25 @@ pub fn trials() -> Vec<Trial> {
 /// verdict. Then another history is recorded; one that is wrong is never given another chance.
 const ATTEMPTS: u64 = 4;
 
-fn of_a_server_under_load() {
+fn of_a_server_under_load(spread: &str) {
     let first = seed();
-    let undecided = (first..first + ATTEMPTS).find_map(|seed| match look_at_a_history(seed) {
-        Verdict::Right => Some(Ok(())),
-        Verdict::Wrong(problems) => {
-            Some(Err(format!("RINGWELL_TESTS_SEED={seed} may repeat this:\n{problems}")))
-        }
-        Verdict::Undecided(keys) => {
-            println!("seed {seed}: too many operations at once on {keys:?}");
-            None
-        }
-    });
+    let undecided =
+        (first..first + ATTEMPTS).find_map(|seed| match look_at_a_history(seed, spread) {
+            Verdict::Right => Some(Ok(())),
+            Verdict::Wrong(problems) => {
+                Some(Err(format!("RINGWELL_TESTS_SEED={seed} may repeat this:\n{problems}")))
+            }
+            Verdict::Undecided(keys) => {
+                println!("seed {seed}: too many operations at once on {keys:?}");
+                None
+            }
+        });
     undecided.expect("no verdict on any history").unwrap_or_else(|problems| panic!("{problems}"));
 }
 
-fn look_at_a_history(seed: u64) -> Verdict {
+fn look_at_a_history(seed: u64, spread: &str) -> Verdict {
     let started = Instant::now();
-    let history = record(seed, ASKED_FOR);
+    let history = record(seed, ASKED_FOR, spread);
     let recorded = started.elapsed();
     // The others are EXECs that found what they watched changed.
     let answered = history.transactions.iter().filter(|transaction| transaction.is_ok()).count();
@@ -61,7 +63,7 @@ fn look_at_a_history(seed: u64) -> Verdict {
 
 /// The check itself: a single wrong value in a short history is not overlooked.
 fn a_stale_read_is_found() {
-    let mut history = record(seed(), 2_000);
+    let mut history = record(seed(), 2_000, "all");
     assert_eq!(check(&history), Verdict::Right);
     let reads = history.transactions.iter_mut().flat_map(|transaction| &mut transaction.ops);
     let last = reads.filter_map(|op| match op {
@@ -138,12 +140,27 @@ fn single_keys(history: &History) -> Vec<Operation> {
     operations
 }
 
-/// Lets all connections work until there are so many transactions, then reads every key.
-fn record(seed: u64, transactions: usize) -> History {
+/// Lets all connections work until there are so many transactions, then reads every key. With the
+/// spread `moving`, cores and connections are given from thread to thread meanwhile.
+fn record(seed: u64, transactions: usize, spread: &str) -> History {
     let server = Server::ringwell(SHARDS, &[]);
+    let working = AtomicBool::new(true);
     let (clock, begun) = (Instant::now(), AtomicUsize::new(0));
     let mut history = History::default();
     std::thread::scope(|scope| {
+        if spread == "moving" {
+            let mut admin = server.connect();
+            let working = &working;
+            scope.spawn(move || {
+                for spread in ["auto", "all"].iter().cycle() {
+                    assert_eq!(admin.command(&["CONFIG", "SET", "spread", spread]), Value::ok());
+                    std::thread::sleep(Duration::from_millis(20));
+                    if !working.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
         let connections: Vec<_> = (0..CONNECTIONS)
             .map(|process| {
                 let (server, begun) = (&server, &begun);
@@ -162,6 +179,7 @@ fn record(seed: u64, transactions: usize) -> History {
             let own = connection.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             history.transactions.extend(own.transactions);
         }
+        working.store(false, Ordering::Relaxed);
     });
     let mut last = Connection::new(&server, CONNECTIONS, clock);
     for epoch in 0..EPOCHS {
