@@ -77,7 +77,6 @@ impl World {
     }
 
     /// Each core is run by the thread that is named for it.
-    #[cfg(debug_assertions)]
     pub fn on_threads(of_core: &[usize], seed: u64) -> Self {
         let mut world = World::apart(of_core.len(), seed);
         world.threads.assign(of_core);
