@@ -78,7 +78,10 @@ impl Core {
             self.shards.has(share.shard) && {
                 let shard = self.shards.get(share.shard);
                 let locks = share.locks.iter().copied();
-                shard.is_unlocked() || !share.whole_shard && !shard.is_any_locked(locks)
+                // What needs no lock must not see a shard to which a release is still on its way
+                // with what the client was told of: until it comes, something is locked there.
+                let may_look = !share.whole_shard && !share.locks.is_empty();
+                shard.is_unlocked() || may_look && !shard.is_any_locked(locks)
             }
         };
         self.may_run_at_once(session) && shares.iter().all(is_free)

@@ -271,6 +271,9 @@ fn run_on_shard(
     if here && core.shards.get(shard).is_unlocked() {
         return run_at(core.shards.get_mut(shard), session, row, args);
     }
+    // Without a key, SCAN would not find that a neighbour's shard is yet to be told of the end of a
+    // command that its client has been answered.
+    let here = here && (core.shards.is_own(shard) || row.first_key(args).is_some());
     let mut request = Request::new(row, session.conn, 0, session.client.run_as());
     if here && !core.shards.get(shard).must_wait(core.shard_id, &request, args) {
         return run_at(core.shards.get_mut(shard), session, row, args);

@@ -105,7 +105,7 @@ impl Engine {
 
     /// Hands out the shards that this engine has, its own among them: to a neighbour that the same
     /// thread runs next, or, if it has no neighbours, to be put with others. Without shards, an
-    /// engine must not be driven nor asked.
+    /// engine must not be driven nor asked; and [`Engine::order`] comes before they leave it.
     pub fn take_shards(&mut self) -> ShardSet {
         self.core.shards.take()
     }

@@ -4,9 +4,13 @@
 //! the shards of all of them, so that a command on a neighbour's key runs at once, without a message.
 //! A [`ShardSet`] is what is passed on from one to the next.
 //!
-//! A command on a neighbour's shard is as one that came by message without travelling. What it
-//! leaves in the shard for others (messages, answers, broken watches) is fetched by the shard's own
-//! core, which is told so: see [`ShardSet::next_touched`].
+//! A command on a neighbour's shard is as one that came by message without travelling: it asks for
+//! locks like any other. It must not overtake what its connection sent there by message, while the
+//! shard was another thread's; and what ends something (a lock, a watch, a wait) is always sent by
+//! message, since what began it may still be on its way.
+//!
+//! What a command leaves in the shard for others (messages, answers, broken watches) is fetched by
+//! the shard's own core, which is told so: see [`ShardSet::next_touched`].
 
 use super::event::{Now, ShardId};
 use crate::shard::{Shard, ShardSetup};

@@ -5,6 +5,9 @@
 use ringwell::engine::ShardSet;
 use ringwell_test_support::Rng;
 
+use crate::history::{command, mget, mset, multi};
+use crate::world::World;
+
 /// One of so many worlds has a thread for every core.
 const APART: usize = 4;
 /// Between one of so many passes and the next, a core changes its thread.
@@ -28,7 +31,6 @@ impl Threads {
     }
 
     /// Every core has the thread that is named here, and keeps it.
-    #[cfg(debug_assertions)]
     pub fn assign(&mut self, of_core: &[usize]) {
         of_core.iter().enumerate().for_each(|(core, &to)| self.hand_over(core, to));
     }
@@ -82,4 +84,42 @@ impl Threads {
     pub fn described(&self) -> String {
         format!("threads of the cores: {:?}", self.of_core)
     }
+}
+
+/// What one client of one thread sends runs where its keys are, whichever of the thread's cores they
+/// belong to: no core has to be told anything.
+#[test]
+fn cores_of_one_thread_send_no_messages() {
+    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut world = World::on_threads(&[0, 0, 0, 0], 1);
+    world.keep_trace();
+    let client = world.connect(2);
+    let mut ask = |request: &[u8], replies: usize| {
+        let values = world.ask(client, request, replies);
+        format!("{values:?}")
+    };
+    for key in keys {
+        assert!(ask(&command(&["SET", key, "1"]), 1).contains("+OK"));
+    }
+    assert!(ask(&mset(&keys, "2"), 1).contains("+OK"));
+    assert_eq!(ask(&mget(&keys), 1).matches("\"2\"").count(), keys.len());
+    assert!(ask(&command(&["MSETNX", "new", "3", "newer", "3", "a", "3"]), 1).contains(":0"));
+    assert!(ask(&command(&["DBSIZE"]), 1).contains(":8"));
+    for (from, to) in [("a", "i"), ("b", "j"), ("c", "k"), ("d", "l")] {
+        assert!(ask(&command(&["RENAME", from, to]), 1).contains("+OK"));
+    }
+    assert!(ask(&command(&["DEL", "e", "f", "g", "h", "i"]), 1).contains(":5"));
+    let transaction = [
+        command(&["WATCH", "j", "k", "l"]),
+        multi(&["j", "k", "l", "m"].map(|key| command(&["INCR", key]))),
+    ];
+    assert!(ask(&transaction.concat(), 7).contains(":1"));
+    assert!(ask(&command(&["RPUSH", "list", "x"]), 1).contains(":1"));
+    for to in ["list1", "list2", "list3", "list4"] {
+        assert!(ask(&command(&["LMOVE", "list", to, "LEFT", "LEFT"]), 1).contains("x"));
+        assert!(ask(&command(&["BLPOP", to, "0"]), 1).contains("x"));
+        assert!(ask(&command(&["RPUSH", "list", "x"]), 1).contains(":1"));
+    }
+    let trace = world.kept_trace();
+    assert!(trace.contains("has been touched") && !trace.contains("sends to core"), "{trace}");
 }

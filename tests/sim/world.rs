@@ -118,7 +118,6 @@ impl World {
     }
 
     /// As [`World::still`], but each core is run by the thread that is named for it.
-    #[cfg(debug_assertions)]
     pub fn on_threads(of_core: &[usize], seed: u64) -> Self {
         let mut world = World::still(of_core.len(), seed);
         world.threads.assign(of_core);
