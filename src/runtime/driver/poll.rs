@@ -12,8 +12,8 @@ use super::Driver;
 use crate::config::BusyPoll;
 
 /// How long `auto` looks, and how long sleeps must lately have been at most, nanoseconds.
-const AUTO_LOOK_NS: u64 = 10_000;
-const AUTO_SLEEP_NS: u64 = 10_000;
+const AUTO_LOOK_NS: u64 = 20_000;
+const AUTO_SLEEP_NS: u64 = 12_000;
 /// A longer sleep counts as this: one of them shall not be remembered for long.
 const SLEEP_NS_MAX: u64 = 50_000;
 
