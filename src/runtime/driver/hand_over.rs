@@ -32,7 +32,7 @@ impl Driver {
                     at_us: now_us,
                     used_us: self.process.clocks[..active]
                         .iter()
-                        .map(|clock| load::used_us(clock.load(Ordering::Relaxed)))
+                        .map(load::Clock::worked_us)
                         .collect(),
                     input_bytes: cores
                         .iter()

@@ -10,6 +10,7 @@
 //! one thread less.
 
 use std::fs;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// How often the load is looked at.
 pub const LOOK_US: u64 = 10_000;
@@ -28,7 +29,7 @@ const CALM_MAX_US: u64 = 60_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     pub at_us: u64,
-    /// Processor time that each active thread has used.
+    /// Processor time that each active thread has worked.
     pub used_us: Vec<u64>,
     /// Bytes of input received in all.
     pub input_bytes: u64,
@@ -69,7 +70,7 @@ impl Governor {
         match active {
             _ if self.crowded => "no_idle_processor",
             1 => "one_is_enough",
-            _ if active == self.threads_max => "all_are_needed",
+            _ if active >= self.threads_max => "all_are_needed",
             _ => "so_many_are_needed",
         }
     }
@@ -163,23 +164,37 @@ pub fn idle_us(cpu: usize) -> Option<u64> {
     idle_in(&fs::read_to_string("/proc/stat").ok()?, cpu)
 }
 
-/// The processor time that the thread with this clock has used; of a thread that has ended, none.
-pub fn used_us(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel fills a structure that lives during the call.
-    match unsafe { libc::clock_gettime(clock, &raw mut time) } {
-        0 => time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000,
-        _ => 0,
-    }
+/// Tells any thread how busy one of them has been.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Clock {
+    /// Of the thread's processor time.
+    id: AtomicI32,
+    /// Nanoseconds spent looking for work.
+    pub looked_ns: AtomicU64,
 }
 
-/// The clock of the calling thread's processor time, for other threads to read.
-pub fn own_clock() -> libc::clockid_t {
-    let mut clock = libc::CLOCK_THREAD_CPUTIME_ID;
-    // SAFETY: the thread is alive, and the number is written to a place of ours. Without one, the
-    // constant names the clock of whoever reads it.
-    unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
-    clock
+impl Clock {
+    /// Called by the thread whose clock this is to be.
+    pub fn is_of_this_thread(&self) {
+        let mut id = libc::CLOCK_THREAD_CPUTIME_ID;
+        // SAFETY: the thread is alive, and the number is written to a place of ours. If it has none,
+        // the constant names the clock of whoever reads it.
+        unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut id) };
+        self.id.store(id, Ordering::Relaxed);
+    }
+
+    /// The processor time that the thread has worked; of one that has ended, none.
+    pub fn worked_us(&self) -> u64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the kernel fills a structure that lives during the call.
+        let known = unsafe { libc::clock_gettime(self.id.load(Ordering::Relaxed), &raw mut time) };
+        if known != 0 {
+            return 0;
+        }
+        let used_us = time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000;
+        used_us.saturating_sub(self.looked_ns.load(Ordering::Relaxed) / 1000)
+    }
 }
 
 /// Source: proc_stat(5). The fourth field counts idle time, the fifth what was spent waiting for
@@ -269,6 +284,20 @@ mod tests {
         // Of one thread this would take 0.45.
         machine.pass(150, 0.6, 500, 0.9);
         assert_eq!(machine.active, 1);
+    }
+
+    #[test]
+    fn looking_for_work_is_not_work() {
+        let clock = Clock::default();
+        clock.is_of_this_thread();
+        let began = std::time::Instant::now();
+        while began.elapsed().as_millis() < 20 {
+            std::hint::spin_loop();
+        }
+        let worked_us = clock.worked_us();
+        assert!(worked_us > 0);
+        clock.looked_ns.store(worked_us * 1000, Ordering::Relaxed);
+        assert!(clock.worked_us() < worked_us);
     }
 
     #[test]

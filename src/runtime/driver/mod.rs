@@ -46,7 +46,7 @@ mod poll;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -67,8 +67,8 @@ pub struct Process {
     pub control: ControlHandle,
     pub drain: drain::Quiet,
     pub plan: Plan,
-    /// By which each thread's processor time can be asked for.
-    clocks: Vec<AtomicI32>,
+    /// How busy each thread has been.
+    clocks: Vec<load::Clock>,
     next_client_id: AtomicU64,
 }
 
@@ -80,7 +80,7 @@ impl Process {
         plan: Plan,
     ) -> Process {
         let drain = drain::Quiet::new(post.cores());
-        let clocks = (0..post.cores()).map(|_| AtomicI32::new(0)).collect();
+        let clocks = (0..post.cores()).map(|_| load::Clock::default()).collect();
         let next_client_id = AtomicU64::new(1);
         Process { shared, post, control, drain, plan, clocks, next_client_id }
     }
@@ -196,7 +196,7 @@ impl Driver {
         let mut ring = Ring::new(options)?;
         ring.watch(&mail.thread.bell().fd());
         process.post.set_ring(thread, Some(ring.as_raw_fd()));
-        process.clocks[thread].store(load::own_clock(), Ordering::Relaxed);
+        process.clocks[thread].is_of_this_thread();
         process.shared.cores[thread].thread.store(thread, Ordering::Relaxed);
         process.shared.cores[thread].fixed_memory.store(ring.memory(), Ordering::Relaxed);
         for listener in listeners.all() {

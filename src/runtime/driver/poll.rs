@@ -8,7 +8,7 @@ use std::hint::spin_loop;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::Driver;
+use super::{Driver, add};
 use crate::config::BusyPoll;
 
 /// How long `auto` looks, and how long sleeps must lately have been at most, nanoseconds.
@@ -67,20 +67,23 @@ impl Driver {
     fn look_for_work(&mut self, began: Instant, look_for: Duration) -> io::Result<bool> {
         self.tally.polls += 1;
         self.ring.enter(false)?;
-        loop {
-            if self.ring.has_arrivals() {
-                self.ring.enter(false)?;
-                return Ok(true);
-            }
-            if self.inboxes().any(|inbox| !inbox.is_empty()) {
-                return Ok(true);
+        let found = loop {
+            if self.ring.has_arrivals() || self.inboxes().any(|inbox| !inbox.is_empty()) {
+                break true;
             }
             if began.elapsed() >= look_for {
                 self.tally.vain_polls += 1;
-                return Ok(false);
+                break false;
             }
             spin_loop();
+        };
+        // It has taken processor time, but that is no load.
+        let looked_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(0);
+        add(&self.process.clocks[self.thread].looked_ns, looked_ns);
+        if found {
+            self.ring.enter(false)?;
         }
+        Ok(found)
     }
 
     /// As the cores of this thread have it; a thread without cores waits for one.
