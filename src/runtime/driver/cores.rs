@@ -48,7 +48,8 @@ impl Driver {
         }
         let hosted = &self.hosted[at];
         // A core with connections counts its passes: some of its output waits for a few.
-        if !hosted.was_told() && !(is_first_round && hosted.core == self.thread) {
+        let counts = is_first_round && hosted.core == self.thread;
+        if !(counts || hosted.was_told()) {
             return false;
         }
         self.end_pass(at);
