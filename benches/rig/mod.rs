@@ -10,7 +10,8 @@ use ringwell::engine::{
 };
 use ringwell::txn::Message;
 
-struct BareHost;
+/// A machine that says nothing.
+pub struct BareHost;
 
 impl Host for BareHost {
     fn facts(&self) -> HostFacts {
