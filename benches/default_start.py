@@ -47,8 +47,8 @@ GET_1, GET_16, SET_1, SET_16, ONE, LARGE = [
     ]]
 OPEN_RATES = [5_000, 20_000, 60_000]
 # Requests per second, a second each, up and down again; the highest is more than two cores give.
-RAMP = [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 640_000,
-        320_000, 160_000, 80_000, 40_000, 20_000, 10_000, 5_000]
+RAMP = [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 640_000, 1_280_000,
+        640_000, 320_000, 160_000, 80_000, 40_000, 20_000, 10_000, 5_000]
 
 DEFAULT, ONE_SHARD, SPREAD_ALL = "default", "--shards 1", "--spread all"
 
@@ -58,13 +58,15 @@ def main():
     report = Report(arguments())
     print(f"Linux {os.uname().release}, {len(os.sched_getaffinity(0))} cores, "
           f"{', '.join(report.peers) or 'no peers'}; {report.args.rounds} rounds\n")
-    for number, line in LINES.items():
-        if number in report.args.lines:
-            try:
-                line(report)
-            except Failed as failure:
-                report.not_run(number, str(failure).strip().splitlines()[0])
-    report.print_checks()
+    try:
+        for number, line in LINES.items():
+            if number in report.args.lines:
+                try:
+                    line(report)
+                except Failed as failure:
+                    report.not_run(number, str(failure).strip().splitlines()[0])
+    finally:
+        report.print_checks()
     sys.exit(report.status())
 
 
@@ -166,7 +168,7 @@ class Report:
         met = ratio <= at_most if at_least is None else ratio >= at_least
         target = f"<= {at_most:g}" if at_least is None else f">= {at_least:g}"
         self.check(line, f"{what}, {ours} to {base}", target,
-                   f"{ratio:.2f} ({min(each):.2f} to {max(each):.2f})", met)
+                   f"{ratio:.3f} ({min(each):.3f} to {max(each):.3f})", met)
 
     def check(self, line, what, target, figure, met):
         self.checks.append((line, what, target, figure, "met" if met else "missed"))
