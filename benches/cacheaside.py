@@ -22,7 +22,7 @@ import pathlib
 import socket
 import sys
 
-from compare import ROOT, Server, free_port
+from servers import ROOT, Server, free_port
 
 PIPELINE = 32
 

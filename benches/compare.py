@@ -11,21 +11,12 @@ Needs redis-server, redis-benchmark and two cores.
 """
 
 import argparse
-import csv
-import io
 import os
-import pathlib
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-KEYS = 100_000
-VALUE_BYTES = 64
+from servers import KEYS, ROOT, VALUE_BYTES, Server, free_port, redis_benchmark
 
 # test, pipeline, connections
 ONE_SHARD = [("get", 1, 50), ("set", 1, 50), ("get", 16, 50), ("set", 16, 50), ("get", 1, 1)]
@@ -89,68 +80,6 @@ def describe(args):
           "largest minus smallest)\n")
 
 
-class Server:
-    """A server process; killed when the block ends."""
-
-    def __init__(self, command, port):
-        self.port = port
-        self.dir = tempfile.TemporaryDirectory()
-        self.log = open(os.path.join(self.dir.name, "log"), "wb")
-        self.process = subprocess.Popen(command, cwd=self.dir.name, stdin=subprocess.DEVNULL,
-                                        stdout=self.log, stderr=self.log)
-        self.wait()
-
-    def wait(self):
-        for _ in range(500):
-            if self.process.poll() is not None:
-                break
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 1) as s:
-                    s.sendall(b"PING\r\n")
-                    if s.recv(5):
-                        return
-            except OSError:
-                pass
-            time.sleep(0.02)
-        log = pathlib.Path(self.dir.name, "log").read_text()
-        sys.exit(f"{self.process.args[0]} does not start:\n{log}")
-
-    def cpu_seconds(self):
-        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
-        fields = stat.rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
-
-    def preload(self):
-        """All keys that redis-benchmark can ask for, so that every GET finds one."""
-        value = b"x" * VALUE_BYTES
-        with socket.create_connection(("127.0.0.1", self.port), 30) as s:
-            for first in range(0, KEYS, 1000):
-                keys = [b"key:%012d" % n for n in range(first, first + 1000)]
-                s.sendall(b"".join(b"*3\r\n$3\r\nSET\r\n$16\r\n%s\r\n$%d\r\n%s\r\n"
-                                   % (key, len(value), value) for key in keys))
-                expected = len(b"+OK\r\n") * len(keys)
-                while expected > 0:
-                    received = s.recv(65536)
-                    if not received or received.strip(b"+OK\r\n"):
-                        sys.exit(f"preloading failed: {received!r}")
-                    expected -= len(received)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
-        self.dir.cleanup()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def redis_server(args):
     port = free_port()
     return Server(["taskset", "-c", str(args.server_cpu), "redis-server", "--port", str(port),
@@ -179,16 +108,10 @@ def measure(args, configurations, tests):
 def benchmark(args, server, test):
     command, pipeline, connections = test
     requests = args.requests * (3 if pipeline > 1 else 1) // (8 if connections == 1 else 1)
-    before = server.cpu_seconds()
-    output = subprocess.run(
-        ["taskset", "-c", str(args.client_cpu), "redis-benchmark", "-p", str(server.port), "-t",
-         command, "-n", str(requests), "-P", str(pipeline), "-c", str(connections), "-d",
-         str(VALUE_BYTES), "-r", str(KEYS), "--csv"],
-        capture_output=True, text=True, check=True).stdout
-    cpu = (server.cpu_seconds() - before) / requests * 1e6
-    lines = [line for line in output.splitlines() if line.startswith('"')]
-    row = next(csv.DictReader(io.StringIO("\n".join(lines))))
-    return cpu, float(row["rps"]), float(row["p50_latency_ms"]), float(row["p99_latency_ms"])
+    return redis_benchmark(server, requests, ["-t", command, "-P", str(pipeline), "-c",
+                                              str(connections), "-d", str(VALUE_BYTES), "-r",
+                                              str(KEYS)],
+                           ["taskset", "-c", str(args.client_cpu)])
 
 
 def one_shard_targets(test, ratios):

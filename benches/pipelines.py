@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from compare import ROOT, Server, free_port
+from servers import ROOT, Server, free_port
 
 
 def main():

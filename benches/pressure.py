@@ -19,7 +19,7 @@ import subprocess
 import sys
 
 from cacheaside import Client
-from compare import ROOT, Server, free_port
+from servers import ROOT, Server, free_port
 
 KEYS = 400_000
 PERCENTILES = ["p50", "p99", "p99.9"]

@@ -25,7 +25,7 @@ import sys
 import time
 
 import compare
-from compare import KEYS, VALUE_BYTES, Server
+from servers import KEYS, VALUE_BYTES, Server
 
 SLOTS = 16_384
 # Quarters of the slots in the order in which keys go to them: any few keys in a row are spread
