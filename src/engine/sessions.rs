@@ -131,9 +131,13 @@ pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbo
     } else if session.input.is_empty() {
         let used = run(core, session, data, usize::MAX, outbox);
         let left = &data[used..];
-        if session.may_run() { session.input.extend(left) } else { session.input.queue(left) }
+        if session.may_run() {
+            session.input.extend(left, session.decoder.needed());
+        } else {
+            session.input.queue(left);
+        }
     } else {
-        session.input.extend(data);
+        session.input.extend(data, session.decoder.needed());
     }
     settle(core, session, outbox);
 }
@@ -223,7 +227,7 @@ fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
         let used = run(core, session, input.front(), bytes_left, outbox);
         input.consume(used);
         bytes_left = bytes_left.saturating_sub(used);
-        if !session.stall.is_empty() {
+        if !session.stall.is_empty() || input.is_empty() {
             break;
         }
         if bytes_left == 0 || refills_left == 0 {
@@ -232,7 +236,7 @@ fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
             break;
         }
         // What is left has not all of its bytes yet.
-        if !input.refill() {
+        if !input.refill(session.decoder.needed()) {
             break;
         }
         refills_left -= 1;
