@@ -13,9 +13,9 @@ use std::collections::VecDeque;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// An empty front may keep this much memory.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
-/// For a long command, memory is taken ahead of its bytes: at most so many times what has been
-/// received, as long as that is no more than `AHEAD_BYTES_MAX`, and twice as much above. What a
-/// client announces costs nothing but what it sends does.
+/// Memory for a long command is taken ahead of its bytes: up to so many times what has come of it
+/// while that is at most `AHEAD_BYTES_MAX`, and up to twice as much above. An announced length alone
+/// takes none.
 const AHEAD_MULTIPLE_MAX: usize = 8;
 const AHEAD_BYTES_MAX: usize = 2 * 1024 * 1024;
 
