@@ -131,9 +131,13 @@ pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbo
     } else if session.input.is_empty() {
         let used = run(core, session, data, usize::MAX, outbox);
         let left = &data[used..];
-        if session.may_run() { session.input.extend(left) } else { session.input.queue(left) }
+        if session.may_run() {
+            session.input.extend(left, session.decoder.needed());
+        } else {
+            session.input.queue(left);
+        }
     } else {
-        session.input.extend(data);
+        session.input.extend(data, session.decoder.needed());
     }
     settle(core, session, outbox);
 }
@@ -223,7 +227,7 @@ fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
         let used = run(core, session, input.front(), bytes_left, outbox);
         input.consume(used);
         bytes_left = bytes_left.saturating_sub(used);
-        if !session.stall.is_empty() {
+        if !session.stall.is_empty() || input.is_empty() {
             break;
         }
         if bytes_left == 0 || refills_left == 0 {
@@ -232,7 +236,7 @@ fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
             break;
         }
         // What is left has not all of its bytes yet.
-        if !input.refill() {
+        if !input.refill(session.decoder.needed()) {
             break;
         }
         refills_left -= 1;
@@ -605,5 +609,52 @@ mod tests {
         let mut replies = Vec::new();
         pair.engines[0].take_output(CONN, &mut replies);
         assert_eq!(replies.len(), TIMES * "+OK\r\n".len());
+    }
+
+    /// Long arguments, two in one command and another command behind them, in pieces of many sizes.
+    #[test]
+    fn long_arguments_arrive_in_pieces() {
+        const PIECES: [usize; 9] = [1, 97, 4_096, 16_383, 16_384, 16_385, 65_536, 100_000, 1 << 20];
+        let keys = [key_on(0), key_on(1)];
+        for piece in PIECES {
+            let long = |len: usize| -> String {
+                (0..len).map(|at| char::from(b'a' + (at * 7 + at / 1000) as u8 % 26)).collect()
+            };
+            // A byte at a time is slow.
+            let scale = if piece == 1 { 16 } else { 1 };
+            let values = [long(300_001 / scale), long(65_536 / scale)];
+            let mset = command(&["MSET", &keys[0], &values[0], &keys[1], &values[1]]);
+            let set = command(&["SET", &keys[0], &values[1]]);
+            let gets = command(&["GET", &keys[0]]) + &command(&["GET", &keys[1]]);
+            let requests = mset + &gets + &set + &gets;
+            let mut pair = Pair::new();
+            let mut replies = String::new();
+            for start in (0..requests.len()).step_by(piece) {
+                let end = requests.len().min(start + piece);
+                replies += &pair.run(&requests[start..end]).0;
+            }
+            let bulk = |value: &str| format!("${}\r\n{value}\r\n", value.len());
+            let [first, second] = values.each_ref().map(|value| bulk(value));
+            let expected = format!("+OK\r\n{first}{second}+OK\r\n{second}{second}");
+            assert!(replies == expected, "pieces of {piece} bytes");
+        }
+    }
+
+    /// The memory of a session follows what its client has sent.
+    #[test]
+    fn an_announced_length_takes_little_memory() {
+        let mut pair = Pair::new();
+        pair.run("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n");
+        let piece = "x".repeat(16 * 1024);
+        for received in (1..).map(|pieces| pieces * piece.len()).take(512) {
+            pair.run(&piece);
+            let session = pair.engines[0].sessions.get_mut(CONN).expect("a client");
+            let input = session.input.memory();
+            assert!(session.input.len() >= received);
+            assert!(
+                input <= 9 * received && input <= (2 << 20).max(2 * received + 4096),
+                "{input}"
+            );
+        }
     }
 }

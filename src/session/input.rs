@@ -13,6 +13,11 @@ use std::collections::VecDeque;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// An empty front may keep this much memory.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
+/// Memory for a long command is taken ahead of its bytes: up to so many times what has come of it
+/// while that is at most `AHEAD_BYTES_MAX`, and up to twice as much above. An announced length alone
+/// takes none.
+const AHEAD_MULTIPLE_MAX: usize = 8;
+const AHEAD_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Input {
@@ -51,12 +56,27 @@ impl Input {
         &self.front[self.start..]
     }
 
-    /// Adds bytes to the command whose beginning the front is.
-    pub fn extend(&mut self, data: &[u8]) {
+    /// Adds bytes to the command whose beginning the front is, and which has at least `needed`
+    /// bytes (0 if that is not known).
+    pub fn extend(&mut self, data: &[u8], needed: usize) {
         if !self.chunks.is_empty() {
             return self.queue(data);
         }
         self.drop_executed();
+        self.append(data, needed);
+    }
+
+    /// Adds to the front, whose memory grows in as few steps as the limits allow: every step copies
+    /// what is there.
+    fn append(&mut self, data: &[u8], needed: usize) {
+        let len = self.front.len() + data.len();
+        if len > self.front.capacity() && needed > len {
+            // The last receive may bring the beginning of the next command, too.
+            let wanted = needed.saturating_add(data.len());
+            let ahead = (AHEAD_MULTIPLE_MAX * len).min(AHEAD_BYTES_MAX);
+            let capacity = wanted.min(ahead.max(2 * len));
+            self.front.reserve_exact(capacity - self.front.len());
+        }
         self.front.extend_from_slice(data);
     }
 
@@ -105,8 +125,9 @@ impl Input {
         }
     }
 
-    /// Moves the next chunk to the front; false if there is none.
-    pub fn refill(&mut self) -> bool {
+    /// Moves the next chunk to the front; false if there is none. `needed` is as in
+    /// [`Input::extend`].
+    pub fn refill(&mut self, needed: usize) -> bool {
         let Some(chunk) = self.chunks.pop_front() else { return false };
         self.chunk_bytes -= chunk.len();
         if self.start == self.front.len() {
@@ -114,7 +135,7 @@ impl Input {
             self.start = 0;
         } else {
             self.drop_executed();
-            self.front.extend_from_slice(&chunk);
+            self.append(&chunk, needed);
         }
         true
     }
@@ -150,7 +171,7 @@ mod tests {
                     .collect();
                 match next(&mut state) % 8 {
                     0 => {
-                        input.extend(&data);
+                        input.extend(&data, next(&mut state) % 60_000);
                         model.extend(data);
                     }
                     1..=3 => {
@@ -158,7 +179,7 @@ mod tests {
                         model.extend(data);
                     }
                     4 => {
-                        input.refill();
+                        input.refill(next(&mut state) % 60_000);
                     }
                     _ => {
                         let used = next(&mut state) % (input.front().len() + 1);
@@ -175,7 +196,7 @@ mod tests {
                 let expected: Vec<u8> = model.drain(..front).collect();
                 assert!(input.front() == expected, "seed {seed}");
                 input.consume(front);
-                input.refill();
+                input.refill(0);
             }
             assert!(model.is_empty());
         }
@@ -191,7 +212,7 @@ mod tests {
         assert!(input.memory() < BYTES + BYTES / 16, "{}", input.memory());
         while !input.is_empty() {
             assert!(input.memory() < input.len() + input.len() / 16 + 4 * CHUNK_BYTES);
-            if input.front().len() < 100 && input.refill() {
+            if input.front().len() < 100 && input.refill(0) {
                 continue;
             }
             let bytes = input.front().len().min(1000);
@@ -203,9 +224,41 @@ mod tests {
     #[test]
     fn what_a_large_command_took_is_given_back() {
         let mut input = Input::default();
-        input.extend(&vec![b'x'; 10 << 20]);
-        input.extend(b"next");
+        input.extend(&vec![b'x'; 10 << 20], 0);
+        input.extend(b"next", 0);
         input.consume(10 << 20);
         assert_eq!((input.front(), input.memory()), (&b"next"[..], CHUNK_BYTES));
+    }
+
+    /// What a command is announced to have is not believed: memory follows what has been received.
+    #[test]
+    fn memory_is_taken_for_what_has_come() {
+        for needed in [1 << 29, usize::MAX] {
+            let mut input = Input::default();
+            while input.len() < 16 << 20 {
+                input.extend(&[b'x'; 16 * 1024], needed);
+                let (len, memory) = (input.len(), input.memory());
+                assert!(memory <= (AHEAD_MULTIPLE_MAX * len).min(AHEAD_BYTES_MAX.max(2 * len)));
+            }
+        }
+    }
+
+    /// Each growth copies what is there.
+    #[test]
+    fn the_front_grows_seldom_and_to_no_more_than_is_needed() {
+        const RECEIVE_BYTES: usize = 16 * 1024;
+        for (needed, growths_max) in [(65_600, 1), (262_200, 2), ((1 << 20) + 60, 2), (2 << 20, 3)]
+        {
+            let mut input = Input::default();
+            let (mut growths, mut capacity) = (0, 0);
+            // The last receive brings some of the next command.
+            while input.len() < needed {
+                input.extend(&[b'x'; RECEIVE_BYTES], needed);
+                growths += usize::from(input.front.capacity() != capacity);
+                capacity = input.front.capacity();
+            }
+            assert!(growths <= growths_max, "{growths} growths for {needed} bytes");
+            assert!(capacity <= needed + RECEIVE_BYTES, "{capacity} for {needed} bytes");
+        }
     }
 }

@@ -120,6 +120,13 @@ impl Decoder {
         }
     }
 
+    /// After [`Decoded::Incomplete`]: how long the command is at least, by what its client has
+    /// announced; 0 if that is not known.
+    #[inline]
+    pub fn needed(&self) -> usize {
+        self.needed
+    }
+
     /// Bytes held between two pieces of a command.
     #[inline]
     pub fn memory(&self) -> usize {
