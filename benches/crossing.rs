@@ -60,7 +60,9 @@ fn main() {
             of_rounds[of_rounds.len() / 2]
         });
         let (near, far) = (neighbour - own, other - own);
-        println!("| {pipeline} | {own:.0} | {neighbour:.0} ({near:+.0}) | {other:.0} ({far:+.0}) |");
+        println!(
+            "| {pipeline} | {own:.0} | {neighbour:.0} ({near:+.0}) | {other:.0} ({far:+.0}) |"
+        );
     }
 }
 
