@@ -6,7 +6,8 @@
 The server is pinned to core 0, redis-benchmark to core 1; the servers take turns, round after
 round, so that a machine that slows down slows both. The figure that holds on a noisy machine is the
 server's processor time per request (utime + stime of /proc/PID/stat); throughput and percentiles
-stand beside it. Then two shards on both cores with half of the keys remote, against one shard.
+stand beside it. Then two shards on both cores (`spread all`) with half of the keys remote, against
+one shard; default_start.py shows the server as it starts.
 Needs redis-server, redis-benchmark and two cores.
 """
 
@@ -88,8 +89,9 @@ def redis_server(args):
 
 def ringwell(args, shards, cpus):
     port = free_port()
+    # A thread for each shard: the crossings between them are what is to be seen.
     return Server([args.ringwell, "--port", str(port), "--bind", "127.0.0.1", "--shards",
-                   str(shards), "--cpus", str(cpus)], port)
+                   str(shards), "--cpus", str(cpus), "--spread", "all"], port)
 
 
 def measure(args, configurations, tests):
