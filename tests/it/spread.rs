@@ -238,6 +238,9 @@ fn kill_finds_who_moves() {
         stop.store(true, Ordering::Relaxed);
         mover.join().expect("the mover");
         assert!(killed > 20, "{killed}");
+        // Each was counted where it was: a core that seems to have connections would stay where it is.
+        spread_to(&mut admin, "auto");
+        wait_for("one thread", || shards(&mut admin, "thread") == [0, 0, 0, 0]);
     });
 }
 

@@ -59,7 +59,7 @@ impl Driver {
         // Counted before it arrives there, so that the next decision knows of it.
         self.process.shared.cores[target].connections.fetch_add(1, Ordering::Relaxed);
         if target == self.thread {
-            self.serve(accepted);
+            self.serve(accepted, target);
         } else {
             add(&self.counters().connections_handed_over, 1);
             self.put(target, Parcel::Connection(accepted));
@@ -79,12 +79,18 @@ impl Driver {
         if is_taking && ours <= fewest + fewest / 16 { self.thread } else { shard }
     }
 
-    /// A connection, counted already, becomes this thread's.
-    pub(super) fn serve(&mut self, accepted: Accepted) {
-        if self.own().is_none() {
-            // The core has lost its thread since: its connections are the first one's.
-            self.count_connection_closed();
-            self.process.shared.cores[FIRST].connections.fetch_add(1, Ordering::Relaxed);
+    /// A connection, counted already for a core, becomes this thread's.
+    pub(super) fn serve(&mut self, accepted: Accepted, counted_for: ShardId) {
+        let is_here = self.own().is_some();
+        // Whoever runs that core by now may be another thread than its own, or that one may not run
+        // it yet.
+        let core = if is_here { self.thread } else { FIRST };
+        if core != counted_for {
+            let cores = &self.process.shared.cores;
+            cores[core].connections.fetch_add(1, Ordering::Relaxed);
+            cores[counted_for].connections.fetch_sub(1, Ordering::Relaxed);
+        }
+        if !is_here {
             return self.put(FIRST, Parcel::Connection(accepted));
         }
         if !self.is_receiving() {

@@ -81,7 +81,10 @@ impl Driver {
                 hosted.tell(now, Event::EffectDone { ticket, result });
             }
             Parcel::Moved { socket, session } => self.take_over(at, socket, session),
-            Parcel::Connection(accepted) => self.serve(accepted),
+            Parcel::Connection(accepted) => {
+                let core = hosted.core;
+                self.serve(accepted, core);
+            }
             Parcel::Arrived(accepted) => self.admit(accepted),
             other => debug_assert!(false, "not for a core: {other:?}"),
         }
