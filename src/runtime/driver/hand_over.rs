@@ -117,6 +117,8 @@ impl Driver {
     /// A core is this thread's to run from now on.
     pub(super) fn take(&mut self, mut hosted: Hosted) {
         let core: ShardId = hosted.core;
+        // Its time must not go back: its former thread may have run it since this pass began.
+        self.now = self.clock.now();
         hosted.inbox.is_run_by(self.thread);
         self.process.shared.cores[core].thread.store(self.thread, Ordering::Relaxed);
         let mut shards = hosted.engine.take_shards();
@@ -147,9 +149,12 @@ impl Driver {
         let (plan, thread) = (&self.process.plan, self.thread);
         let connections = &self.process.shared.cores[thread].connections;
         let mut leaves = false;
+        if !self.gone.is_empty() || connections.load(Ordering::Relaxed) > 0 {
+            return leaves;
+        }
         // Who moves a connection looks under the same mutex whether the core is at home.
         self.process.post.put_ordered(|| {
-            leaves = self.gone.is_empty() && connections.load(Ordering::Relaxed) == 0;
+            leaves = connections.load(Ordering::Relaxed) == 0;
             if leaves {
                 plan.set_at_home(thread, false);
             }

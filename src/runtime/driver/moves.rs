@@ -42,7 +42,14 @@ impl Moves {
 
     /// When to go on although nothing happens.
     pub fn next_us(&self) -> Option<u64> {
-        (self.surplus > 0 || !self.leaving.is_empty()).then_some(self.again_at_us)
+        let deadline = self.leaving.iter().map(|(_, deadline_us)| *deadline_us).min();
+        let again = (self.surplus > 0).then_some(self.again_at_us);
+        [deadline, again].into_iter().flatten().min()
+    }
+
+    /// The engine itself wants nothing received from this one: it stays.
+    pub fn forget(&mut self, key: Key) {
+        self.leaving.retain(|(leaving, _)| *leaving != key);
     }
 }
 
@@ -91,6 +98,11 @@ impl Driver {
             self.moves.again_at_us = now_us + SHARES_US;
             return;
         }
+        if self.process.least_connected_but(self.thread).is_none() {
+            // The core that is to have them is on its way to its thread.
+            self.moves.again_at_us = now_us + AGAIN_US;
+            return;
+        }
         let mut found = 0;
         for key in self.ring.keys() {
             if found == wanted {
@@ -109,7 +121,9 @@ impl Driver {
             }
         }
         let moves = &mut self.moves;
-        moves.again_us = if found > 0 { AGAIN_US } else { (moves.again_us * 2).min(AGAIN_MAX_US) };
+        if found == 0 {
+            moves.again_us = (moves.again_us * 2).clamp(AGAIN_US, AGAIN_MAX_US);
+        }
         moves.again_at_us = now_us + moves.again_us;
     }
 
@@ -122,12 +136,15 @@ impl Driver {
                 continue;
             }
             let at_rest = self.own().is_some_and(|own| own.engine.may_move(conn_of(key)));
-            if at_rest && self.ring.is_quiet(key) {
-                ready.push((key, deadline_us));
-            } else if now_us < deadline_us {
-                self.moves.leaving.push((key, deadline_us));
-            } else {
+            if now_us >= deadline_us {
+                // Whatever keeps it here, its client waits no longer for that.
                 self.ring.receive(key);
+                self.moves.again_us = (self.moves.again_us * 2).clamp(AGAIN_US, AGAIN_MAX_US);
+                self.moves.again_at_us = now_us + self.moves.again_us;
+            } else if at_rest && self.ring.is_quiet(key) {
+                ready.push((key, deadline_us));
+            } else {
+                self.moves.leaving.push((key, deadline_us));
             }
         }
         if !ready.is_empty() {
@@ -153,6 +170,7 @@ impl Driver {
                     moves.leaving.push((key, deadline_us));
                     return None;
                 };
+                moves.again_us = AGAIN_US;
                 roles[key.index as usize] = Role::Vacant;
                 process.shared.cores[target].connections.fetch_add(1, Ordering::Relaxed);
                 counters.connections.fetch_sub(1, Ordering::Relaxed);

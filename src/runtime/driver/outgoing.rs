@@ -104,7 +104,10 @@ impl Driver {
             return;
         };
         match what {
-            ConnControl::PauseReading => self.ring.pause(key),
+            ConnControl::PauseReading => {
+                self.ring.pause(key);
+                self.moves.forget(key);
+            }
             ConnControl::ResumeReading => {
                 if *closing == Closing::No && self.is_receiving() {
                     self.ring.receive(key);
