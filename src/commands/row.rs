@@ -205,8 +205,11 @@ pub struct Docs {
 pub enum Group {
     Connection,
     Generic,
+    Hash,
     List,
     Server,
+    Set,
+    SortedSet,
     String,
     Transactions,
 }
@@ -216,8 +219,11 @@ impl Group {
         match self {
             Group::Connection => "connection",
             Group::Generic => "generic",
+            Group::Hash => "hash",
             Group::List => "list",
             Group::Server => "server",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
             Group::String => "string",
             Group::Transactions => "transactions",
         }

@@ -13,8 +13,7 @@
 //!
 //! # Another kind of collection
 //!
-//! It takes a variant of [`Kind`] and of [`Object`] with an arm in each of their methods, its names in
-//! [`Encoding`], and an implementation of [`Collection`].
+//! It takes a variant of [`Kind`], its names in [`Encoding`], and a line of `collections!`.
 
 pub mod list;
 pub mod packed;
@@ -40,119 +39,138 @@ pub unsafe trait Collection: Sized + Send + 'static {
     fn into_object(self) -> Object;
 }
 
-// SAFETY: `Object::List` holds a `Box<List>`.
-unsafe impl Collection for List {
-    const KIND: Kind = Kind::List;
+/// Every type of collection: its kind, and the encoding that OBJECT ENCODING tells of an object of it.
+macro_rules! collections {
+    ($($kind:ident $type:ident $encoding:ident;)+) => {
+        /// A collection on the heap, of any kind. It knows what it holds without being walked.
+        #[derive(Clone, Debug)]
+        pub enum Object {
+            $($kind(Box<$type>),)+
+        }
 
-    fn is_empty(&self) -> bool {
-        List::is_empty(self)
-    }
+        /// An object that stays where it is.
+        #[derive(Clone, Copy, Debug)]
+        pub(super) enum ObjectRef<'a> {
+            $($kind(&'a $type),)+
+        }
 
-    fn into_object(self) -> Object {
-        Object::List(Box::new(self))
-    }
+        $(
+            // SAFETY: the variant of this kind holds a box of this type.
+            unsafe impl Collection for $type {
+                const KIND: Kind = Kind::$kind;
+
+                fn is_empty(&self) -> bool {
+                    $type::is_empty(self)
+                }
+
+                fn into_object(self) -> Object {
+                    Object::$kind(Box::new(self))
+                }
+            }
+        )+
+
+        impl Object {
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $(Object::$kind(_) => Kind::$kind,)+
+                }
+            }
+
+            pub fn encoding(&self) -> Encoding {
+                match self {
+                    $(Object::$kind(_) => Encoding::$encoding,)+
+                }
+            }
+
+            fn as_ref(&self) -> ObjectRef<'_> {
+                match self {
+                    $(Object::$kind(object) => ObjectRef::$kind(object),)+
+                }
+            }
+
+            /// Frees some of what it holds, about `budget` allocations; true while there is more.
+            pub(super) fn free_slice(&mut self, budget: usize) -> bool {
+                match self {
+                    $(Object::$kind(object) => object.free_slice(budget),)+
+                }
+            }
+
+            /// Gives the address away; [`Object::from_bits`] takes it back.
+            pub(super) fn into_bits(self) -> u64 {
+                let address = match self {
+                    $(Object::$kind(object) => Box::into_raw(object).expose_provenance(),)+
+                };
+                address as u64
+            }
+
+            /// # Safety
+            /// `bits` come from [`Object::into_bits`] of an object of this kind, and nobody else
+            /// makes an object of them.
+            pub(super) unsafe fn from_bits(kind: Kind, bits: u64) -> Object {
+                let address = bits as usize;
+                match kind {
+                    $(
+                        // SAFETY: the caller's.
+                        Kind::$kind => Object::$kind(unsafe {
+                            Box::from_raw(std::ptr::with_exposed_provenance_mut(address))
+                        }),
+                    )+
+                    kind => unreachable!("no {} is ever an object", kind.name()),
+                }
+            }
+        }
+
+        impl ObjectRef<'_> {
+            /// # Safety
+            /// `bits` are those of an object of this kind, which lives for so long and does not
+            /// change.
+            pub unsafe fn from_bits(kind: Kind, bits: u64) -> Self {
+                let address = bits as usize;
+                match kind {
+                    $(
+                        // SAFETY: the caller's.
+                        Kind::$kind => ObjectRef::$kind(unsafe {
+                            &*std::ptr::with_exposed_provenance(address)
+                        }),
+                    )+
+                    kind => unreachable!("no {} is ever an object", kind.name()),
+                }
+            }
+
+            pub fn heap_bytes(self) -> usize {
+                match self {
+                    $(
+                        ObjectRef::$kind(object) => {
+                            good_size(size_of::<$type>()) + object.heap_bytes()
+                        }
+                    )+
+                }
+            }
+
+            pub fn to_object(self) -> Object {
+                match self {
+                    $(ObjectRef::$kind(object) => object.clone().into_object(),)+
+                }
+            }
+        }
+    };
 }
 
-/// A collection on the heap, of any kind. It knows what it holds without being walked.
-#[derive(Clone, Debug)]
-pub enum Object {
-    List(Box<List>),
+collections! {
+    List List Quicklist;
 }
 
 impl Object {
     /// Above this a collection is freed in slices.
     const FREED_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
-    pub fn kind(&self) -> Kind {
-        match self {
-            Object::List(_) => Kind::List,
-        }
-    }
-
-    pub fn encoding(&self) -> Encoding {
-        match self {
-            Object::List(_) => Encoding::Quicklist,
-        }
-    }
-
     /// Bytes that it holds, its own box included.
     pub fn heap_bytes(&self) -> usize {
         self.as_ref().heap_bytes()
     }
 
-    fn as_ref(&self) -> ObjectRef<'_> {
-        match self {
-            Object::List(list) => ObjectRef::List(list),
-        }
-    }
-
-    /// Frees some of what it holds, about `budget` allocations; true while there is more.
-    pub(super) fn free_slice(&mut self, budget: usize) -> bool {
-        match self {
-            Object::List(list) => list.free_slice(budget),
-        }
-    }
-
     pub(super) fn takes_long_to_free(&self) -> bool {
         self.heap_bytes() > Self::FREED_AT_ONCE_BYTES_MAX
-    }
-
-    /// Gives the address away; [`Object::from_bits`] takes it back.
-    pub(super) fn into_bits(self) -> u64 {
-        let address = match self {
-            Object::List(list) => Box::into_raw(list).expose_provenance(),
-        };
-        address as u64
-    }
-
-    /// # Safety
-    /// `bits` come from [`Object::into_bits`] of an object of this kind, and nobody else makes an
-    /// object of them.
-    pub(super) unsafe fn from_bits(kind: Kind, bits: u64) -> Object {
-        let address = bits as usize;
-        match kind {
-            // No string is ever an object.
-            Kind::String | Kind::List => {
-                debug_assert_eq!(kind, Kind::List);
-                // SAFETY: the caller's.
-                Object::List(unsafe {
-                    Box::from_raw(std::ptr::with_exposed_provenance_mut(address))
-                })
-            }
-        }
-    }
-}
-
-/// An object that stays where it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum ObjectRef<'a> {
-    List(&'a List),
-}
-
-impl ObjectRef<'_> {
-    /// # Safety
-    /// `bits` are those of an object of this kind, which lives for so long and does not change.
-    pub unsafe fn from_bits(kind: Kind, bits: u64) -> Self {
-        let address = bits as usize;
-        match kind {
-            Kind::String | Kind::List => {
-                debug_assert_eq!(kind, Kind::List);
-                // SAFETY: the caller's.
-                ObjectRef::List(unsafe { &*std::ptr::with_exposed_provenance(address) })
-            }
-        }
-    }
-
-    pub fn heap_bytes(self) -> usize {
-        match self {
-            ObjectRef::List(list) => good_size(size_of::<List>()) + list.heap_bytes(),
-        }
-    }
-
-    pub fn to_object(self) -> Object {
-        match self {
-            ObjectRef::List(list) => list.clone().into_object(),
-        }
     }
 }
 
