@@ -10,7 +10,7 @@ use super::core::{ConnReply, Core};
 use super::dispatch::{reply_later, reply_now};
 use super::event::{ConnId, Outbox, ShardId};
 use super::hops::Attempt;
-use super::sessions::{list_output, settle};
+use super::input::{list_output, settle};
 use crate::commands::{CommandError, Row, Wait, WaitsAt};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;

@@ -16,7 +16,7 @@ use super::event::{Outbox, ShardId};
 use super::every_core::AnyRound;
 use super::exec::{is_running, merge_replies};
 use super::hops::{Attempt, Hopping};
-use super::sessions::settle;
+use super::input::settle;
 use crate::commands::{Flags, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;

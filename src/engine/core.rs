@@ -8,12 +8,12 @@ use hashbrown::HashMap;
 
 use super::coordinate::Coordinator;
 use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
+use super::input::Ahead;
 use super::links::Links;
 use super::memory::MemoryAccount;
 use super::pair::Pairs;
 use super::pieces::Pieces;
 use super::room::{self, Room};
-use super::sessions::Ahead;
 use super::shards::Shards;
 use super::shared::{Settings, Shared};
 use super::{EngineSetup, TICK_US};
@@ -366,82 +366,5 @@ impl Core {
         self.next_ticket += 1;
         self.effects.insert(ticket, reply);
         outbox.effects.push(effect(Ticket(ticket)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::super::Engine;
-    use super::super::event::{Event, Now};
-    use super::super::shared::{Host, HostFacts};
-    use super::*;
-    use crate::config::Config;
-
-    struct NoHost;
-
-    impl Host for NoHost {
-        fn facts(&self) -> HostFacts {
-            HostFacts::default()
-        }
-    }
-
-    thread_local! {
-        static LOOKS: Cell<u64> = const { Cell::new(0) };
-        static STEP_NANOS: Cell<u64> = const { Cell::new(0) };
-    }
-
-    /// Counts how often it is read; a command takes as long as the step between two looks.
-    fn stopwatch() -> u64 {
-        LOOKS.set(LOOKS.get() + 1);
-        LOOKS.get() * STEP_NANOS.get()
-    }
-
-    fn engine() -> Engine {
-        let config = Arc::new(Config::default());
-        let shared = Shared::new(1, config, Box::new(NoHost), 1, "0".repeat(40));
-        Engine::new(EngineSetup {
-            shard: 0,
-            shards: 1,
-            shared: Arc::new(shared),
-            seed: 1,
-            stopwatch,
-        })
-    }
-
-    /// Calls SET so often; returns how often the clock was read.
-    fn set(engine: &mut Engine, calls: usize) -> u64 {
-        let conn = ConnId { index: 0, generation: 1 };
-        let (now, mut outbox) = (Now { unix_ms: 1, monotonic_us: 1 }, Outbox::default());
-        let addr = "/sim:0".to_owned();
-        let origin = ClientOrigin { id: 1, peer: Peer::Unix, laddr: addr.clone(), addr, fd: 3 };
-        engine.handle(now, Event::Open { conn, origin }, &mut outbox);
-        let before = LOOKS.get();
-        for _ in 0..calls {
-            engine.handle(now, Event::Bytes { conn, data: b"SET k v\r\n" }, &mut outbox);
-        }
-        engine.end_pass(now, &mut outbox);
-        engine.handle(now, Event::Closed { conn }, &mut outbox);
-        LOOKS.get() - before
-    }
-
-    #[test]
-    fn a_fast_command_seldom_reads_the_clock() {
-        STEP_NANOS.set(300);
-        let mut engine = engine();
-        let looks = set(&mut engine, 3_200);
-        assert!(looks <= 2 * (32 + 100), "{looks} looks at the clock");
-        let row = engine.core.table.by_id().iter().find(|row| row.full_name == "set").expect("SET");
-        let stats = engine.core.shards.home().statistics().by_command()[row.id];
-        assert_eq!(stats.calls, 3_200);
-        // The samples stand for the others.
-        assert!((stats.calls - 32..=stats.calls).contains(&(stats.nanos / 300)), "{stats:?}");
-    }
-
-    #[test]
-    fn a_slow_command_is_timed_each_time() {
-        STEP_NANOS.set(5_000);
-        assert_eq!(set(&mut engine(), 1_000), 2_000);
     }
 }

@@ -3,8 +3,8 @@
 
 use super::Engine;
 use super::event::{Outbox, ShardId};
+use super::input::settle;
 use super::memory::MemoryAccount;
-use super::sessions::settle;
 use crate::protocol::Args;
 use crate::shard::{Buffers, Shard};
 use crate::txn::{Batch, Message, Replies, Request, Unit};

@@ -6,7 +6,8 @@
 //! | `event` | what goes in and what comes out |
 //! | `shared` | what the engines of one process share |
 //! | `core` | the state behind every command |
-//! | `sessions` | the connections of this core; input, stalls, limits |
+//! | `sessions` | the connections of this core |
+//! | `input` | what clients send: turns, stalls, limits |
 //! | `moves` | connections at rest that go on at another core |
 //! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
 //! | `memory` | what this core holds, for `maxmemory` |
@@ -35,6 +36,7 @@ mod event;
 mod every_core;
 mod exec;
 mod hops;
+mod input;
 mod links;
 mod memory;
 mod merge;
@@ -42,14 +44,14 @@ mod moves;
 mod operations;
 mod pair;
 mod pieces;
-#[cfg(test)]
-mod reply_tests;
 mod report;
 mod room;
 mod sessions;
 mod shards;
 mod shared;
 mod split;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use event::{ClientOrigin, ConnControl, ConnId, Effect, Event, Now, Outbox, ShardId, Ticket};
@@ -161,14 +163,14 @@ impl Engine {
         match event {
             Event::Bytes { conn, data } => {
                 if let Some(session) = self.sessions.get_mut(conn) {
-                    sessions::receive(&mut self.core, session, data, outbox);
+                    input::receive(&mut self.core, session, data, outbox);
                 }
             }
             Event::Sent { conn, bytes } => {
                 if let Some(session) = self.sessions.get_mut(conn) {
                     session.output.sent(bytes);
                     session.client.active_us = now.monotonic_us;
-                    sessions::settle(&mut self.core, session, outbox);
+                    input::settle(&mut self.core, session, outbox);
                 }
             }
             Event::Message { from, message } => self.receive_message(from, message, outbox),
@@ -224,7 +226,7 @@ impl Engine {
             if let Some(session) = self.sessions.get_mut(conn)
                 && session.held
             {
-                sessions::list_output(session, outbox);
+                input::list_output(session, outbox);
             }
         }
     }
@@ -244,15 +246,14 @@ impl Engine {
     pub fn awaits_replies(&mut self, conn: ConnId) -> bool {
         let session = self.sessions.get_mut(conn);
         session.is_some_and(|session| {
-            session.output.awaited() > 0 && !session.is_blocked()
-                || sessions::has_more_to_run(session)
+            session.output.awaited() > 0 && !session.is_blocked() || input::has_more_to_run(session)
         })
     }
 
     /// Whether commands that this connection has sent will begin although it sends no more. To wait
     /// for data or for the end of a pause does not count.
     pub fn has_more_to_run(&mut self, conn: ConnId) -> bool {
-        self.sessions.get_mut(conn).is_some_and(|session| sessions::has_more_to_run(session))
+        self.sessions.get_mut(conn).is_some_and(|session| input::has_more_to_run(session))
     }
 
     /// Whether input waits for nothing but its turn: a tick is wanted at once.
@@ -266,7 +267,7 @@ impl Engine {
         for _ in 0..self.core.turns.len().min(TURNS_PER_TICK) {
             let Some(conn) = self.core.turns.pop_front() else { return };
             if let Some(session) = self.sessions.get_mut(conn) {
-                sessions::go_on(&mut self.core, session, outbox);
+                input::go_on(&mut self.core, session, outbox);
             }
         }
     }
@@ -382,7 +383,7 @@ impl Engine {
         for session in self.sessions.iter_mut() {
             if session.stall.contains(Stall::PAUSED) {
                 session.stall.remove(Stall::PAUSED);
-                sessions::settle(&mut self.core, session, outbox);
+                input::settle(&mut self.core, session, outbox);
             }
         }
     }

@@ -4,7 +4,7 @@ use super::super::coordinate::{Kind, Share};
 use super::super::core::Core;
 use super::super::dispatch::reply_now;
 use super::super::event::Outbox;
-use super::super::{close_now, exec, sessions};
+use super::super::{close_now, exec, input};
 use super::Asked;
 use crate::commands::{CommandError, Flags, Outcome, Row};
 use crate::protocol::Args;
@@ -98,7 +98,7 @@ pub(in super::super) fn queue(
 /// not been worked on. Otherwise it is closed.
 fn may_hold(core: &Core, session: &mut Session, bytes: usize, outbox: &mut Outbox) -> bool {
     let held = session.transaction_memory().saturating_add(bytes);
-    if held <= sessions::input_bytes_max(core, session) {
+    if held <= input::input_bytes_max(core, session) {
         return true;
     }
     tracing::warn!(
