@@ -4,11 +4,12 @@
 //! others do, by way of messages.
 
 use super::coordinate::{Kind, Share, Transaction};
-use super::core::{ConnReply, Core};
-use super::dispatch::reply_now;
+use super::core::Core;
 use super::event::ShardId;
 use super::exec::merge_replies;
 use super::pieces::{Piece, Pieces};
+use super::reply::ConnReply;
+use super::reply::reply_now;
 use crate::commands::{Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::reply::{Reply, Values};

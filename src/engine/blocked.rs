@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::coordinate::{Kind, Share, Transaction};
-use super::core::{ConnReply, Core};
-use super::dispatch::{reply_later, reply_now};
+use super::core::Core;
 use super::event::{ConnId, Outbox, ShardId};
 use super::hops::Attempt;
 use super::input::{list_output, settle};
+use super::reply::ConnReply;
+use super::reply::{reply_later, reply_now};
 use crate::commands::{CommandError, Row, Wait, WaitsAt};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;

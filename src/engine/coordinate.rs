@@ -10,13 +10,15 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::Engine;
-use super::core::{ConnReply, Core};
-use super::dispatch::{reply_later, reply_now, run_here};
+use super::core::Core;
+use super::dispatch::run_here;
 use super::event::{Outbox, ShardId};
 use super::every_core::AnyRound;
 use super::exec::{is_running, merge_replies};
 use super::hops::{Attempt, Hopping};
 use super::input::settle;
+use super::reply::ConnReply;
+use super::reply::{reply_later, reply_now};
 use crate::commands::{Flags, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;

@@ -8,18 +8,19 @@ use hashbrown::HashMap;
 
 use super::coordinate::Coordinator;
 use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
-use super::input::Ahead;
+use super::held::HeldOutput;
 use super::links::Links;
 use super::memory::MemoryAccount;
 use super::pair::Pairs;
 use super::pieces::Pieces;
+use super::pipeline::Pipeline;
+use super::reply::ConnReply;
 use super::room::{self, Room};
 use super::shards::Shards;
 use super::shared::{Settings, Shared};
 use super::{EngineSetup, TICK_US};
 use crate::access::{Decision, Password, Peer, Reason};
 use crate::commands::{CommandTable, ReplyMode, table};
-use crate::protocol::Span;
 use crate::protocol::reply::Encoding;
 use crate::session::{ClientState, OutputClass, Session, Stall};
 use crate::shard::{ShardSetup, Statistics};
@@ -88,30 +89,13 @@ pub(super) struct Core {
     sampled: [u64; 3],
     sampled_us: u64,
     /// Scratch for the decoder.
-    pub spans: Vec<Span>,
-    pub ahead: Vec<Ahead>,
+    pub pipeline: Pipeline,
     /// Commands decoded, to see how often.
     #[cfg(test)]
     pub decoded: usize,
     /// Connections with input that is executed when it is their turn.
     pub turns: VecDeque<ConnId>,
-    /// Connections whose output is held back, in the order in which that began.
-    pub held: VecDeque<Held>,
-}
-
-/// A connection whose output waits for replies of other shards, perhaps no longer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    pub conn: ConnId,
-    pub since_pass: u64,
-    pub since_us: u64,
-}
-
-/// A reply slot of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ConnReply {
-    pub conn: ConnId,
-    pub sequence: u32,
+    pub held: HeldOutput,
 }
 
 impl Core {
@@ -156,12 +140,11 @@ impl Core {
             soft_limits_watched: false,
             sampled: [0; 3],
             sampled_us: 0,
-            spans: Vec::new(),
-            ahead: Vec::new(),
+            pipeline: Pipeline::default(),
             #[cfg(test)]
             decoded: 0,
             turns: VecDeque::new(),
-            held: VecDeque::new(),
+            held: HeldOutput::default(),
         };
         core.publish_memory();
         core

@@ -2,16 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use super::core::{ConnReply, Core};
+use super::closing::close_now;
+use super::core::Core;
 use super::event::Outbox;
 use super::operations::transaction;
-use super::{close_now, exec, operations};
-use crate::commands::{
-    CommandError, Flags, Handler, Lookup, Operation, ReplyMode, Row, Spread, keys,
-};
+use super::pipeline::Route;
+use super::reply::{fail, refuse, suppress_reply};
+use super::{exec, operations};
+use crate::commands::{CommandError, Flags, Handler, Lookup, Operation, Row, Spread, keys};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
-use crate::protocol::reply::Reply;
 use crate::session::{Destination, Reach, Session, Stall};
 use crate::shard::Shard;
 use crate::store::Order;
@@ -19,14 +19,6 @@ use crate::txn::{OwnedWork, Request, ShardId, shard_of_key};
 
 /// How much of unknown commands and their arguments an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
-
-/// What a command line names, and where it leads.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Route {
-    lookup: Lookup,
-    /// The shard of its first key; this one if it has none.
-    shard: ShardId,
-}
 
 /// Looks a command up; arity has still to be checked.
 #[inline]
@@ -106,7 +98,7 @@ pub(super) fn execute(
         }
         Handler::Container => {
             let error = wrong_arity(row);
-            refuse(core, session, &error);
+            refuse(&mut core.stats.commands, session, &error);
         }
     }
     ControlFlow::Continue(())
@@ -322,37 +314,8 @@ pub(super) fn run_operation(
     core.stats.commands.of(row).calls += 1;
     match parsed {
         Ok(operation) => operations::carry_out(core, session, row, operation, outbox),
-        Err(error) => fail(core, session, row, &error),
+        Err(error) => fail(&mut core.stats.commands, session, row, &error),
     }
-}
-
-/// Whether CLIENT REPLY drops the reply to the command now beginning.
-#[inline]
-pub(super) fn suppress_reply(session: &mut Session) -> bool {
-    if let Some(exec) = &session.exec {
-        return exec.skipped || session.client.reply_mode == ReplyMode::Off;
-    }
-    session.client.reply_mode == ReplyMode::Off || std::mem::take(&mut session.client.skip_reply)
-}
-
-/// Writes a reply that is ready now.
-pub(super) fn reply_now(session: &mut Session, write: impl FnOnce(&mut Reply<'_>)) {
-    let suppressed = suppress_reply(session);
-    let encoding = session.client.encoding;
-    let out = session.output.buffer();
-    let before = out.len();
-    write(&mut Reply::new(out, encoding));
-    if suppressed {
-        out.truncate(before);
-    }
-    session.output.wrote(before);
-}
-
-/// The reply slot of a command that is answered later, and of which `request_bytes` are held
-/// meanwhile. The session is stalled, so that they are counted and need no bound.
-pub(super) fn reply_later(session: &mut Session, request_bytes: usize) -> ConnReply {
-    let suppressed = suppress_reply(session);
-    ConnReply { conn: session.conn, sequence: session.output.reserve(suppressed, request_bytes) }
 }
 
 /// Refuses a command that would be run or queued: it spoils the MULTI block that it belongs to.
@@ -368,29 +331,16 @@ fn reject(
         let text = error.message();
         let reason = text.strip_prefix(b"ERR ").unwrap_or(&text);
         let before = b"EXECABORT Transaction discarded because of: ";
-        return refuse(core, session, &CommandError::Bytes([before, reason].concat()));
+        return refuse(
+            &mut core.stats.commands,
+            session,
+            &CommandError::Bytes([before, reason].concat()),
+        );
     }
     if let Some(multi) = &mut session.multi {
         multi.aborted = true;
     }
-    refuse(core, session, error);
-}
-
-/// Answers with an error from before the handler ran.
-pub(super) fn refuse(core: &mut Core, session: &mut Session, error: &CommandError) {
-    core.stats.commands.count_error(error);
-    reply_now(session, |reply| reply.error_bytes(&error.message()));
-}
-
-/// Answers with the error of a command whose call has been counted.
-pub(super) fn fail(
-    core: &mut Core,
-    session: &mut Session,
-    row: &'static Row,
-    error: &CommandError,
-) {
-    core.stats.commands.of(row).failed += 1;
-    refuse(core, session, error);
+    refuse(&mut core.stats.commands, session, error);
 }
 
 fn wrong_arity(row: &'static Row) -> CommandError {
@@ -442,7 +392,7 @@ fn reject_unknown(
     if let Some(multi) = &mut session.multi {
         multi.aborted = true;
     }
-    refuse(core, session, &CommandError::Bytes(text));
+    refuse(&mut core.stats.commands, session, &CommandError::Bytes(text));
 }
 
 /// Appends up to `max` bytes, up to the first NUL as C's formatting does; returns how many.

@@ -13,10 +13,9 @@ use std::sync::Arc;
 use super::Engine;
 use super::coordinate::{Kind, Share, Transaction};
 use super::core::Core;
-use super::dispatch::{
-    cursor_shard, refuse, reply_now, run_here, run_keyed_in_turn, run_operation, suppress_reply,
-};
+use super::dispatch::{cursor_shard, run_here, run_keyed_in_turn, run_operation};
 use super::event::{Outbox, ShardId};
+use super::reply::{refuse, reply_now, suppress_reply};
 use crate::commands::{CommandError, Handler, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
@@ -389,7 +388,7 @@ fn run_in_turn(
 ) {
     core.stats.commands.commands += 1;
     if session.output.unsent_bytes() > reply_bytes_max(&core.settings.config) {
-        return refuse(core, session, &CommandError::ReplyTooLong);
+        return refuse(&mut core.stats.commands, session, &CommandError::ReplyTooLong);
     }
     match row.handler {
         Handler::Keyed(_, spread) => run_keyed_in_turn(core, session, row, args, spread, outbox),
@@ -401,7 +400,7 @@ fn run_in_turn(
         Handler::Engine(parse) => run_operation(core, session, row, parse(args), outbox),
         Handler::Container => {
             debug_assert!(false, "{} was queued without a subcommand", row.name);
-            refuse(core, session, &CommandError::Syntax);
+            refuse(&mut core.stats.commands, session, &CommandError::Syntax);
         }
     }
 }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::coordinate::{Begun, Kind, Share, Transaction};
-use super::core::{ConnReply, Core};
+use super::core::Core;
 use super::event::Outbox;
+use super::reply::ConnReply;
 use crate::commands::hops::{Change, Decision, Finding, Findings, Looked};
 use crate::commands::{CommandError, Handler, KeyFlags, KeyRanges, Row, Spread};
 use crate::protocol::Args;

@@ -1,12 +1,13 @@
 //! What clients send: decoded and run command by command, and why that sometimes has to wait.
 
-use super::core::{Core, Held};
-use super::dispatch::Route;
+use super::closing::{close_after_output, close_now};
+use super::core::Core;
 use super::event::{ConnControl, Outbox};
-use super::{close_after_output, close_now, dispatch, exec};
+use super::pipeline::{Ahead, Pipeline};
+use super::{dispatch, exec};
+use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError};
-use crate::protocol::{Args, Span};
 use crate::session::{Input, Session, Stall};
 
 /// While a client leaves so many bytes unread, its commands are not executed. They are received: many
@@ -27,8 +28,6 @@ const TURN_REFILLS_MAX: usize = 16;
 pub(super) const AHEAD_MAX: usize = 16;
 /// More output than this is sent without waiting for what comes behind it.
 const HELD_BYTES_MAX: usize = 16 * 1024;
-/// The decoder's scratch may keep this much memory.
-const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
 /// Bytes have come: runs the commands in them, keeps what is left.
 pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbox: &mut Outbox) {
@@ -92,11 +91,7 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
         if may_hold(session) {
             if !session.held {
                 session.held = true;
-                core.held.push_back(Held {
-                    conn: session.conn,
-                    since_pass: core.links.passes(),
-                    since_us: core.now.monotonic_us,
-                });
+                core.held.hold(session.conn, core.links.passes(), core.now.monotonic_us);
             }
         } else {
             list_output(session, outbox);
@@ -173,15 +168,6 @@ pub(super) fn has_more_to_run(session: &Session) -> bool {
         && !session.stall.intersects(waits)
 }
 
-/// A command that has been decoded and not run yet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ahead {
-    start: usize,
-    end: usize,
-    first_span: usize,
-    route: Route,
-}
-
 /// Runs the commands at the start of `input`, none behind its first `bytes_max`; returns how many
 /// bytes they took.
 ///
@@ -197,36 +183,33 @@ fn run(
     outbox: &mut Outbox,
 ) -> usize {
     let bytes_max = bytes_max.min(input.len());
-    let mut ahead = std::mem::take(&mut core.ahead);
-    let mut spans = std::mem::take(&mut core.spans);
+    let mut pipeline = std::mem::take(&mut core.pipeline);
     let mut at = 0;
     while session.stall.is_empty() && at < bytes_max {
-        let next = decode_ahead(core, session, &input[at..], &mut ahead, &mut spans);
+        let next = decode_ahead(core, session, &input[at..], &mut pipeline);
         #[cfg(test)]
         {
-            core.decoded += ahead.len();
+            core.decoded += pipeline.commands.len();
         }
-        if ahead.is_empty() {
+        if pipeline.commands.is_empty() {
             match run_other(core, session, next, outbox) {
                 Some(consumed) => at += consumed,
                 None => break,
             }
             continue;
         }
-        let ran = run_ahead(core, session, &input[at..], &ahead, &spans, outbox);
+        let ran = run_ahead(core, session, &input[at..], &pipeline, outbox);
         if let Some(last) = ran.checked_sub(1) {
-            at += ahead[last].end;
+            at += pipeline.commands[last].end;
         }
-        if ran < ahead.len() {
+        if ran < pipeline.commands.len() {
             // What was decoded in vain will be decoded again, from another place.
             session.decoder = Decoder::default();
         }
         session.note_ran(ran as u32);
     }
-    core.ahead = ahead;
-    if spans.capacity() * size_of::<Span>() <= KEPT_CAPACITY_MAX {
-        core.spans = spans;
-    }
+    pipeline.trim();
+    core.pipeline = pipeline;
     at
 }
 
@@ -235,11 +218,10 @@ fn decode_ahead(
     core: &Core,
     session: &mut Session,
     input: &[u8],
-    ahead: &mut Vec<Ahead>,
-    spans: &mut Vec<Span>,
+    pipeline: &mut Pipeline,
 ) -> Result<Decoded, ProtocolError> {
-    ahead.clear();
-    spans.clear();
+    pipeline.clear();
+    let Pipeline { spans, commands: ahead } = pipeline;
     let limits = Limits {
         bulk_bytes_max: core.settings.config.proto_max_bulk_len,
         authenticated: session.client.authenticated,
@@ -273,23 +255,19 @@ fn run_ahead(
     core: &mut Core,
     session: &mut Session,
     input: &[u8],
-    ahead: &[Ahead],
-    spans: &[Span],
+    pipeline: &Pipeline,
     outbox: &mut Outbox,
 ) -> usize {
-    let args = |index: usize| {
-        let Ahead { start, end, first_span, .. } = ahead[index];
-        let end_span = ahead.get(index + 1).map_or(spans.len(), |next| next.first_span);
-        Args::new(&input[start..end], &spans[first_span..end_span])
-    };
-    if ahead.len() > 1 {
-        for (index, command) in ahead.iter().enumerate() {
-            dispatch::prefetch(core, session, command.route, args(index));
+    let commands = &pipeline.commands;
+    if commands.len() > 1 {
+        for (index, command) in commands.iter().enumerate() {
+            dispatch::prefetch(core, session, command.route, pipeline.args(index, input));
         }
     }
     let mut ran = 0;
-    for (index, command) in ahead.iter().enumerate() {
-        if dispatch::execute(core, session, command.route, args(index), outbox).is_break() {
+    for (index, command) in commands.iter().enumerate() {
+        let args = pipeline.args(index, input);
+        if dispatch::execute(core, session, command.route, args, outbox).is_break() {
             break;
         }
         ran += 1;

@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::event::ShardId;
 use super::report::CoreFacts;
-use crate::protocol::Span;
 use crate::session::Session;
 
 /// After a change of so much a core says again how cold its next victim is.
@@ -97,10 +96,7 @@ impl Core {
 
     /// Bytes of the buffers that this core keeps for the next commands.
     pub fn kept_memory(&self) -> usize {
-        self.spans.capacity() * size_of::<Span>()
-            + self.pairs.memory()
-            + self.pieces.memory()
-            + self.links.memory()
+        self.pipeline.memory() + self.pairs.memory() + self.pieces.memory() + self.links.memory()
     }
 
     /// Bytes that all cores hold for data and clients. What the others hold is asked for once in a

@@ -29,12 +29,14 @@
 
 mod at_once;
 mod blocked;
+mod closing;
 mod coordinate;
 mod core;
 mod dispatch;
 mod event;
 mod every_core;
 mod exec;
+mod held;
 mod hops;
 mod input;
 mod links;
@@ -44,6 +46,8 @@ mod moves;
 mod operations;
 mod pair;
 mod pieces;
+mod pipeline;
+mod reply;
 mod report;
 mod room;
 mod sessions;
@@ -62,9 +66,10 @@ use std::sync::Arc;
 
 use crate::access::Peer;
 use crate::config::Config;
-use crate::session::{Session, Stall};
+use crate::session::Stall;
 use crate::txn::{Message, Work};
-use core::{Core, Held};
+use closing::close_now;
+use core::Core;
 use sessions::Sessions;
 
 /// What an engine is made from.
@@ -95,10 +100,6 @@ const TICK_US: u64 = 100_000;
 
 /// Turns taken in one tick: about a mebibyte of input.
 const TURNS_PER_TICK: usize = 16;
-
-/// How long output may wait for the replies of other shards behind it.
-const HELD_PASSES_MAX: u64 = 8;
-const HELD_US_MAX: u64 = 2_000;
 
 impl Engine {
     pub fn new(setup: EngineSetup) -> Engine {
@@ -216,13 +217,7 @@ impl Engine {
     /// Lists the connections whose output has been held back long enough.
     fn let_go_of_output(&mut self, outbox: &mut Outbox) {
         let (passes, now_us) = (self.core.links.passes(), self.core.now.monotonic_us);
-        while let Some(&Held { conn, since_pass, since_us }) = self.core.held.front() {
-            if passes.saturating_sub(since_pass) < HELD_PASSES_MAX
-                && now_us < since_us + HELD_US_MAX
-            {
-                return;
-            }
-            self.core.held.pop_front();
+        while let Some(conn) = self.core.held.next_due(passes, now_us) {
             if let Some(session) = self.sessions.get_mut(conn)
                 && session.held
             {
@@ -291,7 +286,7 @@ impl Engine {
         } else {
             periodic.then_some(core.last_tick_us + TICK_US)
         };
-        let let_go_at = core.held.front().map(|held| held.since_us + HELD_US_MAX);
+        let let_go_at = core.held.due_us();
         let deadline = core.wait_deadlines.first().map(|(deadline_us, _)| *deadline_us);
         let at = [tick_at, let_go_at, deadline].into_iter().flatten().min()?;
         Some(at.saturating_sub(now.monotonic_us))
@@ -396,28 +391,5 @@ impl Engine {
                 close_now(session, outbox);
             }
         }
-    }
-}
-
-/// Ends a connection at once, even one that waits for its client to read the rest; what it had not
-/// been sent is lost.
-fn close_now(session: &mut Session, outbox: &mut Outbox) {
-    if !session.dropped {
-        session.dropped = true;
-        session.stall.insert(Stall::CLOSING);
-        if let Some(blocked) = &session.blocked {
-            // Nobody serves it any more; the rest follows when the connection has ended.
-            blocked.waiter.end();
-        }
-        outbox.control.push((session.conn, ConnControl::CloseNow));
-    }
-}
-
-/// Ends a connection when its output has been sent, replies of other shards included: `settle`
-/// tells the runtime once all are there.
-fn close_after_output(session: &mut Session) {
-    if !session.stall.contains(Stall::CLOSING) {
-        session.stall.insert(Stall::CLOSING);
-        session.close_when_answered = true;
     }
 }

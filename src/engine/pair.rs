@@ -16,9 +16,10 @@ use hashbrown::HashMap;
 
 use super::Engine;
 use super::coordinate::{Begun, Kind, Share};
-use super::core::{ConnReply, Core};
-use super::dispatch::reply_later;
+use super::core::Core;
 use super::event::{Outbox, ShardId};
+use super::reply::ConnReply;
+use super::reply::reply_later;
 use crate::commands::{Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::super::dispatch::reply_now;
+use super::super::reply::reply_now;
 use super::Asked;
 use crate::access::Peer;
 use crate::commands::Outcome;

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
+use super::super::Engine;
+use super::super::closing::{close_after_output, close_now};
 use super::super::core::{Core, Pause};
-use super::super::dispatch::{reply_now, suppress_reply};
 use super::super::event::{ConnId, Outbox};
 use super::super::every_core::EveryCore;
-use super::super::{Engine, close_after_output, close_now};
+use super::super::reply::{reply_now, suppress_reply};
 use super::Asked;
 use crate::access::Peer;
 use crate::commands::{

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::super::Engine;
-use super::super::dispatch::reply_now;
 use super::super::event::{Effect, Outbox};
 use super::super::every_core::EveryCore;
+use super::super::reply::reply_now;
 use super::super::room::policy;
 use super::super::shared::Settings;
 use super::Asked;

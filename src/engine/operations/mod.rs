@@ -21,9 +21,9 @@ mod session;
 pub(super) mod transaction;
 
 use super::core::Core;
-use super::dispatch::{fail, reply_later};
 use super::event::{Effect, Outbox, Ticket};
 use super::every_core::EveryCore;
+use super::reply::{fail, reply_later};
 use crate::commands::{Operation, Outcome, Row};
 use crate::session::{Session, Stall};
 
@@ -104,6 +104,6 @@ pub(super) fn carry_out(
         Operation::AccessLogReset => access::reset_log(asked),
     };
     if let Err(error) = result {
-        fail(core, session, row, &error);
+        fail(&mut core.stats.commands, session, row, &error);
     }
 }

@@ -1,7 +1,7 @@
 //! AUTH, HELLO, QUIT, RESET, SELECT.
 
-use super::super::close_after_output;
-use super::super::dispatch::reply_now;
+use super::super::closing::close_after_output;
+use super::super::reply::reply_now;
 use super::{Asked, transaction};
 use crate::commands::{CommandError, Hello, Outcome};
 use crate::protocol::reply::Encoding;

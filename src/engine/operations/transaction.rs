@@ -1,10 +1,11 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
+use super::super::closing::close_now;
 use super::super::coordinate::{Kind, Share};
 use super::super::core::Core;
-use super::super::dispatch::reply_now;
 use super::super::event::Outbox;
-use super::super::{close_now, exec, input};
+use super::super::reply::reply_now;
+use super::super::{exec, input};
 use super::Asked;
 use crate::commands::{CommandError, Flags, Outcome, Row};
 use crate::protocol::Args;

@@ -6,9 +6,9 @@ mod overview;
 pub(super) use overview::Overview;
 
 use super::super::Engine;
-use super::super::dispatch::reply_now;
 use super::super::event::Outbox;
 use super::super::every_core::EveryCore;
+use super::super::reply::reply_now;
 use super::super::report::CoreReport;
 use super::Asked;
 use super::info::Facts;
