@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::super::reply::reply_now;
-use super::Asked;
+use super::asked::Asked;
 use crate::access::Peer;
 use crate::commands::Outcome;
 

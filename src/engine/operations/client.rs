@@ -8,7 +8,7 @@ use super::super::core::{Core, Pause};
 use super::super::event::{ConnId, Outbox};
 use super::super::every_core::EveryCore;
 use super::super::reply::{reply_now, suppress_reply};
-use super::Asked;
+use super::asked::Asked;
 use crate::access::Peer;
 use crate::commands::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, CommandError, Outcome, ReplyMode,

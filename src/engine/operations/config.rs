@@ -8,7 +8,7 @@ use super::super::every_core::EveryCore;
 use super::super::reply::reply_now;
 use super::super::room::policy;
 use super::super::shared::Settings;
-use super::Asked;
+use super::asked::Asked;
 use crate::commands::{CommandError, Outcome};
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;

@@ -12,8 +12,10 @@
 //! | `process` | SHUTDOWN, DEBUG, and the ends of effects |
 
 mod access;
+mod asked;
 mod client;
 mod config;
+mod facts;
 mod info;
 mod memory;
 mod process;
@@ -21,36 +23,13 @@ mod session;
 pub(super) mod transaction;
 
 use super::core::Core;
-use super::event::{Effect, Outbox, Ticket};
-use super::every_core::EveryCore;
-use super::reply::{fail, reply_later};
-use crate::commands::{Operation, Outcome, Row};
-use crate::session::{Session, Stall};
+use super::event::Outbox;
+use super::reply::fail;
+use crate::commands::{Operation, Row};
+use crate::session::Session;
+use asked::Asked;
 
 pub(super) use process::debug_is_allowed;
-
-/// What an operation works on.
-struct Asked<'a> {
-    core: &'a mut Core,
-    session: &'a mut Session,
-    row: &'static Row,
-    outbox: &'a mut Outbox,
-}
-
-impl Asked<'_> {
-    /// Has every core do its part, this one included; the client is answered when all have.
-    fn every_core(&mut self, command: impl EveryCore) -> Outcome {
-        self.core.ask_every_core(self.session, self.row, command, self.outbox);
-        Ok(())
-    }
-
-    /// Has the runtime do something; the client is answered, and goes on, when it is done.
-    fn start_effect(&mut self, effect: impl FnOnce(Ticket) -> Effect) {
-        self.session.stall.insert(Stall::TRANSACTION);
-        let reply = reply_later(self.session, 0);
-        self.core.start_effect(reply, effect, self.outbox);
-    }
-}
 
 /// Carries out an operation: answers at once, or stalls the session until it can be.
 pub(super) fn carry_out(

@@ -4,7 +4,7 @@ use super::super::core::Core;
 use super::super::event::{Effect, Outbox};
 use super::super::every_core::EveryCore;
 use super::super::{Engine, Ticket};
-use super::Asked;
+use super::asked::Asked;
 use crate::commands::{CommandError, Outcome, Shutdown};
 use crate::protocol::reply::Reply;
 use crate::session::Session;
@@ -21,7 +21,7 @@ pub(super) fn shutdown(asked: &mut Asked<'_>, shutdown: Shutdown) -> Outcome {
 }
 
 /// Whether `enable-debug-command` lets this client use DEBUG.
-pub(in super::super) fn debug_is_allowed(core: &Core, session: &Session) -> bool {
+pub(in crate::engine) fn debug_is_allowed(core: &Core, session: &Session) -> bool {
     let local = session.client.peer.is_local();
     core.settings.config.enable_debug_command.allows(local)
 }
@@ -52,7 +52,7 @@ impl EveryCore for SetActiveExpire {
 
 impl Engine {
     /// A piece of blocking work has ended: its command is answered.
-    pub(in super::super) fn effect_done(
+    pub(in crate::engine) fn effect_done(
         &mut self,
         ticket: Ticket,
         result: Result<(), String>,

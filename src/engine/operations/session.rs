@@ -2,7 +2,8 @@
 
 use super::super::closing::close_after_output;
 use super::super::reply::reply_now;
-use super::{Asked, transaction};
+use super::asked::Asked;
+use super::transaction;
 use crate::commands::{CommandError, Hello, Outcome};
 use crate::protocol::reply::Encoding;
 

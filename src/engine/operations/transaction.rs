@@ -6,7 +6,7 @@ use super::super::core::Core;
 use super::super::event::Outbox;
 use super::super::reply::reply_now;
 use super::super::{exec, input};
-use super::Asked;
+use super::asked::Asked;
 use crate::commands::{CommandError, Flags, Outcome, Row};
 use crate::protocol::Args;
 use crate::session::{Destination, Reach, Session, Watching};
@@ -31,7 +31,7 @@ pub(super) fn discard(asked: &mut Asked<'_>) -> Outcome {
 }
 
 /// Leaves nothing of MULTI and WATCH.
-pub(in super::super) fn forget(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
+pub(in crate::engine) fn forget(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
     session.multi = None;
     core.forget_watching(session.watching.take(), outbox);
 }
@@ -57,7 +57,7 @@ pub(super) fn exec(asked: &mut Asked<'_>) -> Outcome {
 }
 
 /// Where EXEC leads; `None` for other commands.
-pub(in super::super) fn destination_of_exec(
+pub(in crate::engine) fn destination_of_exec(
     core: &Core,
     session: &Session,
     row: &Row,
@@ -72,7 +72,7 @@ pub(in super::super) fn destination_of_exec(
 }
 
 /// Keeps a command for EXEC.
-pub(in super::super) fn queue(
+pub(in crate::engine) fn queue(
     core: &mut Core,
     session: &mut Session,
     row: &'static Row,
@@ -114,7 +114,7 @@ fn may_hold(core: &Core, session: &mut Session, bytes: usize, outbox: &mut Outbo
 
 /// Whether a command is to be refused when out of memory: inside MULTI all that would be queued,
 /// and EXEC if it would run such a command.
-pub(in super::super) fn takes_memory(session: &Session, row: &Row) -> bool {
+pub(in crate::engine) fn takes_memory(session: &Session, row: &Row) -> bool {
     match &session.multi {
         None => row.flags.contains(Flags::DENYOOM),
         Some(multi) if row.flags.contains(Flags::RUNS_QUEUED) => {
@@ -125,7 +125,7 @@ pub(in super::super) fn takes_memory(session: &Session, row: &Row) -> bool {
 }
 
 /// Whether a command writes: EXEC does if one of the queued commands does.
-pub(in super::super) fn writes(session: &Session, row: &Row) -> bool {
+pub(in crate::engine) fn writes(session: &Session, row: &Row) -> bool {
     row.writes()
         || row.flags.contains(Flags::RUNS_QUEUED)
             && session.multi.as_ref().is_some_and(|multi| multi.flags.contains(Flags::WRITE))

@@ -1,19 +1,20 @@
 //! INFO: Redis's sections and field names, and a section of ours on the shards.
 
+mod fields;
 mod sections;
 
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 
 use super::super::Engine;
-use super::super::core::Core;
 use super::super::event::Outbox;
 use super::super::every_core::EveryCore;
 use super::super::report::CoreReport;
-use super::super::shared::HostFacts;
-use super::Asked;
+use super::asked::Asked;
+use super::facts::Facts;
 use crate::commands::Outcome;
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
+use fields::Fields;
 
 pub(super) fn info(asked: &mut Asked<'_>, sections: Args<'_>) -> Outcome {
     let wanted = sections.iter().map(<[u8]>::to_ascii_lowercase).collect();
@@ -41,29 +42,6 @@ impl EveryCore for Info {
 
     fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
         reply.verbatim(&text(&Facts::new(&engine.core, reports), &self.wanted));
-    }
-}
-
-/// What the sections are made from.
-pub(super) struct Facts<'a> {
-    pub core: &'a Core,
-    /// By shard.
-    pub reports: &'a [&'a CoreReport],
-    pub host: HostFacts,
-}
-
-impl<'a> Facts<'a> {
-    /// From what every core has reported.
-    pub fn new(core: &'a Core, reports: &'a [&'a CoreReport]) -> Facts<'a> {
-        Facts { core, reports, host: core.shared.host.facts() }
-    }
-
-    pub fn sum(&self, of: impl Fn(&CoreReport) -> u64) -> u64 {
-        self.reports.iter().map(|report| of(report)).sum()
-    }
-
-    fn max(&self, of: impl Fn(&CoreReport) -> usize) -> usize {
-        self.reports.iter().map(|report| of(report)).max().unwrap_or(0)
     }
 }
 
@@ -130,38 +108,13 @@ fn text(facts: &Facts<'_>, wanted: &[Vec<u8>]) -> String {
     fields.text
 }
 
-/// Lines `name:value`. Writing to a string does not fail.
-#[derive(Default)]
-struct Fields {
-    text: String,
-}
-
-impl Fields {
-    fn add(&mut self, name: impl Display, value: impl Display) {
-        let _ = write!(self.text, "{name}:{value}\r\n");
-    }
-
-    /// Fields whose value never changes here, because what they count does not exist.
-    fn constants<T: Display>(&mut self, names: &[&str], value: T) {
-        for name in names {
-            self.add(name, &value);
-        }
-    }
-
-    /// An amount of memory, for programs and for people.
-    fn bytes(&mut self, name: &str, bytes: u64) {
-        self.add(name, bytes);
-        self.add(format_args!("{name}_human"), crate::text::memory::human(bytes));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::Arc;
 
     use super::super::super::event::Now;
-    use super::super::super::shared::{Host, Shared};
+    use super::super::super::shared::{Host, HostFacts, Shared};
     use super::super::super::{Engine, EngineSetup};
     use crate::config::Config;
     use crate::store::Event;

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::super::report::{CoreFacts, CoreReport};
 use super::super::super::shared::CoreCounters;
+use super::super::facts::Facts;
 use super::super::memory::Overview;
 use super::super::session::REDIS_VERSION;
-use super::{Facts, Fields};
+use super::fields::Fields;
 use crate::access::Reason;
 use crate::shard::{self, CommandStats};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::super::info::Facts;
+use super::super::facts::Facts;
 use super::overview::{Excess, Overview};
 use crate::text::memory::human;
 
