@@ -4,12 +4,12 @@
 //! others do, by way of messages.
 
 use super::coordinate::{Kind, Share, Transaction};
-use super::core::Core;
 use super::event::ShardId;
 use super::exec::merge_replies;
 use super::pieces::{Piece, Pieces};
 use super::reply::ConnReply;
 use super::reply::reply_now;
+use super::state::Core;
 use crate::commands::{Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::reply::{Reply, Values};
@@ -37,7 +37,8 @@ impl Core {
             return false;
         }
         let mut scratch = std::mem::take(&mut self.pieces);
-        let count = scratch.share_out(row, args, self.shard_count, |shard| self.shards.has(shard));
+        let count =
+            scratch.share_out(row, args, self.site.shard_count, |shard| self.shards.has(shard));
         let Pieces { pieces, owners, replies } = &mut scratch;
         let pieces = &mut pieces[..count];
         let is_free = |piece: &Piece| {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::coordinate::{Kind, Share, Transaction};
-use super::core::Core;
 use super::event::{ConnId, Outbox, ShardId};
 use super::hops::Attempt;
 use super::input::{list_output, settle};
 use super::reply::ConnReply;
 use super::reply::{reply_later, reply_now};
+use super::state::Core;
 use crate::commands::{CommandError, Row, Wait, WaitsAt};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
@@ -42,7 +42,7 @@ impl Core {
         let (owned, run_as) = (OwnedArgs::from(args), session.client.run_as());
         let waiter = Arc::new(Waiter::new(id, session.conn, row, owned, run_as));
         let deadline_us =
-            timeout_us.map(|timeout_us| self.now.monotonic_us.saturating_add(timeout_us));
+            timeout_us.map(|timeout_us| self.site.now.monotonic_us.saturating_add(timeout_us));
         let blocked = |sequence| {
             let waiter = Arc::clone(&waiter);
             Box::new(Blocked { waiter, sequence, deadline_us, registered: false })
@@ -85,8 +85,9 @@ impl Core {
     ) -> Option<ShardId> {
         let mut keys = row.key_positions(args).map(|index| args.at(index));
         let first = keys.next();
-        let shard = first.map_or(self.shard_id, |key| shard_of_key(key, self.shard_count));
-        let free = keys.all(|key| shard_of_key(key, self.shard_count) == shard)
+        let shard =
+            first.map_or(self.site.shard_id, |key| shard_of_key(key, self.site.shard_count));
+        let free = keys.all(|key| shard_of_key(key, self.site.shard_count) == shard)
             && self.is_at_hand(session, shard)
             && !self.shards.get(shard).is_locked_for(row, args);
         free.then_some(shard)
@@ -110,7 +111,7 @@ impl Core {
         session.output.fill(blocked.sequence, reply);
         session.stall.remove(Stall::BLOCKED);
         // It was not idle, however long ago it has sent something.
-        session.client.active_us = self.now.monotonic_us;
+        session.client.active_us = self.site.now.monotonic_us;
     }
 
     fn forget_deadline(&mut self, conn: ConnId, blocked: &Blocked) {
@@ -126,7 +127,7 @@ impl Core {
         knows: Option<ShardId>,
         outbox: &mut Outbox,
     ) {
-        for shard in waiter.shards(self.shard_count) {
+        for shard in waiter.shards(self.site.shard_count) {
             if Some(shard) == knows {
                 continue;
             }
@@ -140,7 +141,7 @@ impl Core {
 
     /// A client has gone, or is about to: nothing is to be taken for it any more.
     pub fn forget_wait(&mut self, session: &mut Session, outbox: &mut Outbox) {
-        if self.planted.is(Fault::ServedThoughVanished) {
+        if self.site.planted.is(Fault::ServedThoughVanished) {
             return;
         }
         let Some(blocked) = session.blocked.take() else { return };
@@ -159,7 +160,7 @@ fn shares_of_wait(core: &Core, waiter: &Arc<Waiter>) -> Vec<Share> {
     let mut shares: Vec<Share> = Vec::new();
     for position in waiter.row.key_positions(args) {
         let key = args.at(position);
-        let shard = shard_of_key(key, core.shard_count);
+        let shard = shard_of_key(key, core.site.shard_count);
         let lock = LockKey::new(key, LockMode::Exclusive);
         match shares.iter_mut().find(|share| share.shard == shard) {
             Some(share) => share.locks.push(lock),
@@ -201,7 +202,7 @@ impl Engine {
         if std::mem::replace(serving, true) || !waiter.claim() {
             return 0;
         }
-        let txn = TxnId { coordinator: self.core.shard_id, number };
+        let txn = TxnId { coordinator: self.core.site.shard_id, number };
         let work = Work::Serve { waiter: Arc::clone(waiter), position };
         let message = Part { txn, locks: Vec::new(), whole_shard: false, work };
         transaction.results[part] = None;
@@ -309,7 +310,7 @@ impl Engine {
             return;
         }
         waiter.wait_on();
-        for shard in waiter.shards(self.core.shard_count) {
+        for shard in waiter.shards(self.core.site.shard_count) {
             if self.core.shards.is_own(shard) {
                 self.core.shards.home_mut().wait_on(waiter.id);
             } else {
@@ -321,7 +322,7 @@ impl Engine {
     /// Ends the waits whose time is over.
     pub(super) fn end_overdue_waits(&mut self, outbox: &mut Outbox) {
         while let Some(&(deadline_us, conn)) = self.core.wait_deadlines.first()
-            && deadline_us <= self.core.now.monotonic_us
+            && deadline_us <= self.core.site.now.monotonic_us
         {
             self.core.wait_deadlines.pop_first();
             self.end_wait_unserved(conn, None, outbox);

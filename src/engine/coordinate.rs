@@ -10,7 +10,6 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::Engine;
-use super::core::Core;
 use super::dispatch::run_here;
 use super::event::{Outbox, ShardId};
 use super::every_core::AnyRound;
@@ -19,6 +18,7 @@ use super::hops::{Attempt, Hopping};
 use super::input::settle;
 use super::reply::ConnReply;
 use super::reply::{reply_later, reply_now};
+use super::state::Core;
 use crate::commands::{Flags, Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
@@ -157,14 +157,14 @@ impl Core {
         end: &mut EndOf,
         outbox: &mut Outbox,
     ) {
-        let txn = TxnId { coordinator: self.shard_id, number };
+        let txn = TxnId { coordinator: self.site.shard_id, number };
         let mut changes = std::mem::take(&mut end.changes).into_iter();
         for &(shard, locking) in &transaction.parts {
             let changes = changes.next().flatten();
             // Under the locks of an EXEC, what changes goes without a lock of its own.
             if locking && !end.keeps_locks || changes.is_some() {
                 // A shard that is the only one has it wait already.
-                let late = self.planted.is(Fault::WaitsTooLate);
+                let late = self.site.planted.is(Fault::WaitsTooLate);
                 let waiter = end.waits.clone().filter(|_| late || transaction.parts.len() > 1);
                 let release = Release { txn, changes, waiter };
                 self.memory.sent(release.bytes());
@@ -187,7 +187,7 @@ impl Core {
         mut shares: Vec<Share>,
         outbox: &mut Outbox,
     ) -> ConnReply {
-        if !self.planted.is(Fault::OvertakesOwn) || session.exec.is_some() {
+        if !self.site.planted.is(Fault::OvertakesOwn) || session.exec.is_some() {
             session.stall.insert(Stall::TRANSACTION);
         }
         let txn = self.new_txn();
@@ -233,7 +233,7 @@ impl Core {
     }
 
     pub fn new_txn(&mut self) -> TxnId {
-        TxnId { coordinator: self.shard_id, number: self.coordinator.next_number() }
+        TxnId { coordinator: self.site.shard_id, number: self.coordinator.next_number() }
     }
 
     /// Sends the shares of a command whose session is stalled already.
@@ -252,7 +252,7 @@ impl Core {
             // What every core does comes to all at one moment, or a connection that moves meanwhile
             // could be met twice, or never.
             let task = matches!(part.work, Work::Task(_));
-            let ordered = locking || task && !self.planted.is(Fault::TasksNotOrdered);
+            let ordered = locking || task && !self.site.planted.is(Fault::TasksNotOrdered);
             let messages = if ordered { &mut outbox.ordered } else { &mut outbox.messages };
             messages.push((shard, Message::Part(Box::new(part))));
         }
@@ -281,7 +281,7 @@ impl Core {
     ) {
         let run_as = session.client.run_as().for_values();
         let whole_shard = !row.flags.contains(Flags::UNSYNCHRONIZED);
-        if self.shard_count == 1 && (self.shards.home().is_unlocked() || !whole_shard) {
+        if self.site.shard_count == 1 && (self.shards.home().is_unlocked() || !whole_shard) {
             if how != Merge::Weighted {
                 // One shard's answer is all there is to say.
                 return run_here(self, session, row, args);
@@ -300,7 +300,7 @@ impl Core {
             whole_shard,
             work: Work::Run { row, args: args.clone(), run_as },
         };
-        let shares = (0..self.shard_count).map(share).collect();
+        let shares = (0..self.site.shard_count).map(share).collect();
         let kind = Kind::Merge { merge: how, owners: Vec::new() };
         self.begin_or_run(session, row, kind, shares, outbox);
     }
@@ -332,7 +332,7 @@ impl Engine {
             return;
         };
         transaction.results[part] = Some(done.result);
-        if self.core.planted.is(Fault::ReleasedEarly) && transaction.parts[part].1 {
+        if self.core.site.planted.is(Fault::ReleasedEarly) && transaction.parts[part].1 {
             transaction.parts[part].1 = false;
             let release = Release::of(done.txn);
             outbox.messages.push((done.shard, Message::Release(Box::new(release))));
@@ -360,7 +360,7 @@ impl Engine {
         }
         let next = self.core.next_works(transaction);
         transaction.waiting = next.len();
-        let txn = TxnId { coordinator: self.core.shard_id, number };
+        let txn = TxnId { coordinator: self.core.site.shard_id, number };
         for (part, work) in next {
             transaction.results[part] = None;
             let message = Part { txn, locks: Vec::new(), whole_shard: false, work };
@@ -382,7 +382,7 @@ impl Engine {
         if !round.is_fenced() || std::mem::replace(fenced, true) {
             return false;
         }
-        let txn = TxnId { coordinator: self.core.shard_id, number };
+        let txn = TxnId { coordinator: self.core.site.shard_id, number };
         for (shard, locking) in &mut transaction.parts {
             *locking = true;
             let work = Work::Hold { watcher: None };
@@ -407,7 +407,7 @@ impl Engine {
             return;
         }
         let mut end = self.end_of(number, &mut transaction, outbox);
-        if self.core.planted.is(Fault::LocksOfVanishedKept)
+        if self.core.site.planted.is(Fault::LocksOfVanishedKept)
             && self.sessions.get_mut(transaction.reply.conn).is_none()
         {
             return;
@@ -465,7 +465,7 @@ impl Engine {
             }
             Kind::Hold => {
                 let (reply, holds) = self.hold_for_exec(number, transaction);
-                end.keeps_locks = holds && !self.core.planted.is(Fault::ExecInterleaved);
+                end.keeps_locks = holds && !self.core.site.planted.is(Fault::ExecInterleaved);
                 reply
             }
         };
@@ -477,7 +477,7 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(to.conn) {
             session.output.fill(to.sequence, reply);
             session.stall.remove(Stall::TRANSACTION);
-            session.client.active_us = self.core.now.monotonic_us;
+            session.client.active_us = self.core.site.now.monotonic_us;
             settle(&mut self.core, session, outbox);
             if session.gone
                 && !is_running(session)

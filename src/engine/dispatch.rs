@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use super::closing::close_now;
-use super::core::Core;
 use super::event::Outbox;
 use super::operations::transaction;
 use super::pipeline::Route;
 use super::reply::{fail, refuse, suppress_reply};
+use super::state::Core;
 use super::{exec, operations};
 use crate::commands::{CommandError, Flags, Handler, Lookup, Operation, Row, Spread, keys};
 use crate::protocol::Args;
@@ -27,9 +27,9 @@ pub(super) fn route(core: &Core, args: Args<'_>) -> Route {
     let shard = match lookup {
         Lookup::Found(row) => {
             let key = row.first_key(args);
-            key.map_or(core.shard_id, |key| shard_of_key(key, core.shard_count))
+            key.map_or(core.site.shard_id, |key| shard_of_key(key, core.site.shard_count))
         }
-        _ => core.shard_id,
+        _ => core.site.shard_id,
     };
     Route { lookup, shard }
 }
@@ -179,7 +179,7 @@ fn destination_of(
         Handler::Keyed(..) if !row.is_fence(args) => Some(Destination::OneKey(shard)),
         Handler::Keyed(..) => {
             let mut keys = row.key_positions(args).map(|index| args.at(index));
-            let one_shard = keys.all(|key| shard_of_key(key, core.shard_count) == shard);
+            let one_shard = keys.all(|key| shard_of_key(key, core.site.shard_count) == shard);
             Some(if one_shard { Destination::OneShard(shard) } else { Destination::SeveralShards })
         }
         Handler::Cursor(_) => Some(Destination::OneShard(cursor_shard(core, args))),
@@ -193,7 +193,7 @@ fn destination_of(
 }
 
 pub(super) fn cursor_shard(core: &Core, args: Args<'_>) -> ShardId {
-    keys::cursor_shard(args.at(1)).unwrap_or(0).min(core.shard_count - 1)
+    keys::cursor_shard(args.at(1)).unwrap_or(0).min(core.site.shard_count - 1)
 }
 
 /// Runs a command with keys here, on another shard, or on several.
@@ -207,12 +207,12 @@ fn run_keyed(
     shard: ShardId,
     outbox: &mut Outbox,
 ) {
-    if core.shard_count == 1 && core.shards.home().is_unlocked() {
+    if core.site.shard_count == 1 && core.shards.home().is_unlocked() {
         return run_here(core, session, row, args);
     }
     let mut keys = row.key_positions(args).map(|index| args.at(index));
     if matches!(spread, Spread::OneKey)
-        || keys.all(|key| shard_of_key(key, core.shard_count) == shard)
+        || keys.all(|key| shard_of_key(key, core.site.shard_count) == shard)
     {
         return run_on_shard(core, session, row, args, shard);
     }
@@ -234,11 +234,11 @@ pub(super) fn run_keyed_in_turn(
     spread: Spread,
     outbox: &mut Outbox,
 ) {
-    if core.shard_count == 1 {
+    if core.site.shard_count == 1 {
         return run_here(core, session, row, args);
     }
     let key = row.first_key(args);
-    let shard = key.map_or(core.shard_id, |key| shard_of_key(key, core.shard_count));
+    let shard = key.map_or(core.site.shard_id, |key| shard_of_key(key, core.site.shard_count));
     match exec::reach_of(core, row, args, shard) {
         Reach::InTurn => match spread {
             Spread::Split(merge) => core.start_split(session, row, args, merge, outbox),
@@ -267,7 +267,7 @@ fn run_on_shard(
     // command that its client has been answered.
     let here = here && (core.shards.is_own(shard) || row.first_key(args).is_some());
     let mut request = Request::new(row, session.conn, 0, session.client.run_as());
-    if here && !core.shards.get(shard).must_wait(core.shard_id, &request, args) {
+    if here && !core.shards.get(shard).must_wait(core.site.shard_id, &request, args) {
         return run_at(core.shards.get_mut(shard), session, row, args);
     }
     let suppressed = suppress_reply(session);

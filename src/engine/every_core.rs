@@ -13,8 +13,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::Engine;
 use super::coordinate::{Kind, Share};
-use super::core::Core;
 use super::event::{Outbox, ShardId};
+use super::state::Core;
 use crate::commands::Row;
 use crate::protocol::reply::{Encoding, Reply};
 use crate::session::Session;
@@ -46,14 +46,14 @@ impl Core {
         command: impl EveryCore,
         outbox: &mut Outbox,
     ) {
-        let round = Round::start(command, self.shard_count);
+        let round = Round::start(command, self.site.shard_count);
         let share = |shard| Share {
             shard,
             locks: Vec::new(),
             whole_shard: false,
             work: Work::Task(Box::new(Arc::clone(&round))),
         };
-        let shares = (0..self.shard_count).map(share).collect();
+        let shares = (0..self.site.shard_count).map(share).collect();
         let kind = Kind::EveryCore { round, fenced: false };
         self.begin(session, row, kind, shares, outbox);
     }
@@ -69,8 +69,8 @@ impl Engine {
             // The answer is missing: the client gets an error.
             Err(_) => debug_assert!(false, "a task of another type"),
         }
-        let done = PartDone { txn, shard: self.core.shard_id, result: PartResult::Done };
-        if txn.coordinator == self.core.shard_id {
+        let done = PartDone { txn, shard: self.core.site.shard_id, result: PartResult::Done };
+        if txn.coordinator == self.core.site.shard_id {
             self.part_done(done, outbox);
         } else {
             outbox.messages.push((txn.coordinator, Message::PartDone(Box::new(done))));
@@ -107,7 +107,7 @@ pub(super) trait AnyRound: Send + Sync {
 impl<C: EveryCore> AnyRound for Round<C> {
     fn run(&self, engine: &mut Engine, outbox: &mut Outbox) {
         let answer = self.command.run(engine, outbox);
-        let core: ShardId = engine.core.shard_id;
+        let core: ShardId = engine.core.site.shard_id;
         // One core writes to one place once, so this never waits.
         let is_first = self.answers.get(core).map(|place| place.set(answer).is_ok());
         debug_assert_eq!(is_first, Some(true), "a core answered twice, or is none of them");

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::coordinate::{Kind, Share, Transaction};
-use super::core::Core;
 use super::dispatch::{cursor_shard, run_here, run_keyed_in_turn, run_operation};
 use super::event::{Outbox, ShardId};
 use super::reply::{refuse, reply_now, suppress_reply};
+use super::state::Core;
 use crate::commands::{CommandError, Handler, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
@@ -36,7 +36,8 @@ pub(super) fn reach_of(core: &Core, row: &Row, args: Args<'_>, shard: ShardId) -
         }
         Handler::Keyed(..) => {
             let mut keys = row.key_positions(args).map(|index| args.at(index));
-            if core.shard_count == 1 || keys.all(|key| shard_of_key(key, core.shard_count) == shard)
+            if core.site.shard_count == 1
+                || keys.all(|key| shard_of_key(key, core.site.shard_count) == shard)
             {
                 Reach::One(shard)
             } else {
@@ -68,7 +69,7 @@ pub(super) fn start(
     outbox: &mut Outbox,
 ) {
     match reach_with(&multi, watching.as_ref()) {
-        Reach::Anywhere => start_unit(core, session, row, multi, watching, core.shard_id),
+        Reach::Anywhere => start_unit(core, session, row, multi, watching, core.site.shard_id),
         Reach::One(shard) => start_unit(core, session, row, multi, watching, shard),
         Reach::Several => start_parts(core, session, row, multi.queued, watching, outbox),
         Reach::InTurn => start_in_turn(core, session, row, multi.queued, watching, outbox),
@@ -92,7 +93,7 @@ fn start_unit(
     let suppressed = suppress_reply(session);
     let mut request = Request::new(row, session.conn, 0, run_as);
     let here = core.is_at_hand(session, shard);
-    if here && !core.shards.get(shard).unit_must_wait(core.shard_id, &request, &unit) {
+    if here && !core.shards.get(shard).unit_must_wait(core.site.shard_id, &request, &unit) {
         let out = session.output.buffer();
         let before = out.len();
         core.shards.get_mut(shard).run_unit(&unit, out, None);
@@ -128,7 +129,7 @@ struct PlannedPart {
 
 impl Plan {
     fn new(core: &Core, watching: Option<Watching>) -> Plan {
-        let mut plan = Plan { part_of_shard: vec![None; core.shard_count], parts: Vec::new() };
+        let mut plan = Plan { part_of_shard: vec![None; core.site.shard_count], parts: Vec::new() };
         let Some(watching) = watching else { return plan };
         let watcher = watching.watcher;
         for (shard, keys) in watching.into_keys() {
@@ -157,7 +158,7 @@ impl Plan {
         for position in row.key_positions(args) {
             let key = args.at(position);
             let lock = LockKey::new(key, mode);
-            self.part(shard_of_key(key, core.shard_count)).locks.push(lock);
+            self.part(shard_of_key(key, core.site.shard_count)).locks.push(lock);
         }
     }
 }
@@ -197,7 +198,7 @@ fn start_parts(
     for (row, args) in queued.iter() {
         let key = row.first_key(args);
         // What has no key runs with the first part: there are several.
-        let owner = key.map_or(0, |key| plan.index(shard_of_key(key, core.shard_count)));
+        let owner = key.map_or(0, |key| plan.index(shard_of_key(key, core.site.shard_count)));
         plan.parts[owner].commands.push(row, args);
         owners.push(owner);
     }
@@ -227,7 +228,7 @@ impl Core {
     /// parts are to do next; otherwise it has ended.
     pub fn works_of_exec(&mut self, transaction: &mut Transaction) -> Vec<(usize, Work)> {
         let Kind::Exec { then, .. } = &mut transaction.kind else { return Vec::new() };
-        let some_whole = self.planted.is(Fault::WatchesNotAgreed)
+        let some_whole = self.site.planted.is(Fault::WatchesNotAgreed)
             && transaction.results.iter().any(|r| matches!(r, Some(PartResult::Held(true))));
         if then.is_empty() || !(watches_are_whole(&transaction.results) || some_whole) {
             return Vec::new();
@@ -262,7 +263,7 @@ impl Engine {
         let Some(exec) = &mut session.exec else { return (out, false) };
         let holds = watches_are_whole(&transaction.results);
         if holds {
-            let txn = TxnId { coordinator: self.core.shard_id, number };
+            let txn = TxnId { coordinator: self.core.site.shard_id, number };
             let shards = transaction.parts.iter().map(|(shard, _)| *shard).collect();
             exec.held = Some((txn, shards));
             exec.started = true;
@@ -315,7 +316,7 @@ fn start_in_turn(
         match row.handler {
             Handler::Keyed(..) => plan.lock_keys(core, row, args),
             Handler::EveryShard(..) => {
-                (0..core.shard_count).for_each(|shard| plan.part(shard).whole_shard = true);
+                (0..core.site.shard_count).for_each(|shard| plan.part(shard).whole_shard = true);
             }
             Handler::Cursor(_) => plan.part(cursor_shard(core, args)).whole_shard = true,
             Handler::Anywhere(_) | Handler::Engine(_) | Handler::Container => {}
@@ -372,7 +373,7 @@ fn end(core: &Core, session: &mut Session, outbox: &mut Outbox) {
     let Some(exec) = session.exec.take() else { return };
     session.stall.remove(Stall::EXEC);
     let Some((txn, shards)) = exec.held else { return };
-    debug_assert_eq!(txn.coordinator, core.shard_id);
+    debug_assert_eq!(txn.coordinator, core.site.shard_id);
     for shard in shards {
         let release = Release::of(txn);
         outbox.messages.push((shard, Message::Release(Box::new(release))));
@@ -387,7 +388,7 @@ fn run_in_turn(
     outbox: &mut Outbox,
 ) {
     core.stats.commands.commands += 1;
-    if session.output.unsent_bytes() > reply_bytes_max(&core.settings.config) {
+    if session.output.unsent_bytes() > reply_bytes_max(&core.site.settings.config) {
         return refuse(&mut core.stats.commands, session, &CommandError::ReplyTooLong);
     }
     match row.handler {

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::coordinate::{Begun, Kind, Share, Transaction};
-use super::core::Core;
 use super::event::Outbox;
 use super::reply::ConnReply;
+use super::state::Core;
 use crate::commands::hops::{Change, Decision, Finding, Findings, Looked};
 use crate::commands::{CommandError, Handler, KeyFlags, KeyRanges, Row, Spread};
 use crate::protocol::Args;
@@ -98,7 +98,7 @@ impl Core {
     ) -> (Kind, Vec<Share>) {
         let command = Arc::new(command);
         let args = command.args.as_args();
-        let mut part_of_shard = vec![None; self.shard_count];
+        let mut part_of_shard = vec![None; self.site.shard_count];
         let mut shares: Vec<Share> = Vec::new();
         let (mut found, mut parts) = (Vec::new(), Vec::new());
         for range in command.row.key_ranges(args).unwrap_or(KeyRanges::NONE).iter() {
@@ -106,7 +106,7 @@ impl Core {
             let mode = if is_read { LockMode::Shared } else { LockMode::Exclusive };
             for position in range.positions() {
                 let key = args.at(position);
-                let shard = shard_of_key(key, self.shard_count);
+                let shard = shard_of_key(key, self.site.shard_count);
                 let part = *part_of_shard[shard].get_or_insert_with(|| {
                     let work = Work::Look { command: Arc::clone(&command), positions: Vec::new() };
                     shares.push(Share { shard, locks: Vec::new(), whole_shard: false, work });
@@ -166,7 +166,8 @@ impl Core {
         }
         match way_of(command.row) {
             Some(Way::Hops(hops)) => {
-                let (config, db_index) = (&self.settings.config, usize::from(command.run_as.db));
+                let (config, db_index) =
+                    (&self.site.settings.config, usize::from(command.run_as.db));
                 let mut findings = Findings::new(found, config, db_index, reply);
                 Ok(match (hops.decide)(&mut findings, args)? {
                     Decision::Done(changes) => Next::Done(changes),

@@ -1,9 +1,9 @@
 //! What clients send: decoded and run command by command, and why that sometimes has to wait.
 
 use super::closing::{close_after_output, close_now};
-use super::core::Core;
 use super::event::{ConnControl, Outbox};
 use super::pipeline::{Ahead, Pipeline};
+use super::state::Core;
 use super::{dispatch, exec};
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
@@ -32,7 +32,7 @@ const HELD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes have come: runs the commands in them, keeps what is left.
 pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbox: &mut Outbox) {
     core.stats.reads += 1;
-    session.client.active_us = core.now.monotonic_us;
+    session.client.active_us = core.site.now.monotonic_us;
     session.client.input_bytes += data.len() as u64;
     if session.is_closing() {
         return;
@@ -91,7 +91,7 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
         if may_hold(session) {
             if !session.held {
                 session.held = true;
-                core.held.hold(session.conn, core.links.passes(), core.now.monotonic_us);
+                core.held.hold(session.conn, core.links.passes(), core.site.now.monotonic_us);
             }
         } else {
             list_output(session, outbox);
@@ -223,7 +223,7 @@ fn decode_ahead(
     pipeline.clear();
     let Pipeline { spans, commands: ahead } = pipeline;
     let limits = Limits {
-        bulk_bytes_max: core.settings.config.proto_max_bulk_len,
+        bulk_bytes_max: core.site.settings.config.proto_max_bulk_len,
         authenticated: session.client.authenticated,
     };
     // AUTH lifts limits for what comes behind it.
@@ -330,7 +330,7 @@ fn is_output_full(session: &Session) -> bool {
 /// What a client may have the server hold before it is worked on, bytes.
 pub(super) fn input_bytes_max(core: &Core, session: &Session) -> usize {
     if session.client.authenticated {
-        (core.settings.config.client_query_buffer_limit as usize).min(INPUT_BYTES_MAX)
+        (core.site.settings.config.client_query_buffer_limit as usize).min(INPUT_BYTES_MAX)
     } else {
         UNAUTHENTICATED_INPUT_BYTES_MAX
     }

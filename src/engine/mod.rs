@@ -31,7 +31,6 @@ mod at_once;
 mod blocked;
 mod closing;
 mod coordinate;
-mod core;
 mod dispatch;
 mod event;
 mod every_core;
@@ -53,7 +52,9 @@ mod room;
 mod sessions;
 mod shards;
 mod shared;
+mod site;
 mod split;
+mod state;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -69,8 +70,8 @@ use crate::config::Config;
 use crate::session::Stall;
 use crate::txn::{Message, Work};
 use closing::close_now;
-use core::Core;
 use sessions::Sessions;
+use state::Core;
 
 /// What an engine is made from.
 pub struct EngineSetup {
@@ -116,7 +117,7 @@ impl Engine {
     /// Gives the engine the shards of its thread, its own among them.
     pub fn give_shards(&mut self, shards: ShardSet) {
         self.core.shards.give(shards);
-        self.core.forget_others_memory();
+        self.core.memory.forget_others();
     }
 
     /// See [`ShardSet::next_touched`].
@@ -129,7 +130,7 @@ impl Engine {
     #[cfg(debug_assertions)]
     pub fn plant(&mut self, fault: crate::txn::Fault) {
         let planted = crate::txn::Planted::new(fault);
-        self.core.planted = planted;
+        self.core.site.planted = planted;
         self.core.shards.home_mut().plant(planted);
     }
 
@@ -148,13 +149,13 @@ impl Engine {
 
     /// The configuration that this core goes by now.
     pub fn config(&self) -> &Config {
-        &self.core.settings.config
+        &self.core.site.settings.config
     }
 
     /// Decides about a connection before a byte of it is read: the access policy, then
     /// `maxclients`. The error is what the peer is to be told before it is closed.
     pub fn admit(&mut self, now: Now, peer: &Peer) -> Result<(), Vec<u8>> {
-        self.core.now = now;
+        self.core.site.now = now;
         self.core.admit(peer)
     }
 
@@ -205,7 +206,8 @@ impl Engine {
     /// [`Engine::order`] before anything else.
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         self.core.set_now(now);
-        self.core.end_pass_of_room(outbox);
+        let (room, mut budget) = self.core.room();
+        room.end_pass(&mut budget, outbox);
         self.core.shards.home_mut().find_broken_watches();
         self.route(outbox);
         self.core.flush_pairs(outbox);
@@ -216,7 +218,7 @@ impl Engine {
 
     /// Lists the connections whose output has been held back long enough.
     fn let_go_of_output(&mut self, outbox: &mut Outbox) {
-        let (passes, now_us) = (self.core.links.passes(), self.core.now.monotonic_us);
+        let (passes, now_us) = (self.core.links.passes(), self.core.site.now.monotonic_us);
         while let Some(conn) = self.core.held.next_due(passes, now_us) {
             if let Some(session) = self.sessions.get_mut(conn)
                 && session.held
@@ -277,9 +279,9 @@ impl Engine {
         let periodic = core.sampler_wants_tick()
             || core.active_expire && core.shards.home().store().has_expiring()
             || core.pause.is_some()
-            || !self.sessions.is_empty() && core.settings.config.timeout > 0
+            || !self.sessions.is_empty() && core.site.settings.config.timeout > 0
             || core.soft_limits_watched
-            || core.is_memory_exceeded()
+            || core.memory.is_exceeded()
             || core.links.memory() > 0;
         let tick_at = if core.has_chores() {
             Some(core.last_tick_us + room::CHORE_TICK_US)
@@ -320,7 +322,7 @@ impl Engine {
             Message::EndWait(id) => shard.end_wait(id),
             Message::Replies(replies) => self.take_replies(from, replies, outbox),
             Message::PartDone(done) => self.part_done(*done, outbox),
-            Message::MakeRoom { bytes } => core.owe_room(bytes),
+            Message::MakeRoom { bytes } => core.room.owe(bytes, shard.store().allocated_bytes()),
             Message::WatchBroken { conn, watcher } => self.watch_broken(conn, watcher),
             Message::Served { waiter, reply } => self.served(from, &waiter, &reply, outbox),
             Message::Ready(waiter) => self.try_again(&waiter, outbox),
@@ -344,7 +346,7 @@ impl Engine {
                 Message::Served { reply, .. } => self.core.memory.sent(reply.capacity()),
                 _ => {}
             }
-            if to == self.core.shard_id {
+            if to == self.core.site.shard_id {
                 self.receive_message(to, message, outbox);
             } else {
                 outbox.messages.push((to, message));
@@ -356,17 +358,18 @@ impl Engine {
         self.take_turns(outbox);
         self.end_overdue_waits(outbox);
         // What the end of the pass lets go of may have been all that was due.
-        let since_us = self.core.now.monotonic_us.saturating_sub(self.core.last_tick_us);
+        let since_us = self.core.site.now.monotonic_us.saturating_sub(self.core.last_tick_us);
         if since_us < TICK_US && !(self.core.has_chores() && since_us >= room::CHORE_TICK_US) {
             return;
         }
-        self.core.last_tick_us = self.core.now.monotonic_us;
+        self.core.last_tick_us = self.core.site.now.monotonic_us;
         self.core.sample();
         self.core.sample_memory();
         self.core.sweep_expired();
-        self.core.tick_of_room();
+        let (room, mut budget) = self.core.room();
+        room.tick(&mut budget);
         self.core.give_idle_buffers_back();
-        if self.core.pause.is_some_and(|pause| pause.until_us <= self.core.now.monotonic_us) {
+        if self.core.pause.is_some_and(|pause| pause.until_us <= self.core.site.now.monotonic_us) {
             self.core.pause = None;
             self.end_pause(outbox);
         }

@@ -16,10 +16,10 @@ use hashbrown::HashMap;
 
 use super::Engine;
 use super::coordinate::{Begun, Kind, Share};
-use super::core::Core;
 use super::event::{Outbox, ShardId};
 use super::reply::ConnReply;
 use super::reply::reply_later;
+use super::state::Core;
 use crate::commands::{Merge, Row};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
@@ -174,8 +174,9 @@ impl Core {
         for (row, args) in queued.iter() {
             let key = row.first_key(args);
             // What has no key runs here.
-            let shard = key.map_or(self.shard_id, |key| shard_of_key(key, self.shard_count));
-            let (owner, half): (usize, &mut CommandList) = if shard == self.shard_id {
+            let shard =
+                key.map_or(self.site.shard_id, |key| shard_of_key(key, self.site.shard_count));
+            let (owner, half): (usize, &mut CommandList) = if shard == self.site.shard_id {
                 (OWN, &mut own)
             } else if *other_shard.get_or_insert(shard) == shard {
                 (OTHERS, &mut other)
@@ -203,7 +204,7 @@ impl Core {
     }
 
     fn begin_pair(&mut self, session: &mut Session, mut pair: Box<Pair>, request_bytes: usize) {
-        if !self.planted.is(Fault::OvertakesOwn) {
+        if !self.site.planted.is(Fault::OvertakesOwn) {
             session.stall.insert(Stall::TRANSACTION);
         }
         pair.reply = reply_later(session, request_bytes);
@@ -243,8 +244,8 @@ impl Core {
         pair.own_args.push(args.at(0));
         pair.other_args.push(args.at(0));
         for position in row.key_positions(args) {
-            let shard = shard_of_key(args.at(position), self.shard_count);
-            let (owner, half) = if shard == self.shard_id {
+            let shard = shard_of_key(args.at(position), self.site.shard_count);
+            let (owner, half) = if shard == self.site.shard_id {
                 (OWN, &mut pair.own_args)
             } else if *other.get_or_insert(shard) == shard {
                 (OTHERS, &mut pair.other_args)
@@ -289,7 +290,7 @@ impl Core {
         }
         self.pairs.begun = begun;
         self.pairs.messages = self.links.flush_halves(&mut outbox.ordered);
-        if self.planted.is(Fault::ReleasedEarly) {
+        if self.site.planted.is(Fault::ReleasedEarly) {
             let mut all: Vec<TxnId> = self.pairs.under_way.values().map(|pair| pair.txn).collect();
             all.sort_unstable();
             all.into_iter().for_each(|txn| self.shards.home_mut().unlock_by_mistake(txn));
@@ -329,7 +330,7 @@ impl Core {
         let (shares, kind) = match pair.units.take() {
             Some(Units { own, other: unit }) => {
                 let commands = [Some(own), unit.map(|unit| *unit)].into_iter().flatten();
-                let shards = [self.shard_id, other].into_iter();
+                let shards = [self.site.shard_id, other].into_iter();
                 let shares = shards.zip(commands).map(|(shard, Unit { commands, .. })| {
                     let locks = commands.locks().collect();
                     share(shard, locks, Work::Exec { commands, run_as })
@@ -337,7 +338,8 @@ impl Core {
                 (shares.collect(), Kind::Exec { owners, then: Vec::new() })
             }
             None => {
-                let halves = [(self.shard_id, &mut pair.own_args), (other, &mut pair.other_args)];
+                let halves =
+                    [(self.site.shard_id, &mut pair.own_args), (other, &mut pair.other_args)];
                 // Their answers are merged as the halves' would have been.
                 let run_as = run_as.for_values();
                 let shares = halves.into_iter().map(|(shard, args)| {
@@ -362,7 +364,7 @@ impl Engine {
     /// If something has come into this core's inbox since it was looked into, that may be a command
     /// which meets another shard before ours do and this one behind them.
     pub fn order(&mut self, inbox_is_empty: bool, outbox: &mut Outbox) {
-        if !inbox_is_empty && !self.core.planted.is(Fault::OrderNotSettled) {
+        if !inbox_is_empty && !self.core.site.planted.is(Fault::OrderNotSettled) {
             self.core.withdraw_pairs(outbox);
         }
         self.core.pairs.granted.clear();
@@ -409,7 +411,8 @@ impl Engine {
         }
         let (to, txn) = (pair.reply, pair.txn);
         core.pairs.keep(pair);
-        if !core.planted.is(Fault::LocksOfVanishedKept) || self.sessions.get_mut(to.conn).is_some()
+        if !core.site.planted.is(Fault::LocksOfVanishedKept)
+            || self.sessions.get_mut(to.conn).is_some()
         {
             let core = &mut self.core;
             core.shards.home_mut().end(txn, core.links.buffers_mut());

@@ -22,7 +22,7 @@ pub(super) struct CoreReport {
     /// Bytes that the shard holds, and its entries alone.
     pub used_memory: usize,
     pub entry_memory: usize,
-    /// Bytes held for clients; see [`client_memory`](super::core::Core::client_memory).
+    /// Bytes held for clients; see [`MemoryAccount::of_clients`](super::memory::MemoryAccount::of_clients).
     pub client_memory: isize,
     /// The sessions' part of it.
     pub session_memory: usize,
@@ -84,7 +84,7 @@ impl Engine {
             "a session's buffers changed and nobody settled it"
         );
         CoreReport {
-            shard: core.shard_id,
+            shard: core.site.shard_id,
             clients: self.sessions.len(),
             blocked_clients: self.sessions.iter().filter(|s| s.is_blocked()).count(),
             waits_with_timeout: core.wait_deadlines.len(),
@@ -92,10 +92,15 @@ impl Engine {
             used_memory,
             mapped_memory: store.mapped_bytes(),
             entry_memory: store.dbs().map(Db::entry_bytes).sum(),
-            client_memory: core.client_memory(),
+            client_memory: core.memory.of_clients(),
             session_memory: core.memory.sessions(),
             kept_memory: core.kept_memory() + shard.statistics().latencies().memory(),
-            facts: core.facts(),
+            facts: CoreFacts {
+                lazyfree_pending_objects: store.dead_objects() as u64,
+                lazyfreed_objects: store.stats().lazily_freed,
+                evicted_clients: 0,
+                exceeded: core.memory.exceeded_time(core.site.now.monotonic_us),
+            },
             commands: commands.commands,
             ops_per_sec: stats.ops_per_sec,
             input_bytes_per_sec: stats.input_bytes_per_sec,
@@ -107,7 +112,7 @@ impl Engine {
             by_command: commands.by_command().to_vec(),
             latencies: Latencies::default(),
             stats: store.stats(),
-            keyspace: store.dbs().map(|db| report_db(db, core.now.unix_ms)).collect(),
+            keyspace: store.dbs().map(|db| report_db(db, core.site.now.unix_ms)).collect(),
             input_bytes_max: largest(|session| session.input.len()).unwrap_or(0),
             output_bytes_max: largest(|session| session.output.unsent_bytes()).unwrap_or(0),
         }

@@ -2,9 +2,9 @@
 //! replies put together.
 
 use super::coordinate::{Kind, Share, Transaction};
-use super::core::Core;
 use super::event::{Outbox, ShardId};
 use super::merge::Merging;
+use super::state::Core;
 use crate::commands::{Merge, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
@@ -63,11 +63,11 @@ impl Core {
     /// How much of the command goes where, so that each part is allocated once; and which piece
     /// each key belongs to.
     fn pieces(&self, row: &Row, args: Args<'_>, step: usize) -> (Vec<Piece>, Vec<usize>) {
-        let mut piece_of_shard = vec![None; self.shard_count];
+        let mut piece_of_shard = vec![None; self.site.shard_count];
         let mut pieces: Vec<Piece> = Vec::new();
         let mut owners = Vec::with_capacity(args.len() / step);
         for position in row.key_positions(args) {
-            let shard = shard_of_key(args.at(position), self.shard_count);
+            let shard = shard_of_key(args.at(position), self.site.shard_count);
             let index = *piece_of_shard[shard].get_or_insert_with(|| {
                 pieces.push(Piece { shard, keys: 0, bytes: 0 });
                 pieces.len() - 1
@@ -106,7 +106,7 @@ impl Core {
         let further_parts = parts.len().saturating_sub(1) as u64;
         self.stats.commands.of(row).further_parts += further_parts;
         let random = self.shards.home_mut().store_mut().next_random();
-        let bytes_max = reply_bytes_max(&self.settings.config);
+        let bytes_max = reply_bytes_max(&self.site.settings.config);
         self.write_merged(&Merging { how, owners, random, bytes_max }, parts, reply);
     }
 

@@ -1,8 +1,8 @@
 //! WATCH at the core of the connection. [`crate::shard`] has the side of the keys.
 
 use super::coordinate::{Kind, Transaction};
-use super::core::Core;
 use super::event::{ConnId, Outbox, ShardId};
+use super::state::Core;
 use super::{Engine, exec};
 use crate::session::Watching;
 use crate::store::Watcher;
@@ -60,7 +60,7 @@ impl Engine {
         } else if let Some(session) = self.sessions.remove(conn) {
             self.core.memory.forget(&session);
         }
-        if !self.core.planted.is(Fault::WatchesOfVanishedKept) {
+        if !self.core.site.planted.is(Fault::WatchesOfVanishedKept) {
             self.core.forget_watching(watching, outbox);
         }
     }

@@ -1,9 +1,9 @@
 //! What an operation works on, and what it can have done that takes a while.
 
-use super::super::core::Core;
 use super::super::event::{Effect, Outbox, Ticket};
 use super::super::every_core::EveryCore;
 use super::super::reply::reply_later;
+use super::super::state::Core;
 use crate::commands::{Outcome, Row};
 use crate::session::{Session, Stall};
 

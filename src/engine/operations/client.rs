@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use super::super::Engine;
 use super::super::closing::{close_after_output, close_now};
-use super::super::core::{Core, Pause};
 use super::super::event::{ConnId, Outbox};
 use super::super::every_core::EveryCore;
 use super::super::reply::{reply_now, suppress_reply};
+use super::super::state::{Core, Pause};
 use super::asked::Asked;
 use crate::access::Peer;
 use crate::commands::{
@@ -79,7 +79,7 @@ impl EveryCore for List {
 
     /// By age, or in the order in which ids were asked for.
     fn merge(&self, engine: &mut Engine, answers: &[&Self::Answer], reply: &mut Reply<'_>) {
-        let bytes_max = reply_bytes_max(&engine.core.settings.config);
+        let bytes_max = reply_bytes_max(&engine.core.site.settings.config);
         let mut lines: Vec<&(u64, String)> = answers.iter().copied().flatten().collect();
         lines.sort_unstable_by_key(|(id, _)| *id);
         let mut text = String::new();
@@ -104,7 +104,7 @@ impl EveryCore for List {
 /// replies of other shards (`oll`, `omem`).
 fn line(core: &Core, session: &Session) -> String {
     let client = &session.client;
-    let seconds = |since_us: u64| core.now.monotonic_us.saturating_sub(since_us) / 1_000_000;
+    let seconds = |since_us: u64| core.site.now.monotonic_us.saturating_sub(since_us) / 1_000_000;
     let output = &session.output;
     let unsent = output.unsent_bytes();
     let input = session.input.memory();
@@ -256,7 +256,7 @@ pub(super) fn reply(asked: &mut Asked<'_>, mode: ReplyMode) -> Outcome {
 
 /// A later pause may be of another kind, but never ends an earlier one sooner.
 pub(super) fn pause(asked: &mut Asked<'_>, millis: u64, writes_only: bool) -> Outcome {
-    let until_us = asked.core.now.monotonic_us.saturating_add(millis.saturating_mul(1000));
+    let until_us = asked.core.site.now.monotonic_us.saturating_add(millis.saturating_mul(1000));
     let until_us = asked.core.pause.map_or(until_us, |pause| pause.until_us.max(until_us));
     // Nothing may be waited for under the locks of an EXEC.
     let fenced = asked.session.exec.is_none();

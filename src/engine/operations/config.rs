@@ -15,12 +15,12 @@ use crate::protocol::reply::Reply;
 
 pub(super) fn get(asked: &mut Asked<'_>, patterns: Args<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = patterns.iter().collect();
-    let mut found = asked.core.settings.config.get(&patterns);
+    let mut found = asked.core.site.settings.config.get(&patterns);
     // A percentage is how it was written; clients expect bytes.
     if let Some((_, value)) =
         found.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(b"maxmemory"))
     {
-        *value = asked.core.maxmemory_bytes().to_string().into_bytes();
+        *value = asked.core.site.maxmemory_bytes().to_string().into_bytes();
     }
     reply_now(asked.session, |reply| {
         reply.map(found.len());
@@ -38,7 +38,7 @@ pub(super) fn set(asked: &mut Asked<'_>, pairs: Args<'_>) -> Outcome {
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let local = asked.session.client.peer.is_local();
     let settings = {
-        let shared = Arc::clone(&asked.core.shared);
+        let shared = Arc::clone(&asked.core.site.shared);
         let mut newest = shared.settings();
         let config = newest.config.with_changes(&pairs, local);
         let config = config.map_err(|error| CommandError::text(format!("ERR {error}")))?;
@@ -56,11 +56,11 @@ impl EveryCore for Apply {
 
     fn run(&self, engine: &mut Engine, _: &mut Outbox) {
         let core = &mut engine.core;
-        if self.0.version > core.settings.version {
-            core.settings = Arc::clone(&self.0);
+        if self.0.version > core.site.settings.version {
+            core.site.settings = Arc::clone(&self.0);
             let shard = core.shards.home_mut();
-            shard.set_config(Arc::clone(&core.settings.config));
-            shard.store_mut().set_policy(policy(&core.settings.config));
+            shard.set_config(Arc::clone(&core.site.settings.config));
+            shard.store_mut().set_policy(policy(&core.site.settings.config));
             core.limit_changed();
         }
         // Without a password there is nothing left that a client could authenticate with.
@@ -75,18 +75,18 @@ impl EveryCore for Apply {
 }
 
 pub(super) fn rewrite(asked: &mut Asked<'_>) -> Outcome {
-    if asked.core.shared.host.facts().config_file.is_empty() {
+    if asked.core.site.shared.host.facts().config_file.is_empty() {
         let text = "ERR The server is running without a config file";
         return Err(CommandError::text(text));
     }
-    let config = Arc::clone(&asked.core.shared.settings().config);
+    let config = Arc::clone(&asked.core.site.shared.settings().config);
     let effect = |ticket| Effect::RewriteConfig { ticket, config };
     asked.start_effect(effect);
     Ok(())
 }
 
 pub(super) fn reset_stat(asked: &mut Asked<'_>) -> Outcome {
-    asked.core.shared.access.reset();
+    asked.core.site.shared.access.reset();
     asked.every_core(ResetStat)
 }
 

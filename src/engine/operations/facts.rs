@@ -1,8 +1,8 @@
 //! What every core has told, put together.
 
-use super::super::core::Core;
 use super::super::report::CoreReport;
 use super::super::shared::HostFacts;
+use super::super::state::Core;
 
 /// What INFO and MEMORY tell is made from this.
 pub(super) struct Facts<'a> {
@@ -15,7 +15,7 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// From what every core has reported.
     pub fn new(core: &'a Core, reports: &'a [&'a CoreReport]) -> Facts<'a> {
-        Facts { core, reports, host: core.shared.host.facts() }
+        Facts { core, reports, host: core.site.shared.host.facts() }
     }
 
     pub fn sum(&self, of: impl Fn(&CoreReport) -> u64) -> u64 {

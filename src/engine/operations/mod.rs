@@ -22,9 +22,9 @@ mod process;
 mod session;
 pub(super) mod transaction;
 
-use super::core::Core;
 use super::event::Outbox;
 use super::reply::fail;
+use super::state::Core;
 use crate::commands::{Operation, Row};
 use crate::session::Session;
 use asked::Asked;

@@ -1,8 +1,8 @@
 //! SHUTDOWN and DEBUG, and the ends of work that the runtime did for a command.
 
-use super::super::core::Core;
 use super::super::event::{Effect, Outbox};
 use super::super::every_core::EveryCore;
+use super::super::state::Core;
 use super::super::{Engine, Ticket};
 use super::asked::Asked;
 use crate::commands::{CommandError, Outcome, Shutdown};
@@ -23,7 +23,7 @@ pub(super) fn shutdown(asked: &mut Asked<'_>, shutdown: Shutdown) -> Outcome {
 /// Whether `enable-debug-command` lets this client use DEBUG.
 pub(in crate::engine) fn debug_is_allowed(core: &Core, session: &Session) -> bool {
     let local = session.client.peer.is_local();
-    core.settings.config.enable_debug_command.allows(local)
+    core.site.settings.config.enable_debug_command.allows(local)
 }
 
 pub(super) fn sleep(asked: &mut Asked<'_>, micros: u64) -> Outcome {

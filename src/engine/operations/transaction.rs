@@ -2,9 +2,9 @@
 
 use super::super::closing::close_now;
 use super::super::coordinate::{Kind, Share};
-use super::super::core::Core;
 use super::super::event::Outbox;
 use super::super::reply::reply_now;
+use super::super::state::Core;
 use super::super::{exec, input};
 use super::asked::Asked;
 use crate::commands::{CommandError, Flags, Outcome, Row};
@@ -65,7 +65,7 @@ pub(in crate::engine) fn destination_of_exec(
     let multi = session.multi.as_ref().filter(|_| row.flags.contains(Flags::RUNS_QUEUED))?;
     match exec::reach_with(multi, session.watching.as_deref()) {
         // Without keys it runs here, but not while somebody has locked the whole shard.
-        Reach::Anywhere => Some(Destination::OneShard(core.shard_id)),
+        Reach::Anywhere => Some(Destination::OneShard(core.site.shard_id)),
         Reach::One(shard) => Some(Destination::OneShard(shard)),
         Reach::Several | Reach::InTurn => Some(Destination::SeveralShards),
     }
@@ -179,9 +179,9 @@ fn shares_of_watch(
     let (db, conn) = (session.client.db, session.conn);
     let watching =
         session.watching.get_or_insert_with(|| Box::new(Watching::new(core.new_watcher())));
-    let mut keys_of_shard: Vec<Vec<Box<[u8]>>> = vec![Vec::new(); core.shard_count];
+    let mut keys_of_shard: Vec<Vec<Box<[u8]>>> = vec![Vec::new(); core.site.shard_count];
     for key in row.key_positions(args).map(|position| args.at(position)) {
-        let shard = shard_of_key(key, core.shard_count);
+        let shard = shard_of_key(key, core.site.shard_count);
         if watching.add(shard, db, key) {
             keys_of_shard[shard].push(key.into());
         }

@@ -31,6 +31,11 @@ impl Rig {
         conn
     }
 
+    fn exceeded_time(&self) -> ExceededTime {
+        let core = &self.engine.core;
+        core.memory.exceeded_time(core.site.now.monotonic_us)
+    }
+
     /// The sum that is kept, which must be the sum over the sessions.
     fn sessions(&self) -> usize {
         let walked: usize = self.engine.sessions.memory();
@@ -81,9 +86,9 @@ fn the_time_over_the_limit_is_measured_until_it_ends() {
     assert!(rig.engine.tick_in_us(at(0)).is_some(), "somebody must look whether it ends");
     rig.handle(at(200), Event::Tick);
     let expected = ExceededTime { current_us: 200_000, total_us: 200_000 };
-    assert_eq!(rig.engine.core.exceeded_time(), expected);
-    rig.engine.core.settings = Arc::new(Settings::new(9, Arc::default()));
+    assert_eq!(rig.exceeded_time(), expected);
+    rig.engine.core.site.settings = Arc::new(Settings::new(9, Arc::default()));
     rig.handle(at(400), Event::Tick);
     let expected = ExceededTime { current_us: 0, total_us: 400_000 };
-    assert_eq!(rig.engine.core.exceeded_time(), expected);
+    assert_eq!(rig.exceeded_time(), expected);
 }

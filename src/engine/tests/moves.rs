@@ -139,7 +139,7 @@ impl Rig {
     }
 
     fn client_memory(&self) -> isize {
-        self.engines.iter().map(|engine| engine.core.client_memory()).sum()
+        self.engines.iter().map(|engine| engine.core.memory.of_clients()).sum()
     }
 }
 

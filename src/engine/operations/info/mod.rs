@@ -133,7 +133,7 @@ mod tests {
         let shared = Arc::new(Shared::new(1, config, Box::new(FixedHost), 1000, run_id));
         let mut engine =
             Engine::new(EngineSetup { shard: 0, shards: 1, shared, seed: 1, stopwatch: || 0 });
-        engine.core.now = Now { unix_ms: 91_000, monotonic_us: 1 };
+        engine.core.site.now = Now { unix_ms: 91_000, monotonic_us: 1 };
         engine
     }
 
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn keyspace_counts_keys_and_averages_what_they_have_left() {
         let mut engine = engine();
-        let now = engine.core.now.unix_ms;
+        let now = engine.core.site.now.unix_ms;
         for (key, expiry) in [("a", None), ("b", Some(now + 1000)), ("c", Some(now + 3000))] {
             let encoding = crate::store::Encoding::Raw;
             let db = engine.core.shards.home_mut().store_mut().db_mut(3);

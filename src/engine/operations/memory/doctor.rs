@@ -32,8 +32,8 @@ impl Patient {
         Patient {
             memory: Overview::of(facts),
             clients: facts.sum(|core| core.clients as u64),
-            maxmemory: facts.core.maxmemory_bytes(),
-            limit: facts.core.shared.memory_limit_bytes,
+            maxmemory: facts.core.site.maxmemory_bytes(),
+            limit: facts.core.site.shared.memory_limit_bytes,
         }
     }
 }

@@ -53,7 +53,7 @@ impl EveryCore for Purge {
         let core = &mut engine.core;
         core.shards.home_mut().store_mut().trim();
         core.give_buffers_back();
-        core.shared.host.release_memory();
+        core.site.shared.host.release_memory();
     }
 
     fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
@@ -62,7 +62,7 @@ impl EveryCore for Purge {
 }
 
 pub(super) fn malloc_stats(asked: &mut Asked<'_>) -> Outcome {
-    let report = asked.core.shared.host.allocator_report();
+    let report = asked.core.site.shared.host.allocator_report();
     reply_now(asked.session, |reply| match report.as_str() {
         "" => reply.verbatim("The allocator tells nothing about itself."),
         report => reply.verbatim(report),

@@ -30,7 +30,7 @@ pub(in crate::engine) struct Overview {
 
 impl Overview {
     pub fn of(facts: &Facts<'_>) -> Overview {
-        let shared = &facts.core.shared;
+        let shared = &facts.core.site.shared;
         let stored = facts.sum(|core| core.used_memory as u64);
         let entries = facts.sum(|core| core.entry_memory as u64);
         let clients: isize = facts.reports.iter().map(|core| core.client_memory).sum();

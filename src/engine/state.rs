@@ -10,14 +10,14 @@ use super::coordinate::Coordinator;
 use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
 use super::held::HeldOutput;
 use super::links::Links;
-use super::memory::MemoryAccount;
+use super::memory::{Budget, MemoryAccount};
 use super::pair::Pairs;
 use super::pieces::Pieces;
 use super::pipeline::Pipeline;
 use super::reply::ConnReply;
 use super::room::{self, Room};
 use super::shards::Shards;
-use super::shared::{Settings, Shared};
+use super::site::Site;
 use super::{EngineSetup, TICK_US};
 use crate::access::{Decision, Password, Peer, Reason};
 use crate::commands::{CommandTable, ReplyMode, table};
@@ -57,18 +57,13 @@ pub(super) struct EngineStats {
 }
 
 pub(super) struct Core {
-    pub shard_id: ShardId,
-    pub shard_count: usize,
+    pub site: Site,
     pub table: &'static CommandTable,
     pub shards: Shards,
-    pub shared: Arc<Shared>,
-    pub settings: Arc<Settings>,
-    pub planted: Planted,
     /// When this core's connections stop waiting for data.
     pub wait_deadlines: BTreeSet<(u64, ConnId)>,
     pub next_watcher: u64,
     pub links: Links,
-    pub now: Now,
     pub coordinator: Coordinator,
     pub pairs: Pairs,
     pub pieces: Pieces,
@@ -114,17 +109,19 @@ impl Core {
             stopwatch: setup.stopwatch,
         });
         let mut core = Core {
-            shard_id: setup.shard,
-            shard_count: setup.shards,
+            site: Site {
+                shard_id: setup.shard,
+                shard_count: setup.shards,
+                shared: setup.shared,
+                settings,
+                now: Now::default(),
+                planted: Planted::default(),
+            },
             table: table(),
             shards,
-            shared: setup.shared,
-            settings,
-            planted: Planted::default(),
             wait_deadlines: BTreeSet::new(),
             next_watcher: 0,
             links: Links::new(setup.shards),
-            now: Now::default(),
             coordinator: Coordinator::default(),
             pairs: Pairs::default(),
             pieces: Pieces::default(),
@@ -152,16 +149,16 @@ impl Core {
 
     /// See [`super::Engine::admit`].
     pub fn admit(&mut self, peer: &Peer) -> Result<(), Vec<u8>> {
-        let access = &self.shared.access;
-        if let Decision::Refuse(rule) = self.settings.access.decide(peer) {
-            access.refused(self.now.unix_ms, peer, Reason::from(rule));
-            let text = self.settings.access.denied_text(rule, peer);
+        let access = &self.site.shared.access;
+        if let Decision::Refuse(rule) = self.site.settings.access.decide(peer) {
+            access.refused(self.site.now.unix_ms, peer, Reason::from(rule));
+            let text = self.site.settings.access.denied_text(rule, peer);
             return Err(format!("-{text}\r\n").into_bytes());
         }
         let reserved = if peer.is_local() { RESERVED_LOCAL_CLIENTS } else { 0 };
-        let max = self.settings.config.maxclients as usize;
-        if self.shared.connections() >= max + reserved {
-            access.refused(self.now.unix_ms, peer, Reason::MaxClients);
+        let max = self.site.settings.config.maxclients as usize;
+        if self.site.shared.connections() >= max + reserved {
+            access.refused(self.site.now.unix_ms, peer, Reason::MaxClients);
             return Err(b"-ERR max number of clients reached\r\n".to_vec());
         }
         access.accepted();
@@ -185,8 +182,8 @@ impl Core {
             skip_reply: false,
             no_evict: false,
             no_touch: false,
-            created_us: self.now.monotonic_us,
-            active_us: self.now.monotonic_us,
+            created_us: self.site.now.monotonic_us,
+            active_us: self.site.now.monotonic_us,
             last_command: None,
             input_bytes: 0,
             commands: 0,
@@ -200,22 +197,22 @@ impl Core {
     }
 
     pub fn password(&self) -> Option<&Password> {
-        self.settings.access.password()
+        self.site.settings.access.password()
     }
 
     pub fn is_idle_too_long(&self, session: &Session) -> bool {
-        let timeout_us = self.settings.config.timeout.saturating_mul(1_000_000);
+        let timeout_us = self.site.settings.config.timeout.saturating_mul(1_000_000);
         timeout_us > 0
             && session.output.awaited() == 0
             && !session.stall.contains(Stall::PAUSED)
-            && self.now.monotonic_us.saturating_sub(session.client.active_us) > timeout_us
+            && self.site.now.monotonic_us.saturating_sub(session.client.active_us) > timeout_us
     }
 
     /// Whether the session's unsent output is over its hard limit, or has been over the soft one
     /// for as long as that allows.
     pub fn is_over_output_limit(&mut self, session: &mut Session) -> bool {
         let limit = match session.client.output_class() {
-            OutputClass::Normal => self.settings.config.client_output_buffer_limit.normal,
+            OutputClass::Normal => self.site.settings.config.client_output_buffer_limit.normal,
         };
         let unsent = session.output.unsent_bytes() as u64;
         if limit.hard > 0 && unsent > limit.hard {
@@ -226,7 +223,7 @@ impl Core {
             return false;
         }
         self.soft_limits_watched = true;
-        let now = self.now.monotonic_us;
+        let now = self.site.now.monotonic_us;
         let since = *session.client.over_soft_limit_since_us.get_or_insert(now);
         now - since > limit.soft_seconds.saturating_mul(1_000_000)
     }
@@ -242,11 +239,11 @@ impl Core {
 
     /// Measures the rates of commands and bytes since the last tick.
     pub fn sample(&mut self) {
-        let elapsed_us = self.now.monotonic_us.saturating_sub(self.sampled_us);
+        let elapsed_us = self.site.now.monotonic_us.saturating_sub(self.sampled_us);
         if elapsed_us < TICK_US / 2 {
             return;
         }
-        let counters = &self.shared.cores[self.shard_id];
+        let counters = &self.site.shared.cores[self.site.shard_id];
         let counts = [
             self.commands(),
             counters.net_input_bytes.load(Ordering::Relaxed),
@@ -259,14 +256,14 @@ impl Core {
         (self.stats.ops_per_sec, self.stats.input_bytes_per_sec) = (rate(0), rate(1));
         self.stats.output_bytes_per_sec = rate(2);
         self.sampled = counts;
-        self.sampled_us = self.now.monotonic_us;
+        self.sampled_us = self.site.now.monotonic_us;
     }
 
     /// One tick's share of giving expired keys' memory back.
     pub fn sweep_expired(&mut self) {
         // Locks are no obstacle: to whoever holds one, an expired key is not there either.
         self.sweep_goes_on = self.active_expire
-            && self.shards.home_mut().store_mut().sweep_expired(SWEEP_KEYS, self.now.unix_ms);
+            && self.shards.home_mut().store_mut().sweep_expired(SWEEP_KEYS, self.site.now.unix_ms);
     }
 
     /// CONFIG RESETSTAT.
@@ -275,8 +272,8 @@ impl Core {
         self.stats = EngineStats::default();
         self.sampled = [0; 3];
         self.links.reset_passes();
-        self.reset_exceeded_time();
-        let counters = &self.shared.cores[self.shard_id];
+        self.memory.reset_exceeded_time();
+        let counters = &self.site.shared.cores[self.site.shard_id];
         for counter in
             [&counters.connections_received, &counters.net_input_bytes, &counters.net_output_bytes]
         {
@@ -296,12 +293,12 @@ impl Core {
     /// Has a shard that is at hand keep a command or a unit until the locks on its keys are gone.
     pub fn wait_for_locks(&mut self, shard: ShardId, request: Request, work: OwnedWork) {
         self.links.expect_answer(shard);
-        self.shards.get_mut(shard).wait_for_locks(self.shard_id, request, work);
+        self.shards.get_mut(shard).wait_for_locks(self.site.shard_id, request, work);
     }
 
     #[inline]
     pub fn set_now(&mut self, now: Now) {
-        self.now = now;
+        self.site.now = now;
         self.shards.set_now(now);
     }
 
@@ -318,7 +315,7 @@ impl Core {
 
     /// In every tick: gives the buffers back that have not been used for a while.
     pub fn give_idle_buffers_back(&mut self) {
-        let idle = self.links.buffers_mut().give_idle_back(self.now.monotonic_us);
+        let idle = self.links.buffers_mut().give_idle_back(self.site.now.monotonic_us);
         if idle && self.links.memory() == 0 {
             self.pairs.trim();
             self.pieces = Pieces::default();
@@ -335,7 +332,7 @@ impl Core {
     /// The identity of a connection's next watches.
     pub fn new_watcher(&mut self) -> Watcher {
         self.next_watcher += 1;
-        Watcher { core: self.shard_id, number: self.next_watcher }
+        Watcher { core: self.site.shard_id, number: self.next_watcher }
     }
 
     /// Asks the runtime for work that blocks; its end fills the reply slot.
@@ -349,5 +346,46 @@ impl Core {
         self.next_ticket += 1;
         self.effects.insert(ticket, reply);
         outbox.effects.push(effect(Ticket(ticket)));
+    }
+
+    /// What makes room, and what it judges by.
+    #[inline]
+    pub fn room(&mut self) -> (&mut Room, Budget<'_>) {
+        let Core { room, site, shards, memory: account, .. } = self;
+        (room, Budget { site, shards, account })
+    }
+
+    /// See [`Room::is_out_of_memory`].
+    #[inline]
+    pub fn is_out_of_memory(&mut self, shard: ShardId) -> bool {
+        let (room, mut budget) = self.room();
+        room.is_out_of_memory(&mut budget, shard)
+    }
+
+    /// In every tick: see [`Room::sample`].
+    pub fn sample_memory(&mut self) {
+        let (room, mut budget) = self.room();
+        room.sample(&mut budget);
+    }
+
+    /// See [`Room::limit_changed`].
+    pub fn limit_changed(&mut self) {
+        let (room, mut budget) = self.room();
+        room.limit_changed(&mut budget);
+    }
+
+    /// Tells the other cores what this one holds.
+    pub fn publish_memory(&mut self) {
+        self.memory.publish(&self.site, &self.shards);
+    }
+
+    /// Whether a tick should come soon, although nothing happens.
+    pub fn has_chores(&self) -> bool {
+        self.room.has_chores() || self.shards.home().store().has_chores() || self.sweep_goes_on
+    }
+
+    /// Bytes of the buffers that this core keeps for the next commands.
+    pub fn kept_memory(&self) -> usize {
+        self.pipeline.memory() + self.pairs.memory() + self.pieces.memory() + self.links.memory()
     }
 }
