@@ -3,8 +3,8 @@
 use super::closing::{close_after_output, close_now};
 use super::event::{ConnControl, Outbox};
 use super::pipeline::{Ahead, Pipeline};
-use super::state::Core;
-use super::{dispatch, exec};
+use super::state::{Core, Here};
+use super::{dispatch, in_turn, limits};
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError};
@@ -13,11 +13,6 @@ use crate::session::{Input, Session, Stall};
 /// While a client leaves so many bytes unread, its commands are not executed. They are received: many
 /// libraries send a pipeline, however long, before they read the first reply.
 const UNSENT_BYTES_MAX: usize = 1024 * 1024;
-/// What a client may have sent ahead before it has authenticated.
-const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1024 * 1024;
-/// However high `client-query-buffer-limit` is: arguments are found by 32-bit positions. What one
-/// receive adds has room above.
-const INPUT_BYTES_MAX: usize = u32::MAX as usize - (1 << 20);
 /// A session that may not go on and has not authenticated is read from until so many bytes wait.
 const UNAUTHENTICATED_STALLED_BYTES_MAX: usize = 64 * 1024;
 /// So much kept input is executed at a time; then it is others' turn. Chunks of kept input that are
@@ -57,7 +52,7 @@ pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbo
 /// whether it has output to send. Called after everything that changed it.
 pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
     if session.exec.is_some() {
-        exec::advance(core, session, outbox);
+        in_turn::advance(core, session, outbox);
     }
     if session.gone {
         return;
@@ -98,6 +93,15 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
         }
     }
     core.memory.update(session);
+}
+
+/// Lets the sessions go on that something has woken.
+pub(super) fn settle_woken(here: &mut Here<'_>) {
+    for conn in std::mem::take(&mut here.core.woken) {
+        if let Some(session) = here.sessions.get_mut(conn) {
+            settle(here.core, session, here.outbox);
+        }
+    }
 }
 
 /// Whether to stop receiving from a client for now. Only from one that has not authenticated: others
@@ -327,19 +331,10 @@ fn is_output_full(session: &Session) -> bool {
     session.output.unsent_bytes() > UNSENT_BYTES_MAX || session.output.awaits_enough()
 }
 
-/// What a client may have the server hold before it is worked on, bytes.
-pub(super) fn input_bytes_max(core: &Core, session: &Session) -> usize {
-    if session.client.authenticated {
-        (core.site.settings.config.client_query_buffer_limit as usize).min(INPUT_BYTES_MAX)
-    } else {
-        UNAUTHENTICATED_INPUT_BYTES_MAX
-    }
-}
-
 /// Closes a connection whose buffers are over their limits.
 fn check_limits(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
     let input_bytes = session.input.len() + session.transaction_memory();
-    if input_bytes > input_bytes_max(core, session) {
+    if input_bytes > limits::input_bytes_max(core, session) {
         tracing::warn!(
             client = session.client.id,
             addr = session.client.addr,
@@ -347,7 +342,7 @@ fn check_limits(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
             "closing a client that reached the query buffer limit"
         );
         close_now(session, outbox);
-    } else if core.is_over_output_limit(session) {
+    } else if limits::is_over_output(core, session) {
         tracing::warn!(
             client = session.client.id,
             addr = session.client.addr,

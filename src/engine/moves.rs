@@ -13,8 +13,9 @@
 //!   the session before its part.
 //! - Whatever becomes of the connection on the way, its session is taken over.
 
-use super::Engine;
+use super::connections;
 use super::event::{ConnId, Now, Outbox};
+use super::{Engine, route_if_needed};
 use crate::session::Session;
 
 impl Engine {
@@ -55,12 +56,12 @@ impl Engine {
         debug_assert!(session.is_at_rest(), "something was under way when it was given up");
         self.core.set_now(now);
         if let Some(predecessor) = self.sessions.in_place_of(conn) {
-            self.forget_connection(predecessor, outbox);
+            connections::forget_connection(&mut self.here(outbox), predecessor);
         }
         session.conn = conn;
         self.core.memory.received(std::mem::take(&mut session.accounted_bytes));
         self.core.memory.update(&mut session);
         self.sessions.insert(session);
-        self.route_if_needed(outbox);
+        route_if_needed(&mut self.here(outbox));
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::event::{Now, ShardId};
 use super::shared::{Settings, Shared};
+use crate::commands::keys;
+use crate::protocol::Args;
 use crate::txn::Planted;
 
 /// What a core's work depends on, and hardly ever changes.
@@ -22,5 +24,10 @@ impl Site {
     /// What `maxmemory` comes to; 0 for no limit.
     pub fn maxmemory_bytes(&self) -> u64 {
         self.settings.config.maxmemory.bytes(self.shared.memory_limit_bytes)
+    }
+
+    /// The shard that a cursor, the first argument, goes on at.
+    pub fn cursor_shard(&self, args: Args<'_>) -> ShardId {
+        keys::cursor_shard(args.at(1)).unwrap_or(0).min(self.shard_count - 1)
     }
 }

@@ -6,35 +6,43 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
-use super::coordinate::Coordinator;
-use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
+use super::event::{Effect, Now, Outbox, ShardId, TICK_US, Ticket};
 use super::held::HeldOutput;
 use super::links::Links;
 use super::memory::{Budget, MemoryAccount};
-use super::pair::Pairs;
+use super::pairs::Pairs;
 use super::pieces::Pieces;
 use super::pipeline::Pipeline;
 use super::reply::ConnReply;
 use super::room::{self, Room};
+use super::sessions::Sessions;
 use super::shards::Shards;
+use super::shared::Shared;
 use super::site::Site;
-use super::{EngineSetup, TICK_US};
-use crate::access::{Decision, Password, Peer, Reason};
-use crate::commands::{CommandTable, ReplyMode, table};
-use crate::protocol::reply::Encoding;
-use crate::session::{ClientState, OutputClass, Session, Stall};
+use super::transaction::Coordinator;
+use crate::access::Password;
+use crate::commands::{CommandTable, table};
+use crate::session::Session;
 use crate::shard::{ShardSetup, Statistics};
 use crate::store::{Shard as Store, Watcher};
-use crate::txn::{ConnId, OwnedWork, Planted, Release, Request};
+use crate::txn::{ConnId, OwnedWork, Planted, Release, Request, TxnId};
 
-/// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
-/// reached, so that a full server can still be asked and mended.
-const RESERVED_LOCAL_CLIENTS: usize = 8;
 /// Expired keys that one tick's sweep drops at most, each of which takes about 135 ns (`cargo bench
 /// --bench store -- expiry`). While there are more, ticks come every five milliseconds: that is
 /// 350,000 keys a second for 5 % of a core. A million keys that expire in the same second are gone
 /// three seconds after its end, and on average two seconds after they expired.
 const SWEEP_KEYS: usize = 1750;
+
+/// What an engine is made from.
+pub struct EngineSetup {
+    pub shard: ShardId,
+    pub shards: usize,
+    pub shared: Arc<Shared>,
+    /// Unpredictable to clients; keys the hash tables and chooses at random.
+    pub seed: u64,
+    /// Nanoseconds since any moment, to time handlers with; the simulator's stands still.
+    pub stopwatch: fn() -> u64,
+}
 
 /// CLIENT PAUSE.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +96,8 @@ pub(super) struct Core {
     /// Commands decoded, to see how often.
     #[cfg(test)]
     pub decoded: usize,
+    /// Connections that may go on because of what is happening just now.
+    pub woken: Vec<ConnId>,
     /// Connections with input that is executed when it is their turn.
     pub turns: VecDeque<ConnId>,
     pub held: HeldOutput,
@@ -140,56 +150,12 @@ impl Core {
             pipeline: Pipeline::default(),
             #[cfg(test)]
             decoded: 0,
+            woken: Vec::new(),
             turns: VecDeque::new(),
             held: HeldOutput::default(),
         };
         core.publish_memory();
         core
-    }
-
-    /// See [`super::Engine::admit`].
-    pub fn admit(&mut self, peer: &Peer) -> Result<(), Vec<u8>> {
-        let access = &self.site.shared.access;
-        if let Decision::Refuse(rule) = self.site.settings.access.decide(peer) {
-            access.refused(self.site.now.unix_ms, peer, Reason::from(rule));
-            let text = self.site.settings.access.denied_text(rule, peer);
-            return Err(format!("-{text}\r\n").into_bytes());
-        }
-        let reserved = if peer.is_local() { RESERVED_LOCAL_CLIENTS } else { 0 };
-        let max = self.site.settings.config.maxclients as usize;
-        if self.site.shared.connections() >= max + reserved {
-            access.refused(self.site.now.unix_ms, peer, Reason::MaxClients);
-            return Err(b"-ERR max number of clients reached\r\n".to_vec());
-        }
-        access.accepted();
-        Ok(())
-    }
-
-    pub fn new_session(&self, conn: ConnId, origin: ClientOrigin) -> Session {
-        let client = ClientState {
-            id: origin.id,
-            peer: origin.peer,
-            addr: origin.addr,
-            laddr: origin.laddr,
-            fd: origin.fd,
-            name: Vec::new(),
-            lib_name: Vec::new(),
-            lib_ver: Vec::new(),
-            encoding: Encoding::Resp2,
-            db: 0,
-            authenticated: !self.requires_password(),
-            reply_mode: ReplyMode::On,
-            skip_reply: false,
-            no_evict: false,
-            no_touch: false,
-            created_us: self.site.now.monotonic_us,
-            active_us: self.site.now.monotonic_us,
-            last_command: None,
-            input_bytes: 0,
-            commands: 0,
-            over_soft_limit_since_us: None,
-        };
-        Session::new(conn, client)
     }
 
     pub fn requires_password(&self) -> bool {
@@ -198,34 +164,6 @@ impl Core {
 
     pub fn password(&self) -> Option<&Password> {
         self.site.settings.access.password()
-    }
-
-    pub fn is_idle_too_long(&self, session: &Session) -> bool {
-        let timeout_us = self.site.settings.config.timeout.saturating_mul(1_000_000);
-        timeout_us > 0
-            && session.output.awaited() == 0
-            && !session.stall.contains(Stall::PAUSED)
-            && self.site.now.monotonic_us.saturating_sub(session.client.active_us) > timeout_us
-    }
-
-    /// Whether the session's unsent output is over its hard limit, or has been over the soft one
-    /// for as long as that allows.
-    pub fn is_over_output_limit(&mut self, session: &mut Session) -> bool {
-        let limit = match session.client.output_class() {
-            OutputClass::Normal => self.site.settings.config.client_output_buffer_limit.normal,
-        };
-        let unsent = session.output.unsent_bytes() as u64;
-        if limit.hard > 0 && unsent > limit.hard {
-            return true;
-        }
-        if limit.soft == 0 || unsent <= limit.soft {
-            session.client.over_soft_limit_since_us = None;
-            return false;
-        }
-        self.soft_limits_watched = true;
-        let now = self.site.now.monotonic_us;
-        let since = *session.client.over_soft_limit_since_us.get_or_insert(now);
-        now - since > limit.soft_seconds.saturating_mul(1_000_000)
     }
 
     pub fn sampler_wants_tick(&self) -> bool {
@@ -329,6 +267,11 @@ impl Core {
         self.pieces = Pieces::default();
     }
 
+    /// The identity of the next command over several shards.
+    pub fn new_txn(&mut self) -> TxnId {
+        TxnId { coordinator: self.site.shard_id, number: self.coordinator.next_number() }
+    }
+
     /// The identity of a connection's next watches.
     pub fn new_watcher(&mut self) -> Watcher {
         self.next_watcher += 1;
@@ -387,5 +330,20 @@ impl Core {
     /// Bytes of the buffers that this core keeps for the next commands.
     pub fn kept_memory(&self) -> usize {
         self.pipeline.memory() + self.pairs.memory() + self.pieces.memory() + self.links.memory()
+    }
+}
+
+/// One core while something is happening to it.
+pub(super) struct Here<'a> {
+    pub core: &'a mut Core,
+    pub sessions: &'a mut Sessions,
+    /// Where what is to be done because of it goes.
+    pub outbox: &'a mut Outbox,
+}
+
+impl Here<'_> {
+    /// A connection may go on: it is settled when what is happening is over.
+    pub fn wake(&mut self, conn: ConnId) {
+        self.core.woken.push(conn);
     }
 }

@@ -1,11 +1,17 @@
 //! What an operation works on, and what it can have done that takes a while.
 
+use std::sync::Arc;
+
+use super::super::coordinate;
 use super::super::event::{Effect, Outbox, Ticket};
-use super::super::every_core::EveryCore;
+use super::super::every_core::{self, EveryCore};
 use super::super::reply::reply_later;
+use super::super::share::Share;
 use super::super::state::Core;
+use super::super::transaction::Kind;
 use crate::commands::{Outcome, Row};
 use crate::session::{Session, Stall};
+use crate::txn::Work;
 
 /// What an operation works on.
 pub(super) struct Asked<'a> {
@@ -16,9 +22,20 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Has every core do its part, this one included; the client is answered when all have.
+    /// Has every core do its part, this one included; the session is stalled, and its client
+    /// answered, until all have.
     pub fn every_core(&mut self, command: impl EveryCore) -> Outcome {
-        self.core.ask_every_core(self.session, self.row, command, self.outbox);
+        let (core, session) = (&mut *self.core, &mut *self.session);
+        let round = every_core::round(command, core.site.shard_count);
+        let share = |shard| Share {
+            shard,
+            locks: Vec::new(),
+            whole_shard: false,
+            work: Work::Task(Box::new(Arc::clone(&round))),
+        };
+        let shares = (0..core.site.shard_count).map(share).collect();
+        let kind = Kind::EveryCore { round, fenced: false };
+        coordinate::begin(core, session, self.row, kind, shares, self.outbox);
         Ok(())
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::super::Engine;
-use super::super::event::{Effect, Outbox};
+use super::super::event::Effect;
 use super::super::every_core::EveryCore;
 use super::super::reply::reply_now;
 use super::super::room::policy;
 use super::super::shared::Settings;
+use super::super::state::Here;
 use super::asked::Asked;
 use crate::commands::{CommandError, Outcome};
 use crate::protocol::Args;
@@ -54,8 +54,8 @@ struct Apply(Arc<Settings>);
 impl EveryCore for Apply {
     type Answer = ();
 
-    fn run(&self, engine: &mut Engine, _: &mut Outbox) {
-        let core = &mut engine.core;
+    fn run(&self, here: &mut Here<'_>) {
+        let core = &mut *here.core;
         if self.0.version > core.site.settings.version {
             core.site.settings = Arc::clone(&self.0);
             let shard = core.shards.home_mut();
@@ -65,11 +65,11 @@ impl EveryCore for Apply {
         }
         // Without a password there is nothing left that a client could authenticate with.
         if !core.requires_password() {
-            engine.sessions.iter_mut().for_each(|s| s.client.authenticated = true);
+            here.sessions.iter_mut().for_each(|s| s.client.authenticated = true);
         }
     }
 
-    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+    fn merge(&self, _: &mut Here<'_>, _: &[&()], reply: &mut Reply<'_>) {
         reply.ok();
     }
 }
@@ -95,11 +95,11 @@ struct ResetStat;
 impl EveryCore for ResetStat {
     type Answer = ();
 
-    fn run(&self, engine: &mut Engine, _: &mut Outbox) {
-        engine.core.reset_stats();
+    fn run(&self, here: &mut Here<'_>) {
+        here.core.reset_stats();
     }
 
-    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+    fn merge(&self, _: &mut Here<'_>, _: &[&()], reply: &mut Reply<'_>) {
         reply.ok();
     }
 }

@@ -25,14 +25,29 @@ pub(super) mod transaction;
 use super::event::Outbox;
 use super::reply::fail;
 use super::state::Core;
-use crate::commands::{Operation, Row};
+use crate::commands::{CommandError, Operation, Row};
 use crate::session::Session;
 use asked::Asked;
 
 pub(super) use process::debug_is_allowed;
 
+/// Carries out what the engine itself is asked for, if the arguments are right.
+pub(super) fn run(
+    core: &mut Core,
+    session: &mut Session,
+    row: &'static Row,
+    parsed: Result<Operation<'_>, CommandError>,
+    outbox: &mut Outbox,
+) {
+    core.stats.commands.of(row).calls += 1;
+    match parsed {
+        Ok(operation) => carry_out(core, session, row, operation, outbox),
+        Err(error) => fail(&mut core.stats.commands, session, row, &error),
+    }
+}
+
 /// Carries out an operation: answers at once, or stalls the session until it can be.
-pub(super) fn carry_out(
+fn carry_out(
     core: &mut Core,
     session: &mut Session,
     row: &'static Row,

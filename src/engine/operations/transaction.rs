@@ -1,11 +1,12 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
 use super::super::closing::close_now;
-use super::super::coordinate::{Kind, Share};
 use super::super::event::Outbox;
 use super::super::reply::reply_now;
+use super::super::share::Share;
 use super::super::state::Core;
-use super::super::{exec, input};
+use super::super::transaction::Kind;
+use super::super::{coordinate, exec, limits, watch};
 use super::asked::Asked;
 use crate::commands::{CommandError, Flags, Outcome, Row};
 use crate::protocol::Args;
@@ -33,7 +34,7 @@ pub(super) fn discard(asked: &mut Asked<'_>) -> Outcome {
 /// Leaves nothing of MULTI and WATCH.
 pub(in crate::engine) fn forget(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
     session.multi = None;
-    core.forget_watching(session.watching.take(), outbox);
+    watch::forget_watching(core, session.watching.take(), outbox);
 }
 
 pub(super) fn exec(asked: &mut Asked<'_>) -> Outcome {
@@ -43,12 +44,12 @@ pub(super) fn exec(asked: &mut Asked<'_>) -> Outcome {
     };
     let watching = session.watching.take();
     if multi.aborted {
-        core.forget_watching(watching, outbox);
+        watch::forget_watching(core, watching, outbox);
         let text = "EXECABORT Transaction discarded because of previous errors.";
         return Err(CommandError::text(text));
     }
     if watching.as_ref().is_some_and(|watching| watching.broken) {
-        core.forget_watching(watching, outbox);
+        watch::forget_watching(core, watching, outbox);
         reply_now(session, |reply| reply.null_array());
         return Ok(());
     }
@@ -99,7 +100,7 @@ pub(in crate::engine) fn queue(
 /// not been worked on. Otherwise it is closed.
 fn may_hold(core: &Core, session: &mut Session, bytes: usize, outbox: &mut Outbox) -> bool {
     let held = session.transaction_memory().saturating_add(bytes);
-    if held <= input::input_bytes_max(core, session) {
+    if held <= limits::input_bytes_max(core, session) {
         return true;
     }
     tracing::warn!(
@@ -163,7 +164,7 @@ pub(super) fn watch(asked: &mut Asked<'_>, args: Args<'_>) -> Outcome {
             return Ok(());
         };
         let kind = Kind::Watch { watcher };
-        core.begin(session, row, kind, shares, outbox);
+        coordinate::begin(core, session, row, kind, shares, outbox);
     }
     Ok(())
 }
@@ -198,7 +199,7 @@ fn shares_of_watch(
 }
 
 pub(super) fn unwatch(asked: &mut Asked<'_>) -> Outcome {
-    asked.core.forget_watching(asked.session.watching.take(), asked.outbox);
+    watch::forget_watching(asked.core, asked.session.watching.take(), asked.outbox);
     reply_now(asked.session, |reply| reply.ok());
     Ok(())
 }

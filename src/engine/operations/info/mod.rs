@@ -5,10 +5,9 @@ mod sections;
 
 use std::fmt::Write;
 
-use super::super::Engine;
-use super::super::event::Outbox;
 use super::super::every_core::EveryCore;
-use super::super::report::CoreReport;
+use super::super::report::{self, CoreReport};
+use super::super::state::Here;
 use super::asked::Asked;
 use super::facts::Facts;
 use crate::commands::Outcome;
@@ -29,19 +28,19 @@ struct Info {
 impl EveryCore for Info {
     type Answer = CoreReport;
 
-    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
-        let mut report = engine.report();
+    fn run(&self, here: &mut Here<'_>) -> CoreReport {
+        let mut report = report::of(here.core, here.sessions);
         if SECTIONS
             .iter()
             .any(|section| section.name == LATENCYSTATS && section.is_wanted(&self.wanted))
         {
-            report.latencies = engine.core.shards.home().statistics().latencies().clone();
+            report.latencies = here.core.shards.home().statistics().latencies().clone();
         }
         report
     }
 
-    fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
-        reply.verbatim(&text(&Facts::new(&engine.core, reports), &self.wanted));
+    fn merge(&self, here: &mut Here<'_>, reports: &[&CoreReport], reply: &mut Reply<'_>) {
+        reply.verbatim(&text(&Facts::new(here.core, reports), &self.wanted));
     }
 }
 
@@ -138,7 +137,7 @@ mod tests {
     }
 
     fn info(engine: &Engine, wanted: &[&str]) -> String {
-        let report = engine.report();
+        let report = report::of(&engine.core, &engine.sessions);
         let wanted: Vec<Vec<u8>> = wanted.iter().map(|word| word.as_bytes().to_vec()).collect();
         let facts = Facts { core: &engine.core, reports: &[&report], host: FixedHost.facts() };
         text(&facts, &wanted)
