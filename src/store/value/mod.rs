@@ -15,10 +15,12 @@
 //!
 //! It takes a variant of [`Kind`], its names in [`Encoding`], and a line of `collections!`.
 
+pub mod dict;
 pub mod list;
 pub mod packed;
 mod remains;
 
+pub use dict::Dict;
 pub use list::List;
 pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
