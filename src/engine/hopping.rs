@@ -9,7 +9,7 @@ use crate::commands::{CommandError, Handler, KeyFlags, KeyRanges, Spread};
 use crate::config::Config;
 use crate::protocol::reply::Reply;
 use crate::shard::{Statistics, Way, way_of};
-use crate::store::Shard as Store;
+use crate::store::{Item, Shard as Store};
 use crate::txn::{
     Changes, LockKey, LockMode, PartResult, SharedCommand, Waiter, Work, shard_of_key,
 };
@@ -32,8 +32,8 @@ pub(super) struct Hopping {
     parts: Vec<usize>,
     /// Of a command whose client waits if it finds nothing.
     attempt: Option<Attempt>,
-    /// The argument that the second hop is about, if there has been one.
-    asked: Option<usize>,
+    /// How often something was taken at a key.
+    asked: usize,
     /// The outcome. The reply is empty if the client is to wait.
     reply: Vec<u8>,
     /// Each with its part and the argument that is its key.
@@ -43,7 +43,7 @@ pub(super) struct Hopping {
 /// What is to happen next.
 enum Next {
     Done(Vec<(usize, Change)>),
-    Take(usize),
+    Take(usize, Option<Item>),
     Serve(usize),
     Nothing,
 }
@@ -84,7 +84,7 @@ impl Hopping {
             LockKey::merge(&mut share.locks);
         }
         let (reply, changes) = (Vec::new(), Vec::new());
-        (Hopping { command, found, parts, attempt, asked: None, reply, changes }, shares)
+        (Hopping { command, found, parts, attempt, asked: 0, reply, changes }, shares)
     }
 
     /// Bytes of the arguments.
@@ -121,13 +121,14 @@ impl Hopping {
                 return None;
             }
             Next::Nothing => return None,
-            Next::Take(position) => (position, Work::Take { command, position }),
+            Next::Take(position, with) => (position, Work::Take { command, position, with }),
             Next::Serve(position) => (position, Work::ServeFrom { command, position }),
         };
         let part = self.part_of(position)?;
-        // A second time it would go on for ever.
-        if self.asked.replace(position).is_some() {
-            debug_assert!(false, "a command asks for more than one thing");
+        // Otherwise it would go on for ever.
+        self.asked += 1;
+        if self.asked > self.found.len() {
+            debug_assert!(false, "a command asks a key twice");
             return None;
         }
         Some((part, work))
@@ -154,7 +155,7 @@ impl Hopping {
                     self.reply = reply;
                     return true;
                 }
-                _ => debug_assert!(self.asked.is_some(), "part {part} has found nothing"),
+                _ => debug_assert!(self.asked > 0, "part {part} has found nothing"),
             }
         }
         false
@@ -175,7 +176,7 @@ impl Hopping {
             Ok(Next::Nothing) if attempt.is_none() => statistics.count_call(row, None),
             Ok(Next::Nothing) => out.clear(),
             Ok(Next::Done(_)) => statistics.count_call(row, None),
-            Ok(Next::Take(_) | Next::Serve(_)) => {}
+            Ok(Next::Take(..) | Next::Serve(_)) => {}
             Err(error) => {
                 out.clear();
                 Reply::new(out, run_as.encoding).error_bytes(&error.message());
@@ -219,7 +220,8 @@ fn decision(
             let mut findings = Findings::new(found, config, db_index, reply);
             Ok(match (hops.decide)(&mut findings, args)? {
                 Decision::Done(changes) => Next::Done(changes),
-                Decision::Take(position) => Next::Take(position),
+                Decision::Take(position) => Next::Take(position, None),
+                Decision::Send(position, item) => Next::Take(position, Some(item)),
                 Decision::Nothing => Next::Nothing,
             })
         }
