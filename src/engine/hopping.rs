@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::share::Share;
+use super::part::PlannedPart;
 use crate::commands::hops::{Change, Decision, Finding, Findings, Looked};
 use crate::commands::{CommandError, Handler, KeyFlags, KeyRanges, Spread};
 use crate::config::Config;
@@ -28,8 +28,8 @@ pub(super) struct Hopping {
     command: Arc<SharedCommand>,
     /// Each argument that is a key, and what was found there.
     found: Vec<(usize, Looked)>,
-    /// By key: the part of its shard.
-    parts: Vec<usize>,
+    /// By key: its part.
+    owners: Vec<usize>,
     /// Of a command whose client waits if it finds nothing.
     attempt: Option<Attempt>,
     /// How often something was taken at a key.
@@ -54,37 +54,37 @@ impl Hopping {
         command: SharedCommand,
         attempt: Option<Attempt>,
         shard_count: usize,
-    ) -> (Hopping, Vec<Share>) {
+    ) -> (Hopping, Vec<PlannedPart>) {
         let command = Arc::new(command);
         let args = command.args.as_args();
         let mut part_of_shard = vec![None; shard_count];
-        let mut shares: Vec<Share> = Vec::new();
-        let (mut found, mut parts) = (Vec::new(), Vec::new());
+        let mut parts: Vec<PlannedPart> = Vec::new();
+        let (mut found, mut owners) = (Vec::new(), Vec::new());
         for range in command.row.key_ranges(args).unwrap_or(KeyRanges::NONE).iter() {
             let is_read = range.flags.contains(KeyFlags::RO);
             let mode = if is_read { LockMode::Shared } else { LockMode::Exclusive };
             for position in range.positions() {
                 let key = args.at(position);
                 let shard = shard_of_key(key, shard_count);
-                let part = *part_of_shard[shard].get_or_insert_with(|| {
+                let owner = *part_of_shard[shard].get_or_insert_with(|| {
                     let work = Work::Look { command: Arc::clone(&command), positions: Vec::new() };
-                    shares.push(Share { shard, locks: Vec::new(), whole_shard: false, work });
-                    shares.len() - 1
+                    parts.push(PlannedPart::new(shard, work));
+                    parts.len() - 1
                 });
-                let share = &mut shares[part];
-                share.locks.push(LockKey::new(key, mode));
-                if let Work::Look { positions, .. } = &mut share.work {
+                let part = &mut parts[owner];
+                part.locks.push(LockKey::new(key, mode));
+                if let Work::Look { positions, .. } = &mut part.work {
                     positions.push(position);
                 }
                 found.push((position, Ok(Finding::Nothing)));
-                parts.push(part);
+                owners.push(owner);
             }
         }
-        for share in &mut shares {
-            LockKey::merge(&mut share.locks);
+        for part in &mut parts {
+            LockKey::merge(&mut part.locks);
         }
         let (reply, changes) = (Vec::new(), Vec::new());
-        (Hopping { command, found, parts, attempt, asked: 0, reply, changes }, shares)
+        (Hopping { command, found, owners, attempt, asked: 0, reply, changes }, parts)
     }
 
     /// Bytes of the arguments.
@@ -137,7 +137,7 @@ impl Hopping {
     /// The part of the key that is this argument.
     fn part_of(&self, position: usize) -> Option<usize> {
         let key = self.found.iter().position(|(at, _)| *at == position)?;
-        Some(self.parts[key])
+        Some(self.owners[key])
     }
 
     /// Takes over what shards have found. Whether the reply came with it.
