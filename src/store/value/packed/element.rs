@@ -278,4 +278,13 @@ impl<'a> Needle<'a> {
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
+
+    /// In the form that it is kept in.
+    #[inline]
+    pub fn element(&self) -> Element<'a> {
+        match self.integer {
+            Some(integer) => Element::Integer(integer),
+            None => Element::Bytes(self.bytes),
+        }
+    }
 }
