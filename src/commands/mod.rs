@@ -6,9 +6,11 @@
 mod context;
 mod error;
 mod help;
+mod integers;
 mod key_spec;
 mod operation;
 mod row;
+mod scanning;
 mod table;
 
 pub mod access;
@@ -16,12 +18,11 @@ pub mod blocking;
 pub mod connection;
 pub mod hashes;
 pub mod hops;
-pub mod integers;
 pub mod introspection;
 pub mod keys;
 pub mod lists;
-pub mod scanning;
 pub mod server;
+pub mod sets;
 pub mod strings;
 pub mod transactions;
 

@@ -2,6 +2,7 @@
 //! of triples with expiries (`listpackex`), or a table in an object (`hashtable`). The forms change
 //! into each other where Redis's do.
 
+use crate::commands::sets::below;
 use crate::commands::{CommandError, Context};
 use crate::store::value::hash::{Field, FieldExpiry, Fields, Layout, edit};
 use crate::store::value::packed::{self, Element, Full, Needle};
@@ -77,16 +78,11 @@ impl<'a> HashRef<'a> {
         match self.form {
             Form::Packed(fields) => {
                 let expired = fields.expired(self.now);
-                fields.nth(expired + below(fields.len() - expired, next_random()))
+                fields.nth(expired + below(fields.len() - expired, &mut next_random)?)
             }
             Form::Table(hash) => hash.random(self.now, next_random),
         }
     }
-}
-
-/// A number below `bound` that is as random as `random`.
-pub fn below(bound: usize, random: u64) -> usize {
-    ((u128::from(random) * bound as u128) >> u64::BITS) as usize
 }
 
 /// When a hash is no packed run any more: `hash-max-listpack-entries` and

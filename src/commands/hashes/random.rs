@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::form::{Form, HashRef, below};
+use super::form::{Form, HashRef};
 use super::{DOCS, ROW};
 use crate::commands::integers::symmetric_integer;
+use crate::commands::sets::below;
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
     reply_bytes_max,
@@ -150,7 +151,8 @@ fn some(
     let (mut wanted, mut left) = (count, len);
     let mut outcome = Ok(());
     hash.visit(|field| {
-        if wanted > 0 && outcome.is_ok() && below(left, next_random()) < wanted {
+        let chosen = below(left, &mut next_random).is_some_and(|nth| nth < wanted);
+        if chosen && outcome.is_ok() {
             wanted -= 1;
             outcome = shown.show(field);
         }

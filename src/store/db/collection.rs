@@ -72,14 +72,15 @@ impl<'a> PackedMut<'a> {
         self.entry
     }
 
-    /// Replaces the whole run by one of another encoding.
-    pub fn replace_as(&mut self, encoding: Encoding, bytes: &[u8]) {
-        self.entry.replace_packed(self.kind(), encoding, bytes);
-    }
-
     /// Replaces the whole run.
     pub fn replace(&mut self, bytes: &[u8]) {
         let (kind, encoding) = (self.kind(), self.encoding());
+        self.entry.replace_packed(kind, encoding, bytes);
+    }
+
+    /// Replaces the whole run by one of another encoding.
+    pub fn replace_as(&mut self, encoding: Encoding, bytes: &[u8]) {
+        let kind = self.kind();
         self.entry.replace_packed(kind, encoding, bytes);
     }
 

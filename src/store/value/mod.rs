@@ -17,15 +17,18 @@
 
 pub mod dict;
 pub mod hash;
+pub mod intset;
 pub mod list;
 pub mod packed;
 mod remains;
+mod set;
 
 pub use dict::Dict;
 pub use hash::Hash;
 pub use list::List;
 pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
+pub use set::Set;
 
 use super::UnixMs;
 use super::entry::{Encoding, Kind};
@@ -43,6 +46,11 @@ pub unsafe trait Collection: Sized + Send + 'static {
     fn is_empty(&self) -> bool;
 
     fn into_object(self) -> Object;
+
+    /// The object, if it is one of this type.
+    fn of_object(object: &Object) -> Option<&Self>;
+
+    fn from_object(object: Object) -> Option<Box<Self>>;
 }
 
 /// Every type of collection: its kind, and the encoding that OBJECT ENCODING tells of an object of it.
@@ -71,6 +79,20 @@ macro_rules! collections {
 
                 fn into_object(self) -> Object {
                     Object::$kind(Box::new(self))
+                }
+
+                fn of_object(object: &Object) -> Option<&Self> {
+                    match object {
+                        Object::$kind(object) => Some(object),
+                        _ => None,
+                    }
+                }
+
+                fn from_object(object: Object) -> Option<Box<Self>> {
+                    match object {
+                        Object::$kind(object) => Some(object),
+                        _ => None,
+                    }
                 }
             }
         )+
@@ -165,6 +187,7 @@ macro_rules! collections {
 collections! {
     List List Quicklist;
     Hash Hash HashTable;
+    Set Set HashTable;
 }
 
 impl Object {
@@ -222,7 +245,7 @@ impl ObjectRef<'_> {
     pub fn fields_due(self) -> Option<UnixMs> {
         match self {
             ObjectRef::Hash(hash) => hash.earliest(),
-            ObjectRef::List(_) => None,
+            _ => None,
         }
     }
 }

@@ -287,4 +287,9 @@ impl<'a> Needle<'a> {
             None => Element::Bytes(self.bytes),
         }
     }
+
+    /// The integer whose canonical decimal form the argument is.
+    pub fn integer(&self) -> Option<i64> {
+        self.integer
+    }
 }
