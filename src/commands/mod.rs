@@ -16,6 +16,7 @@ mod table;
 pub mod access;
 pub mod blocking;
 pub mod connection;
+pub mod hashes;
 pub mod hops;
 pub mod introspection;
 pub mod keys;
