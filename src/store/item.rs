@@ -1,8 +1,8 @@
 //! An entry outside of any database: on its way to another key, database or shard.
 
-use super::UnixMs;
-use super::entry::{Encoding, EntryRef, Kind, StoredValue};
-use super::value::{Content, OwnedValue};
+use super::entry::{CollectionRef, Encoding, EntryRef, Kind, StoredValue};
+use super::value::{Collection, Content, Object, OwnedValue};
+use super::{UnixMs, WrongType};
 
 /// An owned key, value and expiry. A value that does not lie in a block is carried as a pointer: a
 /// move copies none of its bytes.
@@ -24,6 +24,19 @@ impl Item {
         Item { key: key.into(), value, expiry }
     }
 
+    /// A collection in one packed run.
+    pub fn packed(key: &[u8], kind: Kind, encoding: Encoding, run: &[u8]) -> Item {
+        let value = OwnedValue { kind, encoding, content: Content::Bytes(run.into()) };
+        Item { key: key.into(), value, expiry: None }
+    }
+
+    /// A collection on the heap.
+    pub fn object(key: &[u8], object: Object) -> Item {
+        let (kind, encoding) = (object.kind(), object.encoding());
+        let value = OwnedValue { kind, encoding, content: Content::Object(object) };
+        Item { key: key.into(), value, expiry: None }
+    }
+
     /// As large as the entry: of a payload or an object every byte is copied.
     pub fn copy_of(entry: EntryRef<'_>) -> Item {
         Item { key: entry.key().into(), value: entry.owned_value(), expiry: entry.expiry() }
@@ -41,6 +54,16 @@ impl Item {
 
     pub fn kind(&self) -> Kind {
         self.value.kind
+    }
+
+    /// A value of this type of collection.
+    pub fn collection<T: Collection>(&self) -> Result<CollectionRef<'_, T>, WrongType> {
+        match &self.value.content {
+            _ if self.kind() != T::KIND => Err(WrongType),
+            Content::Bytes(run) => Ok(CollectionRef::Packed(run)),
+            Content::Payload(payload) => Ok(CollectionRef::Packed(payload.as_slice())),
+            Content::Object(object) => T::of_object(object).map(CollectionRef::Object),
+        }
     }
 
     pub fn expiry(&self) -> Option<UnixMs> {

@@ -18,11 +18,14 @@
 pub mod list;
 pub mod packed;
 mod remains;
+pub mod sorted_set;
 
 pub use list::List;
 pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
+pub use sorted_set::SortedSet;
 
+use super::WrongType;
 use super::entry::{Encoding, Kind};
 use super::large::Payload;
 use super::memory::good_size;
@@ -37,6 +40,8 @@ pub unsafe trait Collection: Sized + Send + 'static {
     fn is_empty(&self) -> bool;
 
     fn into_object(self) -> Object;
+
+    fn of_object(object: &Object) -> Result<&Self, WrongType>;
 }
 
 /// Every type of collection: its kind, and the encoding that OBJECT ENCODING tells of an object of it.
@@ -65,6 +70,13 @@ macro_rules! collections {
 
                 fn into_object(self) -> Object {
                     Object::$kind(Box::new(self))
+                }
+
+                fn of_object(object: &Object) -> Result<&Self, WrongType> {
+                    match object {
+                        Object::$kind(object) => Ok(object),
+                        _ => Err(WrongType),
+                    }
                 }
             }
         )+
@@ -158,6 +170,7 @@ macro_rules! collections {
 
 collections! {
     List List Quicklist;
+    SortedSet SortedSet SkipList;
 }
 
 impl Object {
