@@ -6,9 +6,11 @@
 mod context;
 mod error;
 mod help;
+mod integers;
 mod key_spec;
 mod operation;
 mod row;
+mod scanning;
 mod table;
 
 pub mod access;
@@ -19,6 +21,7 @@ pub mod introspection;
 pub mod keys;
 pub mod lists;
 pub mod server;
+pub mod sorted_sets;
 pub mod strings;
 pub mod transactions;
 

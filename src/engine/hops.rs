@@ -130,13 +130,14 @@ impl Core {
 
     /// Decides with what has been found. An error is the reply.
     fn decide(&mut self, hopping: &mut Hopping) -> Next {
+        let random = self.shards.home_mut().store_mut().next_random();
         let Hopping { command, found, reply: out, attempt, .. } = hopping;
         let SharedCommand { row, run_as, .. } = &**command;
         // Who waits already waits on at a key of another type.
         let unfit = matches!(found.first(), Some((_, Err(_))));
         let decided = match attempt {
             Some(attempt) if !attempt.first && unfit => Ok(Next::Nothing),
-            _ => self.decision(command, found, Reply::new(out, run_as.encoding)),
+            _ => self.decision(command, found, random, Reply::new(out, run_as.encoding)),
         };
         match &decided {
             // It does not wait.
@@ -157,6 +158,7 @@ impl Core {
         &self,
         command: &SharedCommand,
         found: &mut [(usize, Looked)],
+        random: u64,
         mut reply: Reply<'_>,
     ) -> Result<Next, CommandError> {
         let args = command.args.as_args();
@@ -166,7 +168,7 @@ impl Core {
         match way_of(command.row) {
             Some(Way::Hops(hops)) => {
                 let (config, db_index) = (&self.settings.config, usize::from(command.run_as.db));
-                let mut findings = Findings::new(found, config, db_index, reply);
+                let mut findings = Findings::new(found, config, db_index, random, reply);
                 Ok(match (hops.decide)(&mut findings, args)? {
                     Decision::Done(changes) => Next::Done(changes),
                     Decision::Take(position) => Next::Take(position),

@@ -24,13 +24,13 @@ impl Item {
         Item { key: key.into(), value, expiry }
     }
 
-    /// A collection in one packed run.
-    pub fn packed(key: &[u8], kind: Kind, encoding: Encoding, run: &[u8]) -> Item {
-        let value = OwnedValue { kind, encoding, content: Content::Bytes(run.into()) };
+    /// A collection in one packed run, without an expiry.
+    pub fn packed(key: &[u8], kind: Kind, encoding: Encoding, run: Box<[u8]>) -> Item {
+        let value = OwnedValue { kind, encoding, content: Content::Bytes(run) };
         Item { key: key.into(), value, expiry: None }
     }
 
-    /// A collection on the heap.
+    /// A collection on the heap, without an expiry.
     pub fn object(key: &[u8], object: Object) -> Item {
         let (kind, encoding) = (object.kind(), object.encoding());
         let value = OwnedValue { kind, encoding, content: Content::Object(object) };
@@ -56,13 +56,32 @@ impl Item {
         self.value.kind
     }
 
+    pub fn encoding(&self) -> Encoding {
+        self.value.encoding
+    }
+
     /// A value of this type of collection.
     pub fn collection<T: Collection>(&self) -> Result<CollectionRef<'_, T>, WrongType> {
+        if self.kind() != T::KIND {
+            return Err(WrongType);
+        }
         match &self.value.content {
-            _ if self.kind() != T::KIND => Err(WrongType),
             Content::Bytes(run) => Ok(CollectionRef::Packed(run)),
-            Content::Payload(payload) => Ok(CollectionRef::Packed(payload.as_slice())),
-            Content::Object(object) => T::of_object(object).map(CollectionRef::Object),
+            Content::Payload(run) => Ok(CollectionRef::Packed(run.as_slice())),
+            Content::Object(object) => {
+                T::of_object(object).map(CollectionRef::Object).ok_or(WrongType)
+            }
+        }
+    }
+
+    /// The value, if it is one of this type of collection.
+    pub fn into_collection<T: Collection>(self) -> Option<OwnedCollection<T>> {
+        let OwnedValue { kind, encoding, content } = self.value;
+        let packed = |bytes| (kind == T::KIND).then_some(OwnedCollection::Packed(encoding, bytes));
+        match content {
+            Content::Bytes(run) => packed(run.into_vec()),
+            Content::Payload(run) => packed(run.as_slice().to_vec()),
+            Content::Object(object) => T::from_object(object).map(OwnedCollection::Object),
         }
     }
 
@@ -74,4 +93,10 @@ impl Item {
     pub fn bytes(&self) -> usize {
         self.key.len() + self.value.bytes()
     }
+}
+
+/// A collection outside of any entry, to be changed.
+pub enum OwnedCollection<T> {
+    Packed(Encoding, Vec<u8>),
+    Object(Box<T>),
 }

@@ -164,6 +164,24 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// The header of an array of `len` pairs, each an array of its own in RESP3; in RESP2 their
+    /// values follow one after the other. [`Reply::pair`] begins each. Among [`Values`] they are as
+    /// in RESP3: no replies are merged that have any.
+    pub fn pairs(&mut self, len: usize) {
+        match self.encoding {
+            Encoding::Resp2 => self.array(len.saturating_mul(2)),
+            Encoding::Values | Encoding::Resp3 => self.array(len),
+        }
+    }
+
+    /// The header of one of [`Reply::pairs`]; its two values follow.
+    pub fn pair(&mut self) {
+        match self.encoding {
+            Encoding::Resp2 => {}
+            Encoding::Values | Encoding::Resp3 => self.array(2),
+        }
+    }
+
     pub fn set(&mut self, len: usize) {
         match self.encoding {
             Encoding::Values => value::write(self.out, &Value::Set(len)),

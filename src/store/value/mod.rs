@@ -25,7 +25,6 @@ pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
 pub use sorted_set::SortedSet;
 
-use super::WrongType;
 use super::entry::{Encoding, Kind};
 use super::large::Payload;
 use super::memory::good_size;
@@ -41,7 +40,10 @@ pub unsafe trait Collection: Sized + Send + 'static {
 
     fn into_object(self) -> Object;
 
-    fn of_object(object: &Object) -> Result<&Self, WrongType>;
+    /// The object, if it is one of this type.
+    fn of_object(object: &Object) -> Option<&Self>;
+
+    fn from_object(object: Object) -> Option<Box<Self>>;
 }
 
 /// Every type of collection: its kind, and the encoding that OBJECT ENCODING tells of an object of it.
@@ -72,10 +74,17 @@ macro_rules! collections {
                     Object::$kind(Box::new(self))
                 }
 
-                fn of_object(object: &Object) -> Result<&Self, WrongType> {
+                fn of_object(object: &Object) -> Option<&Self> {
                     match object {
-                        Object::$kind(object) => Ok(object),
-                        _ => Err(WrongType),
+                        Object::$kind(object) => Some(object),
+                        _ => None,
+                    }
+                }
+
+                fn from_object(object: Object) -> Option<Box<Self>> {
+                    match object {
+                        Object::$kind(object) => Some(object),
+                        _ => None,
                     }
                 }
             }
