@@ -78,6 +78,8 @@ pub struct Findings<'a> {
     pub config: &'a Config,
     /// The database that the connection selected.
     pub db_index: usize,
+    /// A number that no client can foresee.
+    pub random: u64,
     pub reply: Reply<'a>,
     found: &'a mut [(usize, Looked)],
 }
@@ -88,9 +90,10 @@ impl<'a> Findings<'a> {
         found: &'a mut [(usize, Looked)],
         config: &'a Config,
         db_index: usize,
+        random: u64,
         reply: Reply<'a>,
     ) -> Self {
-        Findings { config, db_index, reply, found }
+        Findings { config, db_index, random, reply, found }
     }
 
     /// Takes the finding at the key that is the argument of this index, or the error there.

@@ -23,6 +23,7 @@ pub mod keys;
 pub mod lists;
 pub mod server;
 pub mod sets;
+pub mod sorted_sets;
 pub mod strings;
 pub mod transactions;
 

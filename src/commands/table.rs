@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use super::key_spec::KeySpec;
 use super::row::Command;
 use super::{
-    access, connection, hashes, introspection, keys, lists, server, sets, strings, transactions,
+    access, connection, hashes, introspection, keys, lists, server, sets, sorted_sets, strings,
+    transactions,
 };
 use crate::protocol::Args;
 
@@ -89,6 +90,7 @@ pub fn table() -> &'static CommandTable {
             lists::COMMANDS,
             server::COMMANDS,
             sets::COMMANDS,
+            sorted_sets::COMMANDS,
             strings::COMMANDS,
             transactions::COMMANDS,
         ])

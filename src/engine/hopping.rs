@@ -103,12 +103,13 @@ impl Hopping {
         &mut self,
         results: &mut [Option<PartResult>],
         config: &Config,
+        random: u64,
         statistics: &mut Statistics,
     ) -> Option<(usize, Work)> {
         if self.take_in(results) {
             return None;
         }
-        let next = self.decide(config, statistics);
+        let next = self.decide(config, random, statistics);
         let command = Arc::clone(&self.command);
         let (position, work) = match next {
             Next::Done(changes) => {
@@ -162,14 +163,14 @@ impl Hopping {
     }
 
     /// Decides with what has been found. An error is the reply.
-    fn decide(&mut self, config: &Config, statistics: &mut Statistics) -> Next {
+    fn decide(&mut self, config: &Config, random: u64, statistics: &mut Statistics) -> Next {
         let Hopping { command, found, reply: out, attempt, .. } = self;
         let SharedCommand { row, run_as, .. } = &**command;
         // Who waits already waits on at a key of another type.
         let unfit = matches!(found.first(), Some((_, Err(_))));
         let decided = match attempt {
             Some(attempt) if !attempt.first && unfit => Ok(Next::Nothing),
-            _ => decision(command, found, config, Reply::new(out, run_as.encoding)),
+            _ => decision(command, found, (config, random), Reply::new(out, run_as.encoding)),
         };
         match &decided {
             // It does not wait.
@@ -207,7 +208,7 @@ impl Hopping {
 fn decision(
     command: &SharedCommand,
     found: &mut [(usize, Looked)],
-    config: &Config,
+    (config, random): (&Config, u64),
     mut reply: Reply<'_>,
 ) -> Result<Next, CommandError> {
     let args = command.args.as_args();
@@ -217,7 +218,7 @@ fn decision(
     match way_of(command.row) {
         Some(Way::Hops(hops)) => {
             let db_index = usize::from(command.run_as.db);
-            let mut findings = Findings::new(found, config, db_index, reply);
+            let mut findings = Findings::new(found, config, db_index, random, reply);
             Ok(match (hops.decide)(&mut findings, args)? {
                 Decision::Done(changes) => Next::Done(changes),
                 Decision::Take(position) => Next::Take(position, None),

@@ -14,7 +14,9 @@ pub(super) fn next_works(core: &mut Core, transaction: &mut Transaction) -> Vec<
         Kind::Exec { .. } => works_of_exec(core, transaction),
         Kind::Hops(hopping) => {
             let config = &core.site.settings.config;
-            let next = hopping.next(&mut transaction.results, config, &mut core.stats.commands);
+            let random = core.shards.home_mut().store_mut().next_random();
+            let commands = &mut core.stats.commands;
+            let next = hopping.next(&mut transaction.results, config, random, commands);
             next.into_iter().collect()
         }
         _ => Vec::new(),

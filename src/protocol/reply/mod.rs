@@ -10,6 +10,7 @@ mod value;
 pub use value::{Value, Values};
 
 use super::resp::{Version, encode};
+use crate::text::double::DoubleText;
 use crate::text::number;
 
 /// How a reply is written.
@@ -109,8 +110,8 @@ impl<'a> Reply<'a> {
     pub fn double(&mut self, value: f64) {
         match self.encoding {
             Encoding::Values => value::write(self.out, &Value::Double(value)),
-            Encoding::Resp2 => encode::bulk(self.out, value.to_string().as_bytes()),
-            Encoding::Resp3 => encode::line(self.out, b',', value.to_string().as_bytes()),
+            Encoding::Resp2 => encode::bulk(self.out, &DoubleText::new(value)),
+            Encoding::Resp3 => encode::line(self.out, b',', &DoubleText::new(value)),
         }
     }
 

@@ -22,6 +22,7 @@ pub mod list;
 pub mod packed;
 mod remains;
 mod set;
+pub mod sorted_set;
 
 pub use dict::Dict;
 pub use hash::Hash;
@@ -29,6 +30,7 @@ pub use list::List;
 pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
 pub use set::Set;
+pub use sorted_set::SortedSet;
 
 use super::UnixMs;
 use super::entry::{Encoding, Kind};
@@ -188,6 +190,7 @@ collections! {
     List List Quicklist;
     Hash Hash HashTable;
     Set Set HashTable;
+    SortedSet SortedSet SkipList;
 }
 
 impl Object {
