@@ -7,7 +7,7 @@ use super::reply::ConnReply;
 use super::results;
 use super::state::Here;
 use crate::protocol::reply::{Reply, Values};
-use crate::txn::{Fault, Holder, RemoteReply, Replies, ShardId};
+use crate::txn::{Holder, RemoteReply, Replies, ShardId, planted};
 
 /// Answers from another shard: each fills its connection's slot.
 pub(super) fn take_replies(here: &mut Here<'_>, from: ShardId, replies: Box<Replies>) {
@@ -72,8 +72,7 @@ fn finish_pair(here: &mut Here<'_>, pair: Box<Pair>, other_reply: &[u8]) {
     }
     let (to, txn) = (pair.reply, pair.txn);
     core.pairs.keep(pair);
-    if !core.site.planted.is(Fault::LocksOfVanishedKept) || here.sessions.get_mut(to.conn).is_some()
-    {
+    if !planted!(core.site, LocksOfVanishedKept) || here.sessions.get_mut(to.conn).is_some() {
         let core = &mut *here.core;
         core.shards.home_mut().end(txn, core.links.buffers_mut());
     }

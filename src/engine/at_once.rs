@@ -64,7 +64,7 @@ fn serve_at(core: &mut Core, shards: impl Iterator<Item = ShardId>) {
     shards.for_each(|shard| core.shards.get_mut(shard).serve_waiters(None));
 }
 
-/// Whether the parts of a command can be run at once: see [`Core::run_at_once`].
+/// Whether the parts of a command can be run at once: see [`run_at_once`].
 pub(super) fn are_at_hand(core: &Core, session: &Session, parts: &[PlannedPart]) -> bool {
     let is_free = |part: &PlannedPart| {
         core.shards.has(part.shard) && {

@@ -16,7 +16,7 @@ use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Reply;
 use crate::session::{Blocked, Session, Stall};
-use crate::txn::{Fault, LockKey, LockMode, Message, Waiter, Work, shard_of_key};
+use crate::txn::{LockKey, LockMode, Message, Waiter, Work, planted, shard_of_key};
 
 /// What each shard does at first: one alone tries and has the client wait; several look.
 fn parts_of_wait(core: &Core, waiter: &Arc<Waiter>) -> Vec<PlannedPart> {
@@ -163,7 +163,7 @@ pub(super) fn end_wait_everywhere(
 
 /// A client has gone, or is about to: nothing is to be taken for it any more.
 pub(super) fn forget_wait(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
-    if core.site.planted.is(Fault::ServedThoughVanished) {
+    if planted!(core.site, ServedThoughVanished) {
         return;
     }
     let Some(blocked) = session.blocked.take() else { return };

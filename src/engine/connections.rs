@@ -9,7 +9,7 @@ use crate::commands::ReplyMode;
 use crate::protocol::reply::Encoding;
 use crate::session::{ClientState, Session, Stall};
 use crate::store::Watcher;
-use crate::txn::Fault;
+use crate::txn::planted;
 
 /// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
 /// reached, so that a full server can still be asked and mended.
@@ -107,7 +107,7 @@ pub(super) fn forget_connection(here: &mut Here<'_>, conn: ConnId) {
     } else if let Some(session) = here.sessions.remove(conn) {
         here.core.memory.forget(&session);
     }
-    if !here.core.site.planted.is(Fault::WatchesOfVanishedKept) {
+    if !planted!(here.core.site, WatchesOfVanishedKept) {
         watch::forget_watching(here.core, watching, here.outbox);
     }
 }

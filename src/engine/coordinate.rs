@@ -15,7 +15,7 @@ use crate::commands::Row;
 use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::session::{Session, Stall};
-use crate::txn::{Fault, Message, Part, ShardId, TxnId, Work};
+use crate::txn::{Message, Part, ShardId, TxnId, Work, planted};
 
 /// Sends the parts of a command to their shards, and stalls the session until it is over. In an
 /// EXEC whose commands run in turn, the locks are held already. Returns the reply's place.
@@ -27,7 +27,7 @@ pub(super) fn begin(
     mut parts: Vec<PlannedPart>,
     outbox: &mut Outbox,
 ) -> ConnReply {
-    if !core.site.planted.is(Fault::OvertakesOwn) || session.exec.is_some() {
+    if !planted!(core.site, OvertakesOwn) || session.exec.is_some() {
         session.stall.insert(Stall::TRANSACTION);
     }
     let txn = core.new_txn();
@@ -80,7 +80,7 @@ pub(super) fn send_parts(
         // What every core does comes to all at one moment, or a connection that moves meanwhile
         // could be met twice, or never.
         let task = matches!(part.work, Work::Task(_));
-        let ordered = locking || task && !core.site.planted.is(Fault::TasksNotOrdered);
+        let ordered = locking || task && !planted!(core.site, TasksNotOrdered);
         let messages = if ordered { &mut outbox.ordered } else { &mut outbox.messages };
         messages.push((shard, Message::Part(Box::new(part))));
     }

@@ -12,7 +12,7 @@ use super::{results, waits, watch};
 use crate::protocol::reply::{Encoding, Reply};
 use crate::session::Stall;
 use crate::txn::{
-    Changes, Fault, Message, Part, PartDone, PartResult, Release, TxnId, Waiter, Work,
+    Changes, Message, Part, PartDone, PartResult, Release, TxnId, Waiter, Work, planted,
 };
 
 /// What comes of a command over several shards.
@@ -36,7 +36,7 @@ pub(super) fn part_done(here: &mut Here<'_>, done: PartDone) {
         return;
     };
     transaction.results[part] = Some(done.result);
-    if here.core.site.planted.is(Fault::ReleasedEarly) && transaction.parts[part].1 {
+    if planted!(here.core.site, ReleasedEarly) && transaction.parts[part].1 {
         transaction.parts[part].1 = false;
         let release = Release::of(done.txn);
         here.outbox.messages.push((done.shard, Message::Release(Box::new(release))));
@@ -101,7 +101,7 @@ fn finish(here: &mut Here<'_>, number: u64, mut transaction: Transaction) {
         return;
     }
     let mut end = end_of(here, number, &mut transaction);
-    if here.core.site.planted.is(Fault::LocksOfVanishedKept)
+    if planted!(here.core.site, LocksOfVanishedKept)
         && here.sessions.get_mut(transaction.reply.conn).is_none()
     {
         return;
@@ -160,7 +160,7 @@ fn end_of(here: &mut Here<'_>, number: u64, transaction: &mut Transaction) -> En
         }
         Kind::Hold => {
             let (reply, holds) = hold_for_exec(here, number, transaction);
-            end.keeps_locks = holds && !here.core.site.planted.is(Fault::ExecInterleaved);
+            end.keeps_locks = holds && !planted!(here.core.site, ExecInterleaved);
             reply
         }
     };
@@ -198,7 +198,7 @@ fn release_parts(
         // Under the locks of an EXEC, what changes goes without a lock of its own.
         if locking && !end.keeps_locks || changes.is_some() {
             // A shard that is the only one has it wait already.
-            let late = core.site.planted.is(Fault::WaitsTooLate);
+            let late = planted!(core.site, WaitsTooLate);
             let waiter = end.waits.clone().filter(|_| late || transaction.parts.len() > 1);
             let release = Release { txn, changes, waiter };
             core.memory.sent(release.bytes());

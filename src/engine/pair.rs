@@ -23,7 +23,7 @@ use super::transaction::{Kind, Transaction};
 use crate::commands::{Merge, Row};
 use crate::protocol::Args;
 use crate::session::{Session, Stall};
-use crate::txn::{CommandList, Fault, Message, Request, TxnId, Unit, Work, shard_of_key};
+use crate::txn::{CommandList, Message, Request, TxnId, Unit, Work, planted, shard_of_key};
 
 /// Arguments of so many bytes are not copied once more: as parts, they move.
 const PAIR_BYTES_MAX: usize = 64 * 1024;
@@ -107,7 +107,7 @@ pub(super) fn start_pair_of_units(
 }
 
 fn begin_pair(core: &mut Core, session: &mut Session, mut pair: Box<Pair>, request_bytes: usize) {
-    if !core.site.planted.is(Fault::OvertakesOwn) {
+    if !planted!(core.site, OvertakesOwn) {
         session.stall.insert(Stall::TRANSACTION);
     }
     pair.reply = reply_later(session, request_bytes);
@@ -140,7 +140,7 @@ fn new_pair(core: &mut Core, session: &Session, row: &'static Row, how: Merge) -
 }
 
 /// Locks the own keys of the pairs begun in this pass and sends the others' halves, in front of
-/// what is `ordered` already. [`Engine::order`] must follow.
+/// what is `ordered` already. [`super::Engine::order`] must follow.
 pub(super) fn flush_pairs(core: &mut Core, outbox: &mut Outbox) {
     debug_assert!(core.pairs.granted.is_empty(), "nobody asked for their order");
     if core.pairs.begun.is_empty() {
@@ -161,14 +161,14 @@ pub(super) fn flush_pairs(core: &mut Core, outbox: &mut Outbox) {
     }
     core.pairs.begun = begun;
     core.pairs.messages = core.links.flush_halves(&mut outbox.ordered);
-    if core.site.planted.is(Fault::ReleasedEarly) {
+    if planted!(core.site, ReleasedEarly) {
         let mut all: Vec<TxnId> = core.pairs.under_way.values().map(|pair| pair.txn).collect();
         all.sort_unstable();
         all.into_iter().for_each(|txn| core.shards.home_mut().unlock_by_mistake(txn));
     }
 }
 
-/// See [`Engine::order`].
+/// See [`super::Engine::order`].
 fn withdraw_pairs(core: &mut Core, outbox: &mut Outbox) {
     for (shard, message) in outbox.ordered.drain(..std::mem::take(&mut core.pairs.messages)) {
         let Message::Requests(mut batch) = message else { continue };
@@ -223,7 +223,7 @@ fn send_as_parts(core: &mut Core, mut pair: Box<Pair>, outbox: &mut Outbox) {
 
 /// Settles the order of this pass's pairs: see [`super::Engine::order`].
 pub(super) fn order(core: &mut Core, inbox_is_empty: bool, outbox: &mut Outbox) {
-    if !inbox_is_empty && !core.site.planted.is(Fault::OrderNotSettled) {
+    if !inbox_is_empty && !planted!(core.site, OrderNotSettled) {
         withdraw_pairs(core, outbox);
     }
     core.pairs.granted.clear();

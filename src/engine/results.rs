@@ -5,7 +5,7 @@ use super::state::Core;
 use super::transaction::{Kind, Transaction};
 use crate::commands::{Merge, Row, reply_bytes_max};
 use crate::protocol::reply::{Reply, Values};
-use crate::txn::{Fault, PartResult, Work};
+use crate::txn::{PartResult, Work, planted};
 
 /// What parts are to do next, their results being here and their locks held. Each by the number
 /// of its part.
@@ -27,7 +27,7 @@ pub(super) fn next_works(core: &mut Core, transaction: &mut Transaction) -> Vec<
 /// parts are to do next; otherwise it has ended.
 fn works_of_exec(core: &Core, transaction: &mut Transaction) -> Vec<(usize, Work)> {
     let Kind::Exec { then, .. } = &mut transaction.kind else { return Vec::new() };
-    let some_whole = core.site.planted.is(Fault::WatchesNotAgreed)
+    let some_whole = planted!(core.site, WatchesNotAgreed)
         && transaction.results.iter().any(|r| matches!(r, Some(PartResult::Held(true))));
     if then.is_empty() || !(watches_are_whole(&transaction.results) || some_whole) {
         return Vec::new();

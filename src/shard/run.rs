@@ -4,7 +4,7 @@ use super::{Shard, Store};
 use crate::commands::{CommandError, Context, Flags, Handler, Outcome, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
-use crate::txn::{CommandList, Fault, Holder, PartResult, RunAs, Unit};
+use crate::txn::{CommandList, Holder, PartResult, RunAs, Unit, planted};
 
 impl Shard {
     /// Runs a command on this shard and appends its reply.
@@ -108,7 +108,7 @@ impl Shard {
             } else {
                 self.run(row, args, run_as, out);
             }
-            if self.planted.is(Fault::ServedBeforeTheEnd) {
+            if planted!(self, ServedBeforeTheEnd) {
                 self.serve_waiters(None);
             }
             replied(out.len());

@@ -5,6 +5,7 @@ mod input;
 mod memory;
 mod moves;
 mod replies;
+mod shared;
 
 use std::sync::Arc;
 

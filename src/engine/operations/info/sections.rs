@@ -334,7 +334,8 @@ pub(super) fn cluster(_: &Facts<'_>, fields: &mut Fields) {
 
 /// One line on the threads that run the shards, and one per shard.
 pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
-    let (active, why) = facts.core.site.shared.active_threads();
+    let shared = &facts.core.site.shared;
+    let (active, why) = (shared.active_threads(), shared.why_active());
     let of = facts.core.site.shared.cores.len();
     fields.add("threads", format_args!("active={active},of={of},why={why}"));
     for core in facts.reports {
