@@ -21,6 +21,7 @@ pub mod introspection;
 pub mod keys;
 pub mod lists;
 pub mod server;
+pub mod sets;
 pub mod sorted_sets;
 pub mod strings;
 pub mod transactions;

@@ -13,6 +13,7 @@ use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Reply;
 use crate::session::Session;
 use crate::shard::{Way, way_of};
+use crate::store::Item;
 use crate::txn::{
     Changes, LockKey, LockMode, PartResult, SharedCommand, Waiter, Work, shard_of_key,
 };
@@ -34,8 +35,8 @@ pub(super) struct Hopping {
     parts: Vec<usize>,
     /// Of a command whose client waits if it finds nothing.
     pub attempt: Option<Attempt>,
-    /// The argument that the second hop is about, if there has been one.
-    asked: Option<usize>,
+    /// How often something was taken at a key.
+    asked: usize,
     /// The outcome. The reply is empty if the client is to wait.
     reply: Vec<u8>,
     /// Each with its part and the argument that is its key.
@@ -52,7 +53,7 @@ impl Hopping {
 /// What is to happen next.
 enum Next {
     Done(Vec<(usize, Change)>),
-    Take(usize),
+    Take(usize, Option<Item>),
     Serve(usize),
     Nothing,
 }
@@ -124,7 +125,7 @@ impl Core {
             LockKey::merge(&mut share.locks);
         }
         let (reply, changes) = (Vec::new(), Vec::new());
-        let hopping = Hopping { command, found, parts, attempt, asked: None, reply, changes };
+        let hopping = Hopping { command, found, parts, attempt, asked: 0, reply, changes };
         (Kind::Hops(Box::new(hopping)), shares)
     }
 
@@ -144,7 +145,7 @@ impl Core {
             Ok(Next::Nothing) if attempt.is_none() => self.stats.commands.count_call(row, None),
             Ok(Next::Nothing) => out.clear(),
             Ok(Next::Done(_)) => self.stats.commands.count_call(row, None),
-            Ok(Next::Take(_) | Next::Serve(_)) => {}
+            Ok(Next::Take(..) | Next::Serve(_)) => {}
             Err(error) => {
                 out.clear();
                 Reply::new(out, run_as.encoding).error_bytes(&error.message());
@@ -171,7 +172,8 @@ impl Core {
                 let mut findings = Findings::new(found, config, db_index, random, reply);
                 Ok(match (hops.decide)(&mut findings, args)? {
                     Decision::Done(changes) => Next::Done(changes),
-                    Decision::Take(position) => Next::Take(position),
+                    Decision::Take(position) => Next::Take(position, None),
+                    Decision::Send(position, item) => Next::Take(position, Some(item)),
                     Decision::Nothing => Next::Nothing,
                 })
             }
@@ -207,7 +209,7 @@ impl Core {
                     hopping.reply = reply;
                     return true;
                 }
-                _ => debug_assert!(hopping.asked.is_some(), "part {part} has found nothing"),
+                _ => debug_assert!(hopping.asked > 0, "part {part} has found nothing"),
             }
         }
         false
@@ -254,15 +256,16 @@ impl Core {
                 return Vec::new();
             }
             Next::Nothing => return Vec::new(),
-            Next::Take(position) => (position, Work::Take { command, position }),
+            Next::Take(position, with) => (position, Work::Take { command, position, with }),
             Next::Serve(position) => (position, Work::ServeFrom { command, position }),
         };
         let Some(part) = part_of(position).map(|key| hopping.parts[key]) else {
             return Vec::new();
         };
-        // A second time it would go on for ever.
-        if hopping.asked.replace(position).is_some() {
-            debug_assert!(false, "a command asks for more than one thing");
+        // Otherwise it would go on for ever.
+        hopping.asked += 1;
+        if hopping.asked > hopping.found.len() {
+            debug_assert!(false, "a command asks a key twice");
             return Vec::new();
         }
         vec![(part, work)]

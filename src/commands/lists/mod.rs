@@ -13,9 +13,9 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use super::integers::{integer, symmetric_integer};
 pub use pop::Pop;
 
+use super::integers::{integer, symmetric_integer};
 use super::{Categories, Command, CommandError, Context, Docs, Flags, Group, Handler};
 use crate::protocol::Args;
 use crate::store::value::list::Limit;

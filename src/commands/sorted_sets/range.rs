@@ -335,12 +335,7 @@ static STORES: Hops = Hops {
 };
 
 /// Puts a result in the place of whatever is at its key; if it is empty, nothing is left there.
-pub(super) fn put_or_remove(
-    context: &mut Context<'_>,
-    key: &[u8],
-    change: Change,
-    event: Event,
-) {
+pub(super) fn put_or_remove(context: &mut Context<'_>, key: &[u8], change: Change, event: Event) {
     match change {
         Change::Plain => {
             let now = context.now;

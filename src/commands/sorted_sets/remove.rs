@@ -5,9 +5,7 @@ use super::form::{self, Making, SortedSetMut, SortedSetRef};
 use super::{DOCS, ROW};
 use crate::commands::integers::integer;
 use crate::commands::lists::range;
-use crate::commands::{
-    Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
-};
+use crate::commands::{Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread};
 use crate::protocol::Args;
 use crate::store::{End, Event};
 

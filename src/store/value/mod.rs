@@ -15,14 +15,19 @@
 //!
 //! It takes a variant of [`Kind`], its names in [`Encoding`], and a line of `collections!`.
 
+pub mod dict;
+pub mod intset;
 pub mod list;
 pub mod packed;
 mod remains;
+mod set;
 pub mod sorted_set;
 
+pub use dict::Dict;
 pub use list::List;
 pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
+pub use set::Set;
 pub use sorted_set::SortedSet;
 
 use super::entry::{Encoding, Kind};
@@ -180,6 +185,7 @@ macro_rules! collections {
 collections! {
     List List Quicklist;
     SortedSet SortedSet SkipList;
+    Set Set HashTable;
 }
 
 impl Object {
