@@ -35,7 +35,7 @@ pub const ZINCRBY: Command = Command {
         summary: "Adds to the score of a member of a sorted set, which is 0 if it is not there.",
         since: "1.2.0",
         complexity: "O(log(N)) where N is the number of members of the sorted set.",
-        arguments: "key increment:integer member",
+        arguments: "key increment member",
         ..DOCS
     },
     ..ROW

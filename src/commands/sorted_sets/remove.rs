@@ -54,7 +54,7 @@ pub const ZREMRANGEBYRANK: Command = Command {
         since: "2.0.0",
         complexity: "O(log(N)+M) where N is the number of members of the sorted set and M how many \
                      are removed.",
-        arguments: "key start:integer stop:integer",
+        arguments: "key start stop",
         ..DOCS
     },
     ..ZREM

@@ -23,7 +23,7 @@ pub const ZUNIONSTORE: Command = Command {
                   theirs.",
         since: "2.0.0",
         complexity: combine::ZUNION.docs.complexity,
-        arguments: "destination:key numkeys key [key ...] [WEIGHTS weight:integer \
+        arguments: "destination numkeys key [key ...] [WEIGHTS weight:integer \
                     [weight:integer ...]] [AGGREGATE <SUM | MIN | MAX>]",
         ..DOCS
     },
@@ -50,7 +50,7 @@ pub const ZDIFFSTORE: Command = Command {
                   others.",
         since: "6.2.0",
         complexity: combine::ZDIFF.docs.complexity,
-        arguments: "destination:key numkeys key [key ...]",
+        arguments: "destination numkeys key [key ...]",
         ..ZUNIONSTORE.docs
     },
     ..ZUNIONSTORE
