@@ -8,11 +8,11 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub use form::{SetRef, below};
+
 use super::{Categories, Command, CommandError, Docs, Flags, Group, Handler, Outcome};
 use crate::protocol::reply::Reply;
 use crate::text::number::Digits;
-use form::SetRef;
-pub use form::below;
 
 pub const COMMANDS: &[Command] = &[
     algebra::SDIFF,

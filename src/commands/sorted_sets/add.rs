@@ -19,7 +19,7 @@ pub const ZADD: Command = Command {
                   is created if it does not exist.",
         since: "1.2.0",
         complexity: "O(log(N)) for each member, where N is the number of members of the sorted set.",
-        arguments: "key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]",
+        arguments: "key [NX | XX] [GT | LT] [CH] [INCR] score:double member [score:double member ...]",
         ..DOCS
     },
     ..ROW
@@ -101,7 +101,13 @@ struct Outcomes {
 }
 
 impl Outcomes {
-    fn set(&mut self, set: &mut impl Scores, member: &[u8], given: f64, options: Options) -> Outcome {
+    fn set(
+        &mut self,
+        set: &mut impl Scores,
+        member: &[u8],
+        given: f64,
+        options: Options,
+    ) -> Outcome {
         self.score = None;
         let Some(old) = set.score(member) else {
             if !options.only_existing {

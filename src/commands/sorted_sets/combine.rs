@@ -6,6 +6,7 @@ use crate::commands::hops::{
     Decision, Finding, Findings, Hops, Looked, change_nothing, take_nothing,
 };
 use crate::commands::integers::{count_or, integer};
+use crate::commands::sets::SetRef;
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
     reply_bytes_max,
@@ -13,8 +14,8 @@ use crate::commands::{
 use crate::config::Config;
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
-use crate::store::value::packed::Element;
-use crate::store::{EntryRef, Item, Kind, SortedSet};
+use crate::store::value::packed::{Element, Needle};
+use crate::store::{EntryRef, Item, Kind, SortedSet, WrongType};
 use crate::text::number::Digits;
 
 pub(super) const SOURCES: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
@@ -83,38 +84,42 @@ pub const ZINTERCARD: Command = Command {
 #[derive(Clone, Copy)]
 pub(super) enum Input<'a> {
     Sorted(SortedSetRef<'a>),
+    Unsorted(SetRef<'a>),
 }
 
 impl<'a> Input<'a> {
-    fn of_entry(entry: EntryRef<'a>) -> Result<Input<'a>, CommandError> {
+    fn of_entry(entry: EntryRef<'a>) -> Result<Input<'a>, WrongType> {
         match entry.kind() {
-            Kind::SortedSet => Ok(Input::Sorted(entry.collection()?)),
-            _ => Err(CommandError::WrongType),
+            Kind::Set => SetRef::of_entry(entry).map(Input::Unsorted),
+            _ => entry.collection().map(Input::Sorted),
         }
     }
 
-    fn of_item(item: &'a Item) -> Result<Input<'a>, CommandError> {
+    fn of_item(item: &'a Item) -> Result<Input<'a>, WrongType> {
         match item.kind() {
-            Kind::SortedSet => Ok(Input::Sorted(item.collection()?)),
-            _ => Err(CommandError::WrongType),
+            Kind::Set => SetRef::of_item(item).map(Input::Unsorted),
+            _ => item.collection().map(Input::Sorted),
         }
     }
 
     fn len(self) -> usize {
         match self {
             Input::Sorted(set) => form::len(set),
+            Input::Unsorted(set) => set.len(),
         }
     }
 
     fn score(self, member: &[u8]) -> Option<f64> {
         match self {
             Input::Sorted(set) => form::score(set, member),
+            Input::Unsorted(set) => set.contains(&Needle::new(member)).then_some(1.0),
         }
     }
 
-    fn iter(self) -> impl Iterator<Item = (Element<'a>, f64)> {
+    fn iter(self) -> Box<dyn Iterator<Item = (Element<'a>, f64)> + 'a> {
         match self {
-            Input::Sorted(set) => form::iter(set),
+            Input::Sorted(set) => Box::new(form::iter(set)),
+            Input::Unsorted(set) => Box::new(set.iter().map(|member| (member, 1.0))),
         }
     }
 }
@@ -149,7 +154,8 @@ pub(super) fn inputs<'c>(
         context.read(key);
     }
     let context: &'c Context<'_> = context;
-    keys.iter().map(|key| context.peek(key).map(Input::of_entry).transpose()).collect()
+    let input = |key| context.peek(key).map(Input::of_entry).transpose();
+    Ok(keys.iter().map(input).collect::<Result<_, _>>()?)
 }
 
 /// A copy of what is at a key, if it is a set.
@@ -175,7 +181,8 @@ pub(super) fn found(
 }
 
 pub(super) fn inputs_of(items: &[Option<Item>]) -> Result<Inputs<'_>, CommandError> {
-    items.iter().map(|item| item.as_ref().map(Input::of_item).transpose()).collect()
+    let items = items.iter().map(Option::as_ref);
+    Ok(items.map(|item| item.map(Input::of_item).transpose()).collect::<Result<_, _>>()?)
 }
 
 /// What is done with several sets.
@@ -381,7 +388,8 @@ const fn answered<O: Operation>() -> Hops {
             let items = found(findings, 2, keys.len())?;
             let inputs = inputs_of(&items)?;
             let options = Options::parse::<O>(rest, keys.len(), false)?;
-            let result = O::result(&inputs, &options, Making::with(findings.config, findings.random));
+            let result =
+                O::result(&inputs, &options, Making::with(findings.config, findings.random));
             write(&result, options.with_scores, findings.config, &mut findings.reply)?;
             Ok(Decision::Done(Vec::new()))
         },

@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 
 use crate::commands::Context;
 use crate::config::Config;
-use crate::store::value::sorted_set;
 use crate::store::value::packed::{self, Cursor, Element, Iter, Needle, Packed};
+use crate::store::value::sorted_set;
 use crate::store::{
     Buffer, Collection, CollectionMut, CollectionRef, Encoding, End, EntryMut, Item, Kind,
     SortedSet, VacantSlot, WrongType,
@@ -159,9 +159,8 @@ pub fn span_of_members(
     is_before: impl Fn(&[u8]) -> bool,
     is_behind: impl Fn(&[u8]) -> bool,
 ) -> (usize, usize) {
-    let test = |member: Element<'_>, is: &dyn Fn(&[u8]) -> bool| {
-        is(member.text(&mut Digits::default()))
-    };
+    let test =
+        |member: Element<'_>, is: &dyn Fn(&[u8]) -> bool| is(member.text(&mut Digits::default()));
     match set {
         CollectionRef::Object(set) => {
             let first = set.count_members(is_before);
@@ -194,8 +193,7 @@ pub fn span_of_members(
             match from {
                 End::Front => span(&mut entries(run), &is_before, &is_behind),
                 End::Back => {
-                    let (skipped, count) =
-                        span(&mut backward(run.iter()), &is_behind, &is_before);
+                    let (skipped, count) = span(&mut backward(run.iter()), &is_behind, &is_before);
                     (run.len() / 2 - skipped - count, count)
                 }
             }

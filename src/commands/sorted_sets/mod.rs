@@ -72,8 +72,13 @@ const ROW: Command = Command {
     tips: &[],
     subcommands: &[],
 };
-const DOCS: Docs =
-    Docs { summary: "", since: "", group: Group::SortedSet, complexity: "O(log(N))", arguments: "" };
+const DOCS: Docs = Docs {
+    summary: "",
+    since: "",
+    group: Group::SortedSet,
+    complexity: "O(log(N))",
+    arguments: "",
+};
 
 /// A score, which is never NaN.
 fn score(argument: &[u8]) -> Result<f64, CommandError> {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::form::{self, SortedSetRef};
 use super::{DOCS, ROW, entries_header, write_entry};
 use crate::commands::integers::symmetric_integer;
+use crate::commands::sets::below;
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
     reply_bytes_max,
@@ -32,6 +33,9 @@ pub const ZRANDMEMBER: Command = Command {
     ..ROW
 };
 
+/// Of an empty bulk string.
+const BULK_BYTES_MIN: usize = 6;
+
 fn zrandmember(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let count = args.get(2).map(|count| parse(count, args.from(3))).transpose()?;
     let bytes_max = reply_bytes_max(context.config);
@@ -48,7 +52,7 @@ fn zrandmember(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let mut answer = Answer { set, reply, with_scores: false, bytes_max };
     let len = form::len(set);
     match count {
-        None => answer.show(below(&mut random, len), 1),
+        None => answer.show_any(&mut random, len),
         Some((count, with_scores)) => {
             answer.with_scores = with_scores;
             match usize::try_from(count) {
@@ -63,8 +67,11 @@ fn zrandmember(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
                 }
                 Err(_) => {
                     let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+                    if count.saturating_mul(BULK_BYTES_MIN) > bytes_max {
+                        return Err(CommandError::ReplyTooLong);
+                    }
                     answer.begin(count);
-                    (0..count).try_for_each(|_| answer.show(below(&mut random, len), 1))
+                    (0..count).try_for_each(|_| answer.show_any(&mut random, len))
                 }
             }
         }
@@ -86,11 +93,6 @@ fn parse(count: &[u8], rest: Args<'_>) -> Result<(i64, bool), CommandError> {
     Ok((count, with_scores))
 }
 
-/// A number below `len`, each as likely as the others.
-fn below(random: &mut impl FnMut() -> u64, len: usize) -> usize {
-    (u128::from(random()) * len as u128 >> 64) as usize
-}
-
 /// So many different numbers below `len`, in order.
 ///
 /// Source: R. W. Floyd's sampling, in J. Bentley, "Programming pearls: a sample of brilliance",
@@ -98,7 +100,7 @@ fn below(random: &mut impl FnMut() -> u64, len: usize) -> usize {
 fn distinct(count: usize, len: usize, mut random: impl FnMut() -> u64) -> Vec<usize> {
     let mut chosen = HashSet::with_capacity(count);
     for last in len - count..len {
-        let number = below(&mut random, last + 1);
+        let number = below(last + 1, &mut random).unwrap_or(last);
         if !chosen.insert(number) {
             chosen.insert(last);
         }
@@ -118,6 +120,11 @@ struct Answer<'s, 'r, 'o> {
 impl Answer<'_, '_, '_> {
     fn begin(&mut self, len: usize) {
         entries_header(self.reply, len, self.with_scores);
+    }
+
+    /// Shows one of `len` entries.
+    fn show_any(&mut self, random: &mut impl FnMut() -> u64, len: usize) -> Outcome {
+        below(len, random).map_or(Ok(()), |index| self.show(index, 1))
     }
 
     /// Shows entries from an index on.

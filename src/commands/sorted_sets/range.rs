@@ -25,7 +25,7 @@ pub const ZRANGE: Command = Command {
         since: "1.2.0",
         complexity: "O(log(N)+M) where N is the number of members of the sorted set and M how many \
                      are returned.",
-        arguments: "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset:integer count:integer] \
+        arguments: "key start:string stop:string [BYSCORE | BYLEX] [REV] [LIMIT offset count] \
                     [WITHSCORES]",
         ..DOCS
     },
@@ -40,7 +40,7 @@ pub const ZREVRANGE: Command = Command {
     ),
     docs: Docs {
         summary: "Returns the members of a sorted set in a range of indexes, counted from the back.",
-        arguments: "key start:integer stop:integer [WITHSCORES]",
+        arguments: "key start stop [WITHSCORES]",
         ..ZRANGE.docs
     },
     ..ZRANGE
@@ -55,7 +55,7 @@ pub const ZRANGEBYSCORE: Command = Command {
     docs: Docs {
         summary: "Returns the members of a sorted set whose scores are in this range.",
         since: "1.0.5",
-        arguments: "key min:double max:double [WITHSCORES] [LIMIT offset:integer count:integer]",
+        arguments: "key min:double max:double [WITHSCORES] [LIMIT offset count]",
         ..ZRANGE.docs
     },
     ..ZRANGE
@@ -71,7 +71,7 @@ pub const ZREVRANGEBYSCORE: Command = Command {
         summary: "Returns the members of a sorted set whose scores are in this range, the highest \
                   first.",
         since: "2.2.0",
-        arguments: "key max:double min:double [WITHSCORES] [LIMIT offset:integer count:integer]",
+        arguments: "key max:double min:double [WITHSCORES] [LIMIT offset count]",
         ..ZRANGE.docs
     },
     ..ZRANGE
@@ -86,7 +86,7 @@ pub const ZRANGEBYLEX: Command = Command {
     docs: Docs {
         summary: "Returns the members of a sorted set, all of one score, that are in this range.",
         since: "2.8.9",
-        arguments: "key min max [LIMIT offset:integer count:integer]",
+        arguments: "key min max [LIMIT offset count]",
         ..ZRANGE.docs
     },
     ..ZRANGE
@@ -101,7 +101,7 @@ pub const ZREVRANGEBYLEX: Command = Command {
     docs: Docs {
         summary: "Returns the members of a sorted set, all of one score, that are in this range, \
                   the last first.",
-        arguments: "key max min [LIMIT offset:integer count:integer]",
+        arguments: "key max min [LIMIT offset count]",
         ..ZRANGEBYLEX.docs
     },
     ..ZRANGE
@@ -122,8 +122,8 @@ pub const ZRANGESTORE: Command = Command {
         since: "6.2.0",
         complexity: "O(log(N)+M) where N is the number of members of the sorted set and M how many \
                      are stored.",
-        arguments: "dst:key src:key min max [BYSCORE | BYLEX] [REV] [LIMIT offset:integer \
-                    count:integer]",
+        arguments: "dst:key src:key min max [BYSCORE | BYLEX] [REV] [LIMIT offset \
+                    count]",
         ..DOCS
     },
     ..ZRANGE
@@ -335,12 +335,7 @@ static STORES: Hops = Hops {
 };
 
 /// Puts a result in the place of whatever is at its key; if it is empty, nothing is left there.
-pub(super) fn put_or_remove(
-    context: &mut Context<'_>,
-    key: &[u8],
-    change: Change,
-    event: Event,
-) {
+pub(super) fn put_or_remove(context: &mut Context<'_>, key: &[u8], change: Change, event: Event) {
     match change {
         Change::Plain => {
             let now = context.now;

@@ -102,7 +102,10 @@ fn zmscore(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 pub const ZRANK: Command = Command {
     name: "zrank",
     arity: -3,
-    handler: Handler::Keyed(|context, args| rank(context, args, &ZRANK, End::Front), Spread::OneKey),
+    handler: Handler::Keyed(
+        |context, args| rank(context, args, &ZRANK, End::Front),
+        Spread::OneKey,
+    ),
     docs: Docs {
         summary: "Returns how many members of a sorted set are ahead of this one, and its score.",
         since: "2.0.0",
@@ -115,7 +118,10 @@ pub const ZRANK: Command = Command {
 
 pub const ZREVRANK: Command = Command {
     name: "zrevrank",
-    handler: Handler::Keyed(|context, args| rank(context, args, &ZREVRANK, End::Back), Spread::OneKey),
+    handler: Handler::Keyed(
+        |context, args| rank(context, args, &ZREVRANK, End::Back),
+        Spread::OneKey,
+    ),
     docs: Docs {
         summary: "Returns how many members of a sorted set are behind this one, and its score.",
         ..ZRANK.docs

@@ -5,9 +5,7 @@ use super::form::{self, Making, SortedSetMut, SortedSetRef};
 use super::{DOCS, ROW};
 use crate::commands::integers::integer;
 use crate::commands::lists::range;
-use crate::commands::{
-    Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
-};
+use crate::commands::{Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread};
 use crate::protocol::Args;
 use crate::store::{End, Event};
 
@@ -56,7 +54,7 @@ pub const ZREMRANGEBYRANK: Command = Command {
         since: "2.0.0",
         complexity: "O(log(N)+M) where N is the number of members of the sorted set and M how many \
                      are removed.",
-        arguments: "key start:integer stop:integer",
+        arguments: "key start stop",
         ..DOCS
     },
     ..ZREM

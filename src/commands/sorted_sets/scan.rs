@@ -3,9 +3,7 @@
 use super::form;
 use super::{DOCS, ROW};
 use crate::commands::scanning::{Names, ScanOptions, parse_cursor};
-use crate::commands::{
-    Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
-};
+use crate::commands::{Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread};
 use crate::protocol::Args;
 use crate::store::{CollectionRef, End, SortedSet};
 use crate::text::double::DoubleText;

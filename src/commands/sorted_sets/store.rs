@@ -8,9 +8,7 @@ use super::form::{Making, NewSortedSet};
 use super::range::put_or_remove;
 use super::{DOCS, ROW, combine};
 use crate::commands::hops::{Change, Decision, Finding, Hops, take_nothing};
-use crate::commands::{
-    Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
-};
+use crate::commands::{Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread};
 use crate::protocol::Args;
 use crate::store::{Event, SortedSet};
 
@@ -18,17 +16,14 @@ pub const ZUNIONSTORE: Command = Command {
     name: "zunionstore",
     arity: -4,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: &[
-        KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE)),
-        KeySpec::counted(2, SOURCES),
-    ],
+    keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE)), KeySpec::counted(2, SOURCES)],
     handler: Handler::Keyed(store::<Union>, Spread::Hops(&UNIONS)),
     docs: Docs {
         summary: "Stores the members that any of these sorted sets has, with scores made of all of \
                   theirs.",
         since: "2.0.0",
         complexity: combine::ZUNION.docs.complexity,
-        arguments: "destination:key numkeys key [key ...] [WEIGHTS weight:integer \
+        arguments: "destination numkeys key [key ...] [WEIGHTS weight:integer \
                     [weight:integer ...]] [AGGREGATE <SUM | MIN | MAX>]",
         ..DOCS
     },
@@ -55,7 +50,7 @@ pub const ZDIFFSTORE: Command = Command {
                   others.",
         since: "6.2.0",
         complexity: combine::ZDIFF.docs.complexity,
-        arguments: "destination:key numkeys key [key ...]",
+        arguments: "destination numkeys key [key ...]",
         ..ZUNIONSTORE.docs
     },
     ..ZUNIONSTORE

@@ -62,7 +62,21 @@ const EXPLANATIONS: &[Explanation] = &[
 ];
 
 fn counts_keys(cmd: &Cmd) -> bool {
-    ["LMPOP", "BLMPOP", "SINTERCARD"].contains(&&*cmd.upper(2))
+    const COMMANDS: [&str; 12] = [
+        "LMPOP",
+        "BLMPOP",
+        "SINTERCARD",
+        "ZMPOP",
+        "BZMPOP",
+        "ZUNION",
+        "ZINTER",
+        "ZDIFF",
+        "ZINTERCARD",
+        "ZUNIONSTORE",
+        "ZINTERSTORE",
+        "ZDIFFSTORE",
+    ];
+    COMMANDS.contains(&&*cmd.upper(2))
 }
 
 fn is_invalid_arguments(value: &Value) -> bool {

@@ -139,6 +139,22 @@ const MEMBERS: [&str; 16] = [
     "longer-than-a-packed-run-may-have-0123456789-0123456789-0123456789-0123456789",
 ];
 
+/// Few, so that many members have the same.
+const SCORES: [&str; 16] = [
+    "0", "0", "0", "1", "1", "2", "-1", "0.5", "-2.25", "3", "100", "inf", "-inf", "1e3", "-0",
+    "0x10",
+];
+
+/// Of scores; Redis reads them more leniently than scores themselves.
+const SCORE_BOUNDS: [&str; 16] = [
+    "-inf", "+inf", "-inf", "+inf", "(0", "(1", "(0.5", "(-inf", "(inf", "", "(", " 1", "1e400",
+    "((1", "nan", "1 ",
+];
+
+/// Of members.
+const MEMBER_BOUNDS: [&str; 14] =
+    ["-", "+", "-", "+", "[a", "(a", "[b", "(1", "[1", "[", "(", "[longer", "a", "+1"];
+
 /// What is far too long for 7.0 is left out: it takes that for negative.
 const TIMEOUTS: [&str; 10] = ["0", "1", "0.001", "1e3", "-1", "-0", "x", "", "nan", "1 "];
 
@@ -191,6 +207,11 @@ fn is_refused_by_newer_servers_only(line: &Cmd) -> bool {
         && line.args().iter().any(|word| word == b"-9223372036854775808")
 }
 
+/// WITHSCORE is new in 7.2; in a MULTI block 7.0 would refuse the whole block.
+fn is_known_to_newer_servers_only(line: &Cmd) -> bool {
+    (line.is("ZRANK") || line.is("ZREVRANK")) && line.args().len() > 3
+}
+
 /// Redis 7.0 takes them for negative.
 fn has_far_too_long_a_timeout(line: &Cmd) -> bool {
     let seconds = |word: &Vec<u8>| std::str::from_utf8(word).ok()?.parse::<f64>().ok();
@@ -198,7 +219,7 @@ fn has_far_too_long_a_timeout(line: &Cmd) -> bool {
 }
 
 /// Those whose replies are chosen at random or come in pages; there are steps for them.
-const IN_STEPS: [&str; 3] = ["spop", "srandmember", "sscan"];
+const IN_STEPS: [&str; 5] = ["spop", "srandmember", "sscan", "zrandmember", "zscan"];
 
 /// Whether a command's replies depend on the keys alone.
 fn is_comparable(row: &Row) -> bool {
@@ -232,14 +253,20 @@ impl Values for Generator {
             (_, Kind::Key) => self.key(),
             ("db" | "destination-db", _) => self.database(),
             ("element" | "pivot", _) if !self.rng.one_in(4) => self.rng.pick(&ELEMENTS).to_string(),
+            ("score" | "weight", _) => self.score(),
+            ("min" | "max" | "start" | "stop", _) if row.docs.group == Group::SortedSet => {
+                self.bound(row, argument.kind)
+            }
+            ("increment", _) if row.docs.group == Group::SortedSet => self.score(),
             ("member", _) if !self.rng.one_in(6) => self.rng.pick(&MEMBERS).to_string(),
             ("count" | "rank" | "num-matches" | "len" | "limit", _)
-                if matches!(row.docs.group, Group::List | Group::Set) =>
+                if matches!(row.docs.group, Group::List | Group::Set | Group::SortedSet) =>
             {
                 self.small_count()
             }
             ("timeout", Kind::Double) => self.rng.pick(&TIMEOUTS).to_string(),
             ("increment", _) if row.name.ends_with("float") => self.float(),
+            ("offset", _) if row.docs.group == Group::SortedSet => self.small_count(),
             ("offset", _) => self.offset(),
             ("start" | "end" | "stop" | "index", _) => self.index(),
             ("seconds", _) => self.far_s(),
@@ -366,7 +393,9 @@ impl Generator {
         let row = match self.rng.below(8) {
             // What builds up state, so that the others find some.
             0 | 1 => {
-                let name = self.rng.pick(&["set", "set", "rpush", "lpush", "sadd", "sadd"]);
+                let name = self
+                    .rng
+                    .pick(&["set", "set", "rpush", "lpush", "sadd", "sadd", "zadd", "zadd"]);
                 self.rows.iter().find(|row| row.name == name).copied()
             }
             _ => None,
@@ -379,7 +408,10 @@ impl Generator {
         let compare = compare_by(row);
         loop {
             let line = lines::line(row, self).into_iter().fold(cmd([]), Cmd::arg);
-            if !is_refused_by_newer_servers_only(&line) && !expires_soon(&line) {
+            if !is_refused_by_newer_servers_only(&line)
+                && !is_known_to_newer_servers_only(&line)
+                && !expires_soon(&line)
+            {
                 return line.compared(compare);
             }
         }
@@ -524,7 +556,7 @@ impl Generator {
 
     /// Members of a set at random.
     fn choice(&mut self) -> Step {
-        let name = self.rng.pick(&["spop", "srandmember"]);
+        let name = self.rng.pick(&["spop", "srandmember", "zrandmember"]);
         let row = lines::rows().find(|row| row.name == name).expect("it is in the table");
         let mut line = lines::line(row, self);
         let too_many = |word: &Vec<u8>| {
@@ -538,9 +570,10 @@ impl Generator {
     }
 
     fn scan(&mut self) -> Step {
-        let mut line = match self.rng.one_in(2) {
-            true => vec!["SCAN".to_string()],
-            false => vec!["SSCAN".to_string(), self.key()],
+        let mut line = match self.rng.below(3) {
+            0 => vec!["SCAN".to_string()],
+            1 => vec!["SSCAN".to_string(), self.key()],
+            _ => vec!["ZSCAN".to_string(), self.key()],
         };
         let cursor_at = line.len();
         line.push("0".to_string());
@@ -552,7 +585,7 @@ impl Generator {
             line.extend(["COUNT".into(), count.to_string()]);
         }
         if self.rng.one_in(3) {
-            let of = self.rng.pick(&["string", "STRING", "list", "set"]);
+            let of = self.rng.pick(&["string", "STRING", "list", "set", "zset"]);
             line.extend(["TYPE".into(), of.to_string()]);
         }
         Step::Scan { line, cursor_at }
@@ -640,6 +673,25 @@ impl Generator {
             0 => format!("{}.{}", self.rng.below(1000), self.rng.below(1000)),
             1 => format!("-{}.{:03}", self.rng.below(10), self.rng.below(1000)),
             _ => self.rng.pick(&FLOATS).to_string(),
+        }
+    }
+
+    fn score(&mut self) -> String {
+        match self.rng.below(8) {
+            0 => self.float(),
+            1 => self.integer(),
+            _ => self.rng.pick(&SCORES).to_string(),
+        }
+    }
+
+    /// Of a range of a sorted set.
+    fn bound(&mut self, row: &Row, kind: Kind) -> String {
+        let of_members = row.name.ends_with("lex") || row.name == "zlexcount";
+        match (kind, self.rng.below(4)) {
+            (Kind::Integer, _) | (Kind::String, 0) if !of_members => self.index(),
+            (Kind::Double, 0 | 1) | (Kind::String, 1) if !of_members => self.score(),
+            (Kind::Double, _) => self.rng.pick(&SCORE_BOUNDS).to_string(),
+            _ => self.rng.pick(&MEMBER_BOUNDS).to_string(),
         }
     }
 

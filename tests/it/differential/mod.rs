@@ -202,10 +202,15 @@ impl Arena {
     /// What is left of the set afterwards differs, so it goes.
     fn choice(&mut self, connection: usize, cmd: &Cmd) -> Option<Difference> {
         let key = cmd.args().get(1).cloned().unwrap_or_default();
+        let key = &key[..];
         let look = |client: &mut Client| {
-            let before = client.command(&[b"SMEMBERS", &key[..]]);
+            let all: &[&[u8]] = match cmd.is("ZRANDMEMBER") {
+                true => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
+                false => &[b"SMEMBERS", key],
+            };
+            let before = client.command(all);
             let chosen = client.command(cmd.args());
-            let after = client.command(&[b"SMEMBERS", &key[..]]);
+            let after = client.command(all);
             if chosen.is_error() || before.is_error() {
                 return format!("{chosen:?}");
             }
@@ -214,9 +219,9 @@ impl Arena {
                 false => 0,
             };
             let all_were_there = match &chosen {
-                Value::Bulk(_) => before.items().contains(&chosen),
+                Value::Bulk(_) => contains(&before, &chosen),
                 Value::Array(chosen) | Value::Set(chosen) => {
-                    chosen.iter().all(|member| before.items().contains(member))
+                    chosen.iter().all(|member| contains(&before, member))
                 }
                 _ => true,
             };
@@ -227,7 +232,7 @@ impl Arena {
                 other => format!("{other:?}"),
             };
             if cmd.is("SPOP") {
-                client.command(&[b"DEL", &key[..]]);
+                client.command(&[b"DEL", key]);
             }
             format!("{shape}, of the set: {all_were_there}, taken: {taken}")
         };
@@ -285,6 +290,12 @@ impl Difference {
     }
 }
 
+/// Whether a value is among these or, in RESP3, a part of the pairs that these are.
+fn contains(all: &Value, value: &Value) -> bool {
+    let is_in = |pair: &Value| matches!(pair, Value::Array(pair) if pair.contains(value));
+    all.items().iter().any(|item| item == value || is_in(item))
+}
+
 /// The names of a whole iteration, sorted, each once; or the error that ended it.
 fn scan_all(client: &mut Client, line: &[String], cursor_at: usize) -> Result<Vec<Value>, Value> {
     const PAGES_MAX: usize = 10_000;
@@ -296,7 +307,7 @@ fn scan_all(client: &mut Client, line: &[String], cursor_at: usize) -> Result<Ve
             return Err(reply);
         }
         let [next, page] = reply.items() else { panic!("not a page of SCAN: {reply:?}") };
-        keys.extend_from_slice(page.items());
+        keys.extend(page.items().iter().map(step::shortened));
         args[cursor_at] = next.text();
         if args[cursor_at] == "0" {
             keys.sort();

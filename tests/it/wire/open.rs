@@ -15,6 +15,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(keys());
     rows.extend(lists());
     rows.extend(sets());
+    rows.extend(sorted_sets());
     rows
 }
 
@@ -265,6 +266,12 @@ fn resp3() -> Vec<Row> {
         after_hello("", ""),
         after_hello("GET <key>\r\n", "_\r\n"),
         after_hello("MGET <key> <key>\r\n", "*2\r\n_\r\n_\r\n"),
+        after_hello(
+            "ZADD <key> 0.5 a 7 b\r\nZRANGE <key> 0 0 WITHSCORES\r\nZSCORE <key> a\r\n\
+             ZPOPMIN <key>\r\nZPOPMIN <key> 1\r\nZSCORE <key> a\r\n",
+            ":2\r\n*1\r\n*2\r\n$1\r\na\r\n,0.5\r\n,0.5\r\n*2\r\n$1\r\na\r\n,0.5\r\n*1\r\n*2\r\n$1\r\nb\r\n\
+             ,7\r\n_\r\n",
+        ),
         after_hello("CLIENT GETNAME\r\n", "_\r\n"),
         after_hello("CONFIG GET appendonly\r\n", "%1\r\n$10\r\nappendonly\r\n$2\r\nno\r\n"),
         after_hello("CONFIG GET nosuch\r\n", "%0\r\n"),
@@ -376,5 +383,39 @@ fn sets() -> Vec<Row> {
         ),
         row("SPOP <key> -1\r\n", "-ERR value is out of range, must be positive\r\n"),
         row("SET <key> v\r\nSADD <key> a\r\nSUNION <key>\r\n", format!("+OK\r\n{wrong}{wrong}")),
+    ]
+}
+
+fn sorted_sets() -> Vec<Row> {
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    vec![
+        row(
+            "ZADD <key> 1 a 2.5 b -inf c\r\nZRANGE <key> 0 -1 WITHSCORES\r\n",
+            ":3\r\n*6\r\n$1\r\nc\r\n$4\r\n-inf\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$3\r\n2.5\r\n",
+        ),
+        row("ZSCORE <key> a\r\nZRANK <key> a\r\n", "$-1\r\n$-1\r\n"),
+        row("ZRANK <key> a WITHSCORE\r\n", "*-1\r\n").ours("WITHSCORE is new in 7.2"),
+        row("ZMPOP 1 <key> MIN\r\n", "*-1\r\n"),
+        row("BZPOPMAX <key> 0.01\r\nZPOPMAX <key>\r\n", "*-1\r\n*0\r\n"),
+        row(
+            "ZADD <key> 1 a\r\nZMPOP 1 <key> MAX COUNT 5\r\nEXISTS <key>\r\n",
+            ":1\r\n*2\r\n$5\r\n<key>\r\n*1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n:0\r\n",
+        ),
+        row(
+            "ZADD <key> 1 a 2 b\r\nZADD x<key> 3 b 4 c\r\nZUNIONSTORE y<key> 2 <key> x<key>\r\n\
+             ZINTER 2 <key> x<key> WITHSCORES\r\nZDIFF 2 y<key> x<key>\r\n",
+            ":2\r\n:2\r\n:3\r\n*2\r\n$1\r\nb\r\n$1\r\n5\r\n*1\r\n$1\r\na\r\n",
+        ),
+        row(
+            "ZADD <key> 5 a\r\nZSCAN <key> 0\r\n",
+            ":1\r\n*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\n5\r\n",
+        ),
+        row("ZADD <key> nan a\r\n", "-ERR value is not a valid float\r\n"),
+        row("ZCOUNT <key> x 1\r\n", "-ERR min or max is not a float\r\n"),
+        row("ZUNION 0 <key>\r\n", "-ERR at least 1 input key is needed for 'zunion' command\r\n"),
+        row(
+            "SET <key> v\r\nZADD <key> 1 a\r\nZUNION 1 <key>\r\n",
+            format!("+OK\r\n{wrong}{wrong}"),
+        ),
     ]
 }
