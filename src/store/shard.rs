@@ -80,7 +80,8 @@ impl Shard {
             used: 0,
             unused_db_bytes: new_db().allocated_bytes(),
             counts: ShardStats::default(),
-            random_state: seed,
+            // Clients see choices made by it, and must not learn the seed from them.
+            random_state: hasher.hash(b"random numbers"),
             policy,
             sweep_db: 0,
             compact_db: 0,

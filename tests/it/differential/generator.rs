@@ -119,6 +119,26 @@ const PATTERNS: [&str; 16] = [
 /// Few, so that some match.
 const ELEMENTS: [&str; 8] = ["a", "b", "", "1", "-70000", "9223372036854775807", "0x", "01"];
 
+/// As few, with numbers of every width.
+const MEMBERS: [&str; 16] = [
+    "1",
+    "2",
+    "3",
+    "-1",
+    "300",
+    "70000",
+    "-70000",
+    "5000000000",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "01",
+    "",
+    "a",
+    "b",
+    "longer-than-a-packed-run-may-have-0123456789-0123456789-0123456789-0123456789",
+];
+
 /// What is far too long for 7.0 is left out: it takes that for negative.
 const TIMEOUTS: [&str; 10] = ["0", "1", "0.001", "1e3", "-1", "-0", "x", "", "nan", "1 "];
 
@@ -177,11 +197,15 @@ fn has_far_too_long_a_timeout(line: &Cmd) -> bool {
     line.args().iter().filter_map(seconds).any(|seconds| seconds > 1e12)
 }
 
+/// Those whose replies are chosen at random or come in pages; there are steps for them.
+const IN_STEPS: [&str; 3] = ["spop", "srandmember", "sscan"];
+
 /// Whether a command's replies depend on the keys alone.
 fn is_comparable(row: &Row) -> bool {
     let of_connection = row.docs.group == Group::Transactions;
     // What a value takes is each server's own.
-    row.has_keys() && !of_connection && row.full_name != "memory|usage"
+    let in_steps = IN_STEPS.contains(&row.name);
+    row.has_keys() && !of_connection && !in_steps && row.full_name != "memory|usage"
 }
 
 fn compare_by(row: &Row) -> Compare {
@@ -189,6 +213,7 @@ fn compare_by(row: &Row) -> Compare {
         "ttl" | "expiretime" => Compare::Seconds,
         "pttl" | "pexpiretime" => Compare::Milliseconds,
         "object|idletime" => Compare::Shape,
+        "smembers" | "sinter" | "sunion" | "sdiff" => Compare::Unordered,
         _ => Compare::Exact,
     }
 }
@@ -207,7 +232,10 @@ impl Values for Generator {
             (_, Kind::Key) => self.key(),
             ("db" | "destination-db", _) => self.database(),
             ("element" | "pivot", _) if !self.rng.one_in(4) => self.rng.pick(&ELEMENTS).to_string(),
-            ("count" | "rank" | "num-matches" | "len", _) if row.docs.group == Group::List => {
+            ("member", _) if !self.rng.one_in(6) => self.rng.pick(&MEMBERS).to_string(),
+            ("count" | "rank" | "num-matches" | "len" | "limit", _)
+                if matches!(row.docs.group, Group::List | Group::Set) =>
+            {
                 self.small_count()
             }
             ("timeout", Kind::Double) => self.rng.pick(&TIMEOUTS).to_string(),
@@ -245,6 +273,7 @@ impl Generator {
             1 => Step::RandomKey,
             2 => self.expire_soon(),
             3 => Step::DbSize,
+            4 | 5 => self.choice(),
             _ => {
                 let length = [1, 2, 5, 20, 60, 150][self.rng.below(6)];
                 let mut cmds = Vec::new();
@@ -337,7 +366,7 @@ impl Generator {
         let row = match self.rng.below(8) {
             // What builds up state, so that the others find some.
             0 | 1 => {
-                let name = self.rng.pick(&["set", "set", "rpush", "lpush"]);
+                let name = self.rng.pick(&["set", "set", "rpush", "lpush", "sadd", "sadd"]);
                 self.rows.iter().find(|row| row.name == name).copied()
             }
             _ => None,
@@ -493,20 +522,40 @@ impl Generator {
         }
     }
 
+    /// Members of a set at random.
+    fn choice(&mut self) -> Step {
+        let name = self.rng.pick(&["spop", "srandmember"]);
+        let row = lines::rows().find(|row| row.name == name).expect("it is in the table");
+        let mut line = lines::line(row, self);
+        let too_many = |word: &Vec<u8>| {
+            let count = std::str::from_utf8(word).ok().and_then(|word| word.parse::<i64>().ok());
+            count.is_some_and(|count| count < -1000)
+        };
+        if line.get(2).is_some_and(too_many) {
+            line[2] = b"-20".to_vec();
+        }
+        Step::Choice(line.into_iter().fold(cmd([]), Cmd::arg))
+    }
+
     fn scan(&mut self) -> Step {
-        let mut options: Vec<String> = Vec::new();
+        let mut line = match self.rng.one_in(2) {
+            true => vec!["SCAN".to_string()],
+            false => vec!["SSCAN".to_string(), self.key()],
+        };
+        let cursor_at = line.len();
+        line.push("0".to_string());
         if self.rng.one_in(2) {
-            options.extend(["MATCH".into(), self.rng.pick(&PATTERNS).to_string()]);
+            line.extend(["MATCH".into(), self.rng.pick(&PATTERNS).to_string()]);
         }
         if self.rng.one_in(2) {
             let count = self.rng.pick(&["1", "2", "3", "10", "1000", "9223372036854775807"]);
-            options.extend(["COUNT".into(), count.to_string()]);
+            line.extend(["COUNT".into(), count.to_string()]);
         }
         if self.rng.one_in(3) {
-            let of = self.rng.pick(&["string", "STRING", "list", "hash"]);
-            options.extend(["TYPE".into(), of.to_string()]);
+            let of = self.rng.pick(&["string", "STRING", "list", "set"]);
+            line.extend(["TYPE".into(), of.to_string()]);
         }
-        Step::Scan(options)
+        Step::Scan { line, cursor_at }
     }
 
     /// Keys whose time comes within a moment; the runner waits for it, then touches them.

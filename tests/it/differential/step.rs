@@ -19,8 +19,10 @@ pub struct Cmd {
 pub enum Step {
     /// Sent in one write, unless some of them wait.
     Pipeline(Vec<Cmd>),
-    /// A whole iteration with these options; its keys are compared as a set.
-    Scan(Vec<String>),
+    /// A whole iteration, begun with this line; what it shows is compared as a set.
+    Scan { line: Vec<String>, cursor_at: usize },
+    /// Members of a set at random: they must be members, and as many.
+    Choice(Cmd),
     /// Whatever key comes must exist.
     RandomKey,
     /// Both count keys that have expired until they have dropped them, which they do soon.
@@ -32,7 +34,7 @@ impl Step {
     pub fn commands(&self) -> usize {
         match self {
             Step::Pipeline(cmds) => cmds.len(),
-            Step::Scan(_) | Step::RandomKey | Step::DbSize => 1,
+            Step::Scan { .. } | Step::Choice(_) | Step::RandomKey | Step::DbSize => 1,
         }
     }
 }
@@ -139,7 +141,9 @@ pub fn agree(compare: Compare, a: &Value, b: &Value) -> bool {
     match compare {
         Compare::Exact => false,
         Compare::Unordered => match (a, b) {
-            (Value::Array(a), Value::Array(b)) => sorted(a) == sorted(b),
+            (Value::Array(a), Value::Array(b)) | (Value::Set(a), Value::Set(b)) => {
+                sorted(a) == sorted(b)
+            }
             _ => false,
         },
         Compare::Seconds => near(a, b, 3),

@@ -15,6 +15,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(keys());
     rows.extend(lists());
     rows.extend(hashes());
+    rows.extend(sets());
     rows
 }
 
@@ -403,5 +404,41 @@ fn hashes() -> Vec<Row> {
         row("SET <key> v\r\nHSET <key> a 1\r\nHGET <key> a\r\n", format!("+OK\r\n{wrong}{wrong}")),
         row("SET <key> v\r\nHTTL <key> x 0 a\r\n", format!("+OK\r\n{wrong}"))
             .ours("new in Redis 7.4"),
+    ]
+}
+
+fn sets() -> Vec<Row> {
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    vec![
+        row(
+            "SADD <key> 12 -3 12\r\nSMEMBERS <key>\r\nSCARD <key>\r\n",
+            ":2\r\n*2\r\n$2\r\n-3\r\n$2\r\n12\r\n:2\r\n",
+        ),
+        row("SMEMBERS <key>\r\nSPOP <key>\r\nSPOP <key> 1\r\n", "*0\r\n$-1\r\n*0\r\n"),
+        row("SRANDMEMBER <key>\r\nSRANDMEMBER <key> -5\r\n", "$-1\r\n*0\r\n"),
+        row(
+            "SADD <key> a\r\nSRANDMEMBER <key> -2\r\nSPOP <key> 5\r\nEXISTS <key>\r\n",
+            ":1\r\n*2\r\n$1\r\na\r\n$1\r\na\r\n*1\r\n$1\r\na\r\n:0\r\n",
+        ),
+        row(
+            "SADD <key> \"\" x\r\nSMISMEMBER <key> x y \"\"\r\nSREM <key> x y\r\n",
+            ":2\r\n*3\r\n:1\r\n:0\r\n:1\r\n:1\r\n",
+        ),
+        row(
+            "SADD <key> 1 2 3\r\nSADD x<key> 2 3 4\r\nSINTER <key> x<key>\r\n\
+             SINTERCARD 2 <key> x<key> LIMIT 1\r\nSDIFF <key> x<key>\r\n\
+             SUNIONSTORE y<key> <key> x<key>\r\n",
+            ":3\r\n:3\r\n*2\r\n$1\r\n2\r\n$1\r\n3\r\n:1\r\n*1\r\n$1\r\n1\r\n:4\r\n",
+        ),
+        row("SADD <key> a\r\nSMOVE <key> x<key> a\r\nSCARD x<key>\r\n", ":1\r\n:1\r\n:1\r\n"),
+        row("SADD <key> 5\r\nSSCAN <key> 0\r\n", ":1\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\n5\r\n"),
+        row("SSCAN <key> x\r\n", "-ERR invalid cursor\r\n"),
+        row("SINTERCARD 0 <key>\r\n", "-ERR numkeys should be greater than 0\r\n"),
+        row(
+            "SINTERCARD 2 <key>\r\n",
+            "-ERR Number of keys can't be greater than number of args\r\n",
+        ),
+        row("SPOP <key> -1\r\n", "-ERR value is out of range, must be positive\r\n"),
+        row("SET <key> v\r\nSADD <key> a\r\nSUNION <key>\r\n", format!("+OK\r\n{wrong}{wrong}")),
     ]
 }

@@ -145,13 +145,17 @@ impl Dict {
     /// A place among those of the hashes is chosen, then a number below what any place may hold:
     /// where there is an item of that number, it is taken. Otherwise both are chosen again.
     pub fn random(&self, mut next_random: impl FnMut() -> u64) -> Option<Item<'_>> {
+        if self.is_empty() {
+            return None;
+        }
         for _ in 0..ATTEMPTS_MAX {
             let random = next_random();
             let index = self.buckets.bucket_of(random & u64::from(u32::MAX));
             let bound = (self.longest.per_place() * self.buckets.places_of(index)) as u64;
             // D. Lemire, "Fast random integer generation in an interval", ACM TOMACS 29(1), 2019.
             let scaled = (random >> 32) * bound;
-            if bound > 0 && scaled & u64::from(u32::MAX) < (1 << 32) % bound {
+            let remainder = scaled & u64::from(u32::MAX);
+            if remainder < bound && remainder < (1 << 32) % bound {
                 continue;
             }
             let bucket = self.buckets.get(index);
