@@ -202,24 +202,24 @@ impl Arena {
     /// What is left of the set afterwards differs, so it goes.
     fn choice(&mut self, connection: usize, cmd: &Cmd) -> Option<Difference> {
         let key = cmd.args().get(1).cloned().unwrap_or_default();
+        let all: &[&[u8]] = match cmd.is("HRANDFIELD") {
+            true => &[b"HKEYS", b"HVALS"],
+            false => &[b"SMEMBERS"],
+        };
+        let members = |client: &mut Client| -> Vec<Value> {
+            let replies = all.iter().map(|all| client.command(&[*all, &key[..]]));
+            let replies = replies.filter(|reply| !reply.is_error());
+            replies.flat_map(|reply| reply.items().to_vec()).collect()
+        };
         let look = |client: &mut Client| {
-            let before = client.command(&[b"SMEMBERS", &key[..]]);
+            let before = members(client);
             let chosen = client.command(cmd.args());
-            let after = client.command(&[b"SMEMBERS", &key[..]]);
-            if chosen.is_error() || before.is_error() {
+            let after = members(client);
+            if chosen.is_error() {
                 return format!("{chosen:?}");
             }
-            let taken = match cmd.is("SPOP") {
-                true => before.items().len() - after.items().len(),
-                false => 0,
-            };
-            let all_were_there = match &chosen {
-                Value::Bulk(_) => before.items().contains(&chosen),
-                Value::Array(chosen) | Value::Set(chosen) => {
-                    chosen.iter().all(|member| before.items().contains(member))
-                }
-                _ => true,
-            };
+            let taken = before.len() - after.len();
+            let all_were_there = are_among(&before, &chosen);
             let shape = match &chosen {
                 Value::Bulk(_) => "a member".to_string(),
                 Value::Array(members) => format!("an array of {}", members.len()),
@@ -285,6 +285,17 @@ impl Difference {
     }
 }
 
+/// Whether a reply holds nothing but these members, or is null.
+fn are_among(members: &[Value], chosen: &Value) -> bool {
+    match chosen {
+        Value::Bulk(_) => members.contains(chosen),
+        Value::Array(chosen) | Value::Set(chosen) => {
+            chosen.iter().all(|chosen| are_among(members, chosen))
+        }
+        _ => true,
+    }
+}
+
 /// The names of a whole iteration, sorted, each once; or the error that ended it.
 fn scan_all(client: &mut Client, line: &[String], cursor_at: usize) -> Result<Vec<Value>, Value> {
     const PAGES_MAX: usize = 10_000;
@@ -296,7 +307,10 @@ fn scan_all(client: &mut Client, line: &[String], cursor_at: usize) -> Result<Ve
             return Err(reply);
         }
         let [next, page] = reply.items() else { panic!("not a page of SCAN: {reply:?}") };
-        keys.extend_from_slice(page.items());
+        match line[0].as_str() {
+            "HSCAN" => keys.extend(page.items().chunks(2).map(|pair| Value::Array(pair.to_vec()))),
+            _ => keys.extend_from_slice(page.items()),
+        }
         args[cursor_at] = next.text();
         if args[cursor_at] == "0" {
             keys.sort();
