@@ -7,8 +7,8 @@ use crate::commands::{CommandError, Context};
 use crate::store::value::hash::{Field, FieldExpiry, Fields, Layout, edit};
 use crate::store::value::packed::{self, Element, Full, Needle};
 use crate::store::{
-    Buffer, Collection, CollectionMut, CollectionRef, Encoding, EntryMut, EntryRef, Events,
-    Hash, Kind, PackedMut, Shard, Slot, UnixMs, VacantSlot, WrongType,
+    Buffer, Collection, CollectionMut, CollectionRef, Encoding, EntryMut, EntryRef, Events, Hash,
+    Kind, PackedMut, Shard, Slot, UnixMs, VacantSlot, WrongType,
 };
 
 /// A hash to read, as it is at a moment: what has expired by then is not there.
@@ -207,7 +207,9 @@ impl<'a> HashMut<'a> {
             CollectionMut::Packed(run) if limits.admit(run.bytes().len(), name, value) => {
                 set_in_run(run, name, value, expiry)?
             }
-            CollectionMut::Packed(_) => return Ok(self.into_table().set_in_table(name, value, expiry)),
+            CollectionMut::Packed(_) => {
+                return Ok(self.into_table().set_in_table(name, value, expiry));
+            }
             CollectionMut::Object(_) => return Ok(self.set_in_table(name, value, expiry)),
         };
         if is_new && self.as_ref().len() > limits.entries {

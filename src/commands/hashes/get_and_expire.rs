@@ -217,8 +217,8 @@ fn hsetex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         Slot::Occupied(entry) => {
             let mut hash = HashMut::new(entry, limits, now)?;
             let is_there = |name| hash.as_ref().get(name).is_some();
-            let may_set =
-                condition.is_none_or(|exist| pairs_of(pairs).all(|(name, _)| is_there(name) == exist));
+            let may_set = condition
+                .is_none_or(|exist| pairs_of(pairs).all(|(name, _)| is_there(name) == exist));
             if may_set {
                 hash = hash.expect(pairs.len() / 2);
                 for (name, value) in pairs_of(pairs) {

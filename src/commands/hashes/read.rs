@@ -90,11 +90,7 @@ pub const HEXISTS: Command = Command {
     flags: READ,
     keys: KEYS,
     handler: Handler::Keyed(hexists, Spread::OneKey),
-    docs: Docs {
-        summary: "Returns whether a hash has a field.",
-        arguments: "key field",
-        ..DOCS
-    },
+    docs: Docs { summary: "Returns whether a hash has a field.", arguments: "key field", ..DOCS },
     ..ROW
 };
 

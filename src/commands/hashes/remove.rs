@@ -5,9 +5,7 @@ use super::form::{HashMut, Limits, slot};
 use super::named_fields::named_fields;
 use super::read::reply_value;
 use super::{DOCS, ROW};
-use crate::commands::{
-    Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
-};
+use crate::commands::{Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread};
 use crate::protocol::Args;
 use crate::store::{Event, Slot};
 

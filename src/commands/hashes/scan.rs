@@ -39,7 +39,7 @@ fn hscan(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         None => 0,
         Some(hash) => {
             page.fill(hash, cursor, &ScanOptions::parse_of_hash(args.from(3))?, bytes_max)
-        },
+        }
     };
     context.reply.array(2);
     context.reply.bulk_integer(next as i64);

@@ -70,17 +70,13 @@ fn set_pairs(
             }
             Ok(added)
         }
-        Slot::Vacant(slot) => {
-            HashMut::create(slot, pairs_of(pairs), FieldExpiry::Clear, limits)
-        }
+        Slot::Vacant(slot) => HashMut::create(slot, pairs_of(pairs), FieldExpiry::Clear, limits),
     }
 }
 
 /// Fields and their values.
 #[inline]
-pub fn pairs_of<'a>(
-    args: Args<'a>,
-) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone {
+pub fn pairs_of<'a>(args: Args<'a>) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone {
     (0..args.len() / 2).map(move |pair| (args.at(2 * pair), args.at(2 * pair + 1)))
 }
 

@@ -4,8 +4,7 @@ use super::{Db, expiry_place};
 use crate::store::arena::Handle;
 use crate::store::changes::{Event, Events};
 use crate::store::entry::{
-    Encoding, EntryRef, NEVER, OBJECT_BYTES, Outside, PAYLOAD_BYTES, StoredValue, Text,
-    fits_inline,
+    Encoding, EntryRef, NEVER, OBJECT_BYTES, Outside, PAYLOAD_BYTES, StoredValue, Text, fits_inline,
 };
 use crate::store::large::Payload;
 use crate::store::value::{Content, Object, OwnedValue, Remains};

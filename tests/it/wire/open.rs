@@ -355,17 +355,17 @@ fn hashes() -> Vec<Row> {
             "HSET <key> a 1 b x a 2\r\nHGETALL <key>\r\nHLEN <key>\r\n",
             ":2\r\n*4\r\n$1\r\na\r\n$1\r\n2\r\n$1\r\nb\r\n$1\r\nx\r\n:2\r\n",
         ),
-        row("HGETALL <key>\r\nHGET <key> a\r\nHMGET <key> a b\r\n", "*0\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n"),
+        row(
+            "HGETALL <key>\r\nHGET <key> a\r\nHMGET <key> a b\r\n",
+            "*0\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n",
+        ),
         row("HSET <key> a\r\n", "-ERR wrong number of arguments for 'hset' command\r\n"),
         row("HSET <key> a 1 b\r\n", "-ERR wrong number of arguments for 'hset' command\r\n"),
         row(
             "HINCRBY <key> a 5\r\nHINCRBYFLOAT <key> a 0.5\r\nHINCRBY <key> a 1\r\n",
             ":5\r\n$3\r\n5.5\r\n-ERR hash value is not an integer\r\n",
         ),
-        row(
-            "HSET <key> a 1 b 2\r\nHDEL <key> a b c\r\nEXISTS <key>\r\n",
-            ":2\r\n:2\r\n:0\r\n",
-        ),
+        row("HSET <key> a 1 b 2\r\nHDEL <key> a b c\r\nEXISTS <key>\r\n", ":2\r\n:2\r\n:0\r\n"),
         row(
             "HSET <key> a 1\r\nHSCAN <key> 0\r\n",
             ":1\r\n*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n",

@@ -170,9 +170,10 @@ pub mod edit {
                 packed::push_many(run, End::Back, elements)
             }
             // The later ones stand behind what is put in front of them.
-            Some(Place(cursor)) => {
-                elements.into_iter().rev().try_for_each(|element| packed::insert(run, cursor, element))
-            }
+            Some(Place(cursor)) => elements
+                .into_iter()
+                .rev()
+                .try_for_each(|element| packed::insert(run, cursor, element)),
         }
     }
 
@@ -203,7 +204,9 @@ pub mod edit {
         place: Place,
         expiry: Option<UnixMs>,
     ) -> Result<(), Full> {
-        let Some(field) = Fields::new(run.bytes(), Layout::Triples).at(place) else { return Ok(()) };
+        let Some(field) = Fields::new(run.bytes(), Layout::Triples).at(place) else {
+            return Ok(());
+        };
         let (name, value) = (field.name.to_vec(), field.value.to_vec());
         remove(run, Layout::Triples, place);
         add(run, Layout::Triples, (&name[..]).into(), (&value[..]).into(), expiry)

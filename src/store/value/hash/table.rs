@@ -137,11 +137,7 @@ impl Hash {
     }
 
     /// A field chosen by random numbers, every one as likely as any other.
-    pub fn random(
-        &self,
-        now: UnixMs,
-        mut next_random: impl FnMut() -> u64,
-    ) -> Option<Field<'_>> {
+    pub fn random(&self, now: UnixMs, mut next_random: impl FnMut() -> u64) -> Option<Field<'_>> {
         const ATTEMPTS: usize = 100;
         for _ in 0..ATTEMPTS {
             let field = Field::from(self.fields.random(&mut next_random)?);
