@@ -65,6 +65,8 @@ pub(super) struct CoreFacts {
 pub(super) struct DbReport {
     pub keys: usize,
     pub expires: usize,
+    /// Hashes of which fields expire.
+    pub field_expires: usize,
     /// Bytes of the table, without the entries.
     pub table_bytes: usize,
     /// Of a sample of the keys that expire; 0 if there are none.
@@ -135,6 +137,7 @@ fn report_db(db: &Db, now: UnixMs) -> DbReport {
     DbReport {
         keys: db.len(),
         expires: db.expiring(),
+        field_expires: db.field_expiring(),
         table_bytes: db.allocated_bytes().saturating_sub(db.entry_bytes()),
         average_ttl_ms: sum / count.max(1),
     }

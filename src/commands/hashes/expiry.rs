@@ -37,7 +37,7 @@ pub const HEXPIRE: Command = Command {
         summary: "Sets after how many seconds fields of a hash expire.",
         since: "7.4.0",
         complexity: COMPLEXITY,
-        arguments: "key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+        arguments: "key seconds [NX | XX | GT | LT] <FIELDS numfields field [field ...]>",
         ..DOCS
     },
     ..ROW
@@ -53,7 +53,7 @@ pub const HPEXPIRE: Command = Command {
     handler: Handler::Keyed(hpexpire, Spread::OneKey),
     docs: Docs {
         summary: "Sets after how many milliseconds fields of a hash expire.",
-        arguments: "key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+        arguments: "key milliseconds [NX | XX | GT | LT] <FIELDS numfields field [field ...]>",
         ..HEXPIRE.docs
     },
     ..HEXPIRE
@@ -69,7 +69,7 @@ pub const HEXPIREAT: Command = Command {
     handler: Handler::Keyed(hexpireat, Spread::OneKey),
     docs: Docs {
         summary: "Sets the Unix time in seconds at which fields of a hash expire.",
-        arguments: "key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+        arguments: "key unix-time-seconds [NX | XX | GT | LT] <FIELDS numfields field [field ...]>",
         ..HEXPIRE.docs
     },
     ..HEXPIRE
@@ -85,7 +85,7 @@ pub const HPEXPIREAT: Command = Command {
     docs: Docs {
         summary: "Sets the Unix time in milliseconds at which fields of a hash expire.",
         arguments: "key unix-time-milliseconds [NX | XX | GT | LT] \
-                    FIELDS numfields field [field ...]",
+                    <FIELDS numfields field [field ...]>",
         ..HEXPIRE.docs
     },
     ..HEXPIRE
@@ -186,7 +186,7 @@ pub const HPERSIST: Command = Command {
         summary: "Makes fields of a hash live for ever.",
         since: "7.4.0",
         complexity: COMPLEXITY,
-        arguments: "key FIELDS numfields field [field ...]",
+        arguments: "key <FIELDS numfields field [field ...]>",
         ..DOCS
     },
     ..ROW
@@ -229,7 +229,7 @@ pub const HTTL: Command = Command {
                   is no such field.",
         since: "7.4.0",
         complexity: COMPLEXITY,
-        arguments: "key FIELDS numfields field [field ...]",
+        arguments: "key <FIELDS numfields field [field ...]>",
         ..DOCS
     },
     tips: &["nondeterministic_output"],

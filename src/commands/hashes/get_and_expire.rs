@@ -26,7 +26,7 @@ pub const HGETEX: Command = Command {
         since: "8.0.0",
         complexity: "O(N) where N is the number of fields given.",
         arguments: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
-                    PXAT unix-time-milliseconds | PERSIST] FIELDS numfields field [field ...]",
+                    PXAT unix-time-milliseconds | PERSIST] <FIELDS numfields field [field ...]>",
         ..DOCS
     },
     ..ROW
@@ -137,7 +137,7 @@ pub const HSETEX: Command = Command {
         complexity: "O(N) where N is the number of fields given.",
         arguments: "key [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
                     PXAT unix-time-milliseconds | KEEPTTL] \
-                    FIELDS numfields field value [field value ...]",
+                    <FIELDS numfields field value [field value ...]>",
         ..DOCS
     },
     ..ROW

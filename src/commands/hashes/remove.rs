@@ -52,7 +52,7 @@ pub const HGETDEL: Command = Command {
         summary: "Returns the values of fields of a hash and removes the fields.",
         since: "8.0.0",
         complexity: "O(N) where N is the number of fields given.",
-        arguments: "key FIELDS numfields field [field ...]",
+        arguments: "key <FIELDS numfields field [field ...]>",
         ..DOCS
     },
     ..ROW

@@ -63,8 +63,8 @@ impl Kind {
             "unix-time-seconds" | "unix-time-milliseconds" => Kind::UnixTime,
             "client-id" | "count" | "cursor" | "db" | "decrement" | "destination-db" | "end"
             | "increment" | "index" | "index1" | "index2" | "len" | "milliseconds"
-            | "min-match-len" | "num-matches" | "numkeys" | "offset" | "protover" | "rank"
-            | "seconds" | "start" | "stop" | "timeout" | "version" => Kind::Integer,
+            | "min-match-len" | "num-matches" | "numfields" | "numkeys" | "offset" | "protover"
+            | "rank" | "seconds" | "start" | "stop" | "timeout" | "version" => Kind::Integer,
             _ => Kind::String,
         }
     }

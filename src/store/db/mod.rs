@@ -322,8 +322,11 @@ impl Db {
         }
         self.tell(handle, event.into());
         let before = self.footprint(handle);
-        self.field_expiring -= usize::from(self.arena.entry(handle).fields_due().is_some());
+        let fields_expired = self.arena.entry(handle).fields_due().is_some();
         let value = self.arena.entry_mut(handle).take_value();
+        // What lies in the block stays there until that is freed.
+        let fields_expire = self.arena.entry(handle).fields_due().is_some();
+        self.field_expiring -= usize::from(fields_expired) - usize::from(fields_expire);
         self.settle(handle, before);
         self.dispose(hash, handle);
         Some((value, expiry))

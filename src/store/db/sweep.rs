@@ -126,11 +126,13 @@ impl Db {
             if !entry.is_expired(now) {
                 if entry.fields_due().is_some_and(|at| at <= now) {
                     let left = count.saturating_sub(swept.expired + number);
-                    if left == 0 {
+                    if left > 0 {
+                        swept.expired += self.sweep_fields(handle, now, left);
+                    }
+                    if swept.expired + number >= count {
                         all = false;
                         break;
                     }
-                    swept.expired += self.sweep_fields(handle, now, left);
                     continue;
                 }
                 // Due within this second, or beyond the horizon.

@@ -155,6 +155,24 @@ const SCORE_BOUNDS: [&str; 16] = [
 const MEMBER_BOUNDS: [&str; 14] =
     ["-", "+", "-", "+", "[a", "(a", "[b", "(1", "[1", "[", "(", "[longer", "a", "+1"];
 
+/// As few, with integers in every encoding that they have in a packed run.
+const FIELDS: [&str; 14] = [
+    "1",
+    "-1",
+    "300",
+    "-70000",
+    "5000000000",
+    "9223372036854775807",
+    "01",
+    "",
+    "a",
+    "b",
+    "c",
+    "field",
+    "another field",
+    "longer-than-a-packed-run-may-have-0123456789-0123456789-0123456789-0123456789",
+];
+
 /// What is far too long for 7.0 is left out: it takes that for negative.
 const TIMEOUTS: [&str; 10] = ["0", "1", "0.001", "1e3", "-1", "-0", "x", "", "nan", "1 "];
 
@@ -219,14 +237,19 @@ fn has_far_too_long_a_timeout(line: &Cmd) -> bool {
 }
 
 /// Those whose replies are chosen at random or come in pages; there are steps for them.
-const IN_STEPS: [&str; 5] = ["spop", "srandmember", "sscan", "zrandmember", "zscan"];
+const IN_STEPS: [&str; 7] =
+    ["hrandfield", "hscan", "spop", "srandmember", "sscan", "zrandmember", "zscan"];
+
+/// Commands of these versions of Redis are not in the 7.0 that they are compared with.
+const NEWER_THAN_PEER: [&str; 2] = ["7.4.0", "8.0.0"];
 
 /// Whether a command's replies depend on the keys alone.
 fn is_comparable(row: &Row) -> bool {
     let of_connection = row.docs.group == Group::Transactions;
     // What a value takes is each server's own.
     let in_steps = IN_STEPS.contains(&row.name);
-    row.has_keys() && !of_connection && !in_steps && row.full_name != "memory|usage"
+    let is_known = !NEWER_THAN_PEER.contains(&row.docs.since);
+    row.has_keys() && !of_connection && !in_steps && is_known && row.full_name != "memory|usage"
 }
 
 fn compare_by(row: &Row) -> Compare {
@@ -234,7 +257,9 @@ fn compare_by(row: &Row) -> Compare {
         "ttl" | "expiretime" => Compare::Seconds,
         "pttl" | "pexpiretime" => Compare::Milliseconds,
         "object|idletime" => Compare::Shape,
-        "smembers" | "sinter" | "sunion" | "sdiff" => Compare::Unordered,
+        "smembers" | "sinter" | "sunion" | "sdiff" | "hgetall" | "hkeys" | "hvals" => {
+            Compare::Unordered
+        }
         _ => Compare::Exact,
     }
 }
@@ -258,9 +283,13 @@ impl Values for Generator {
                 self.bound(row, argument.kind)
             }
             ("increment", _) if row.docs.group == Group::SortedSet => self.score(),
+            ("field", _) if !self.rng.one_in(6) => self.rng.pick(&FIELDS).to_string(),
             ("member", _) if !self.rng.one_in(6) => self.rng.pick(&MEMBERS).to_string(),
             ("count" | "rank" | "num-matches" | "len" | "limit", _)
-                if matches!(row.docs.group, Group::List | Group::Set | Group::SortedSet) =>
+                if matches!(
+                    row.docs.group,
+                    Group::Hash | Group::List | Group::Set | Group::SortedSet
+                ) =>
             {
                 self.small_count()
             }
@@ -393,9 +422,9 @@ impl Generator {
         let row = match self.rng.below(8) {
             // What builds up state, so that the others find some.
             0 | 1 => {
-                let name = self
-                    .rng
-                    .pick(&["set", "set", "rpush", "lpush", "sadd", "sadd", "zadd", "zadd"]);
+                let name = self.rng.pick(&[
+                    "set", "set", "rpush", "lpush", "sadd", "sadd", "zadd", "zadd", "hset", "hset",
+                ]);
                 self.rows.iter().find(|row| row.name == name).copied()
             }
             _ => None,
@@ -554,9 +583,9 @@ impl Generator {
         }
     }
 
-    /// Members of a set at random.
+    /// Members of a set or fields of a hash at random.
     fn choice(&mut self) -> Step {
-        let name = self.rng.pick(&["spop", "srandmember", "zrandmember"]);
+        let name = self.rng.pick(&["spop", "srandmember", "zrandmember", "hrandfield"]);
         let row = lines::rows().find(|row| row.name == name).expect("it is in the table");
         let mut line = lines::line(row, self);
         let too_many = |word: &Vec<u8>| {
@@ -570,10 +599,11 @@ impl Generator {
     }
 
     fn scan(&mut self) -> Step {
-        let mut line = match self.rng.below(3) {
-            0 => vec!["SCAN".to_string()],
-            1 => vec!["SSCAN".to_string(), self.key()],
-            _ => vec!["ZSCAN".to_string(), self.key()],
+        let mut line = match self.rng.below(5) {
+            0 | 1 => vec!["SCAN".to_string()],
+            2 => vec!["SSCAN".to_string(), self.key()],
+            3 => vec!["ZSCAN".to_string(), self.key()],
+            _ => vec!["HSCAN".to_string(), self.key()],
         };
         let cursor_at = line.len();
         line.push("0".to_string());
@@ -585,7 +615,7 @@ impl Generator {
             line.extend(["COUNT".into(), count.to_string()]);
         }
         if self.rng.one_in(3) {
-            let of = self.rng.pick(&["string", "STRING", "list", "set", "zset"]);
+            let of = self.rng.pick(&["string", "STRING", "list", "set", "zset", "hash"]);
             line.extend(["TYPE".into(), of.to_string()]);
         }
         Step::Scan { line, cursor_at }

@@ -203,28 +203,25 @@ impl Arena {
     fn choice(&mut self, connection: usize, cmd: &Cmd) -> Option<Difference> {
         let key = cmd.args().get(1).cloned().unwrap_or_default();
         let key = &key[..];
+        let all: &[&[&[u8]]] = match () {
+            () if cmd.is("HRANDFIELD") => &[&[b"HKEYS", key], &[b"HVALS", key]],
+            () if cmd.is("ZRANDMEMBER") => &[&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]],
+            () => &[&[b"SMEMBERS", key]],
+        };
+        let members = |client: &mut Client| -> Vec<Value> {
+            let replies = all.iter().map(|all| client.command(all));
+            let replies = replies.filter(|reply| !reply.is_error());
+            replies.flat_map(|reply| flattened(&reply)).collect()
+        };
         let look = |client: &mut Client| {
-            let all: &[&[u8]] = match cmd.is("ZRANDMEMBER") {
-                true => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
-                false => &[b"SMEMBERS", key],
-            };
-            let before = client.command(all);
+            let before = members(client);
             let chosen = client.command(cmd.args());
-            let after = client.command(all);
-            if chosen.is_error() || before.is_error() {
+            let after = members(client);
+            if chosen.is_error() {
                 return format!("{chosen:?}");
             }
-            let taken = match cmd.is("SPOP") {
-                true => before.items().len() - after.items().len(),
-                false => 0,
-            };
-            let all_were_there = match &chosen {
-                Value::Bulk(_) => contains(&before, &chosen),
-                Value::Array(chosen) | Value::Set(chosen) => {
-                    chosen.iter().all(|member| contains(&before, member))
-                }
-                _ => true,
-            };
+            let taken = before.len() - after.len();
+            let all_were_there = are_among(&before, &chosen);
             let shape = match &chosen {
                 Value::Bulk(_) => "a member".to_string(),
                 Value::Array(members) => format!("an array of {}", members.len()),
@@ -290,10 +287,23 @@ impl Difference {
     }
 }
 
-/// Whether a value is among these or, in RESP3, a part of the pairs that these are.
-fn contains(all: &Value, value: &Value) -> bool {
-    let is_in = |pair: &Value| matches!(pair, Value::Array(pair) if pair.contains(value));
-    all.items().iter().any(|item| item == value || is_in(item))
+/// Whether a reply holds nothing but these members, or is null.
+fn are_among(members: &[Value], chosen: &Value) -> bool {
+    match chosen {
+        Value::Bulk(_) => members.contains(chosen),
+        Value::Array(chosen) | Value::Set(chosen) => {
+            chosen.iter().all(|chosen| are_among(members, chosen))
+        }
+        _ => true,
+    }
+}
+
+/// The members of a reply, which RESP3 shows in pairs with their scores.
+fn flattened(reply: &Value) -> Vec<Value> {
+    match reply {
+        Value::Array(items) | Value::Set(items) => items.iter().flat_map(flattened).collect(),
+        other => vec![other.clone()],
+    }
 }
 
 /// The names of a whole iteration, sorted, each once; or the error that ended it.
@@ -307,7 +317,10 @@ fn scan_all(client: &mut Client, line: &[String], cursor_at: usize) -> Result<Ve
             return Err(reply);
         }
         let [next, page] = reply.items() else { panic!("not a page of SCAN: {reply:?}") };
-        keys.extend(page.items().iter().map(step::shortened));
+        match line[0].as_str() {
+            "HSCAN" => keys.extend(page.items().chunks(2).map(|pair| Value::Array(pair.to_vec()))),
+            _ => keys.extend(page.items().iter().map(step::shortened)),
+        }
         args[cursor_at] = next.text();
         if args[cursor_at] == "0" {
             keys.sort();

@@ -1,5 +1,6 @@
 //! The units of a differential run, and when two replies to one of them agree.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use ringwell::text::double::DoubleText;
@@ -146,6 +147,10 @@ pub fn agree(compare: Compare, a: &Value, b: &Value) -> bool {
         Compare::Unordered => match (a, b) {
             (Value::Array(a), Value::Array(b)) | (Value::Set(a), Value::Set(b)) => {
                 sorted(a) == sorted(b)
+            }
+            (Value::Map(_), Value::Map(_)) => {
+                let pairs = [a, b].map(|map| BTreeSet::from_iter(map.pairs()));
+                pairs[0] == pairs[1]
             }
             _ => false,
         },

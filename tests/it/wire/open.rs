@@ -14,6 +14,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(strings());
     rows.extend(keys());
     rows.extend(lists());
+    rows.extend(hashes());
     rows.extend(sets());
     rows.extend(sorted_sets());
     rows
@@ -282,6 +283,10 @@ fn resp3() -> Vec<Row> {
         ),
         after_hello("SET <key> 10\r\nINCRBYFLOAT <key> 0.5\r\n", "+OK\r\n$4\r\n10.5\r\n"),
         after_hello("OBJECT ENCODING <key>\r\n", "_\r\n"),
+        after_hello(
+            "HSET <key> a 1\r\nHGETALL <key>\r\nHRANDFIELD <key> -1 WITHVALUES\r\n",
+            ":1\r\n%1\r\n$1\r\na\r\n$1\r\n1\r\n*1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n",
+        ),
         after_hello("RESET\r\nGET <key>\r\n", "+RESET\r\n$-1\r\n"),
         after_hello("nosuch\r\n", "-ERR unknown command 'nosuch', with args beginning with: \r\n"),
     ]
@@ -347,6 +352,65 @@ fn lists() -> Vec<Row> {
         ),
         row("RPUSH <key> a\r\nBRPOP <key> 0\r\n", ":1\r\n*2\r\n$5\r\n<key>\r\n$1\r\na\r\n"),
         row("SET <key> v\r\nRPUSH <key> a\r\nBLPOP <key> 0\r\n", format!("+OK\r\n{wrong}{wrong}")),
+    ]
+}
+
+fn hashes() -> Vec<Row> {
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    vec![
+        row(
+            "HSET <key> a 1 b x a 2\r\nHGETALL <key>\r\nHLEN <key>\r\n",
+            ":2\r\n*4\r\n$1\r\na\r\n$1\r\n2\r\n$1\r\nb\r\n$1\r\nx\r\n:2\r\n",
+        ),
+        row(
+            "HGETALL <key>\r\nHGET <key> a\r\nHMGET <key> a b\r\n",
+            "*0\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n",
+        ),
+        row("HSET <key> a\r\n", "-ERR wrong number of arguments for 'hset' command\r\n"),
+        row("HSET <key> a 1 b\r\n", "-ERR wrong number of arguments for 'hset' command\r\n"),
+        row(
+            "HINCRBY <key> a 5\r\nHINCRBYFLOAT <key> a 0.5\r\nHINCRBY <key> a 1\r\n",
+            ":5\r\n$3\r\n5.5\r\n-ERR hash value is not an integer\r\n",
+        ),
+        row("HSET <key> a 1 b 2\r\nHDEL <key> a b c\r\nEXISTS <key>\r\n", ":2\r\n:2\r\n:0\r\n"),
+        row(
+            "HSET <key> a 1\r\nHSCAN <key> 0\r\n",
+            ":1\r\n*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n",
+        ),
+        row(
+            "HSET <key> a 1\r\nHSCAN <key> 0 NOVALUES\r\n",
+            ":1\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n",
+        )
+        .ours("new in Redis 7.4"),
+        row("HSCAN <key> x\r\n", "-ERR invalid cursor\r\n"),
+        row(
+            "HSET <key> a 1 b 2\r\nHPEXPIREAT <key> 3000000000000 FIELDS 2 b c\r\n\
+             HEXPIRETIME <key> FIELDS 3 a b c\r\nHKEYS <key>\r\nOBJECT ENCODING <key>\r\n",
+            ":2\r\n*2\r\n:1\r\n:-2\r\n*3\r\n:-1\r\n:3000000000\r\n:-2\r\n\
+             *2\r\n$1\r\nb\r\n$1\r\na\r\n$10\r\nlistpackex\r\n",
+        )
+        .ours("new in Redis 7.4"),
+        row(
+            "HSETEX <key> PXAT 3000000000000 FIELDS 1 a 1\r\nHPEXPIRETIME <key> FIELDS 1 a\r\n\
+             HGETEX <key> PERSIST FIELDS 2 a b\r\nHTTL <key> FIELDS 1 a\r\n\
+             HGETDEL <key> FIELDS 1 a\r\nEXISTS <key>\r\n",
+            ":1\r\n*1\r\n:3000000000000\r\n*2\r\n$1\r\n1\r\n$-1\r\n*1\r\n:-1\r\n*1\r\n$1\r\n1\r\n\
+             :0\r\n",
+        )
+        .ours("new in Redis 8.0"),
+        row(
+            "HSET <key> a 1\r\nHEXPIRE <key> 0 FIELDS 1 a\r\nEXISTS <key>\r\n",
+            ":1\r\n*1\r\n:2\r\n:0\r\n",
+        )
+        .ours("new in Redis 7.4"),
+        row(
+            "HEXPIRE <key> 10 FIELDS 2 a\r\n",
+            "-ERR The `numfields` parameter must match the number of arguments\r\n",
+        )
+        .ours("new in Redis 7.4"),
+        row("SET <key> v\r\nHSET <key> a 1\r\nHGET <key> a\r\n", format!("+OK\r\n{wrong}{wrong}")),
+        row("SET <key> v\r\nHTTL <key> x 0 a\r\n", format!("+OK\r\n{wrong}"))
+            .ours("new in Redis 7.4"),
     ]
 }
 

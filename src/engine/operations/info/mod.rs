@@ -191,7 +191,7 @@ mod tests {
             db.set_string(key.as_bytes(), b"v", encoding, expiry, 0, Event::Set);
         }
         let text = info(&engine, &["keyspace"]);
-        assert_eq!(text, "# Keyspace\r\ndb3:keys=3,expires=2,avg_ttl=2000\r\n");
+        assert_eq!(text, "# Keyspace\r\ndb3:keys=3,expires=2,avg_ttl=2000,subexpiry=0\r\n");
         let shards = info(&engine, &["shards"]);
         assert!(shards.contains("shard0:cpu=0,connections=0,keys=3,expires=2,"), "{shards}");
     }

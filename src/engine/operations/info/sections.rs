@@ -191,6 +191,7 @@ pub(super) fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("access_refused_allow_from", refused(Reason::AllowFrom));
     fields.add("auth_failures", auth_failures);
     fields.constants(&["sync_full", "sync_partial_ok", "sync_partial_err"], 0);
+    fields.add("expired_subkeys", facts.sum(|core| core.stats.expired_fields));
     fields.add("expired_keys", facts.sum(|core| core.stats.expired_keys));
     fields.add("expired_stale_perc", "0.00");
     fields.constants(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"], 0);
@@ -369,22 +370,25 @@ pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
     }
 }
 
-/// Databases that hold keys; the average of the time left is over those that expire, in
+/// Databases that hold keys, and how many of them are hashes of which fields expire; the average of the time left is over those that expire, in
 /// milliseconds, from a sample.
 pub(super) fn keyspace(facts: &Facts<'_>, fields: &mut Fields) {
     let databases = facts.reports.first().map_or(0, |core| core.keyspace.len());
     for index in 0..databases {
-        let (mut keys, mut expires, mut ttl_sum) = (0, 0, 0);
+        let (mut keys, mut expires, mut ttl_sum, mut subexpiry) = (0, 0, 0, 0);
         for db in facts.reports.iter().filter_map(|core| core.keyspace.get(index)) {
             keys += db.keys;
             expires += db.expires;
+            subexpiry += db.field_expires;
             ttl_sum += db.average_ttl_ms * db.expires as u128;
         }
         if keys > 0 {
             let average = ttl_sum / (expires as u128).max(1);
             fields.add(
                 format_args!("db{index}"),
-                format_args!("keys={keys},expires={expires},avg_ttl={average}"),
+                format_args!(
+                    "keys={keys},expires={expires},avg_ttl={average},subexpiry={subexpiry}"
+                ),
             );
         }
     }

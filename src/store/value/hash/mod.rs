@@ -5,6 +5,8 @@
 
 mod fields;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use fields::{Fields, Layout, Place, edit};
 pub use table::Hash;
