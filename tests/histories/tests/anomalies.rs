@@ -371,7 +371,7 @@ fn histories_that_cannot_be_checked() {
     let twice = concurrent(&[&[Op::write("x", 1)], &[Op::write("x", 1)]]);
     assert_eq!(error(twice), Malformed::WrittenTwice { key: "x".into(), value: 1 });
     let mixed = concurrent(&[&[Op::write("x", 1)], &[Op::append("x", 2)]]);
-    assert_eq!(error(mixed), Malformed::RegisterAndList { key: "x".into() });
+    assert_eq!(error(mixed), Malformed::SeveralKinds { key: "x".into() });
     let backwards = history(vec![ok(0, 5, 4, vec![])]);
     assert_eq!(error(backwards), Malformed::EndsBeforeItBegins { transaction: 0 });
 }
