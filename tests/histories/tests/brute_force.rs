@@ -57,7 +57,9 @@ fn tiny(seed: u64, plan: Plan) -> History {
                 Op::Read { value, .. } if rng.chance(15) => {
                     *value = Some(1 + rng.below(highest) as u64).filter(|_| rng.chance(70));
                 }
-                Op::ReadList { elements, .. } | Op::ReadQueue { elements, .. } if rng.chance(10) => {
+                Op::ReadList { elements, .. } | Op::ReadQueue { elements, .. }
+                    if rng.chance(10) =>
+                {
                     if rng.chance(50) {
                         elements.pop();
                     } else {

@@ -167,8 +167,17 @@ impl<'h> Facts<'h> {
             }
             if let Some(value) = value {
                 let write = Write { transaction: index, last: true, previous };
-                if self.writes.insert((key, value), write).is_some() {
-                    return Err(Malformed::WrittenTwice { key: op.key().to_owned(), value });
+                match self.writes.insert((key, value), write) {
+                    None => {}
+                    // Moved there twice, of which the recorder is innocent.
+                    Some(other) if matches!(op, Op::Enqueue { .. }) => {
+                        let why = format!("{value} came to {} twice", op.key());
+                        let transactions = [other.transaction, index];
+                        self.report(AnomalyKind::DuplicateElements, &transactions, why);
+                    }
+                    Some(_) => {
+                        return Err(Malformed::WrittenTwice { key: op.key().to_owned(), value });
+                    }
                 }
             }
         }

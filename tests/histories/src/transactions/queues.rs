@@ -207,21 +207,15 @@ impl<'h> Queue<'h> {
             reads.map(|&((node, _), _)| (node, Kind::Rw, Reason::NeverTaken { key })).collect()
         };
         // Those that saw some of them are ordered by the neighbours of what they saw.
-        let saw_none = |elements: &[u64]| !elements.iter().any(|element| left.contains_key(element));
+        let saw_none =
+            |elements: &[u64]| !elements.iter().any(|element| left.contains_key(element));
         graph.add_all_to_all(&readers(&saw_none), &writers(&|_| true));
         graph.add_all_to_all(&readers(&|_| true), &writers(&|element| !seen.contains(&element)));
     }
 }
 
 /// An edge between two operations. Within one transaction their places must agree with it.
-fn add(
-    facts: &mut Facts,
-    graph: &mut Graph,
-    from: Place,
-    to: Place,
-    kind: Kind,
-    reason: Reason,
-) {
+fn add(facts: &mut Facts, graph: &mut Graph, from: Place, to: Place, kind: Kind, reason: Reason) {
     if from.0 == to.0 && from.1 > to.1 {
         let why = "a transaction contradicts itself: it does not see what it did".to_owned();
         facts.report(AnomalyKind::Internal, &[from.0], why);
