@@ -111,11 +111,14 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
     /// it has changed nothing.
     #[inline]
     pub fn update_if<R>(&mut self, change: impl FnOnce(&mut T) -> Option<R>) -> Option<R> {
-        let before = self.entry.db.footprint(self.entry.handle);
+        let before = self.entry.get().value_size();
         self.entry.show();
         let object = self.entry.db.arena.entry_mut(self.entry.handle).object_mut::<T>()?;
         let result = change(object);
-        self.entry.db.settle(self.entry.handle, before);
+        let after = self.entry.get().value_size();
+        if after != before {
+            self.entry.db.settle_object(self.entry.handle, before, after);
+        }
         if result.is_some() {
             self.entry.tell_after();
         }
