@@ -14,6 +14,7 @@ import pathlib
 import socket
 import statistics
 import sys
+import time
 
 from servers import ROOT, Server, free_port, peers, redis_benchmark
 
@@ -99,9 +100,11 @@ def measure(args, command, test):
 def overhead(args, command, length):
     with start(command) as server:
         warm_up(server.port)
+        settle(server.port)
         before = resident(server)
         total = LENGTHS[-1]
         push(server.port, [(b"list:%07d" % n, length) for n in range(total // length)])
+        settle(server.port)
         return (resident(server) - before) / total - len(SMALL % 0)
 
 
@@ -114,6 +117,14 @@ def warm_up(port):
             s.sendall(b"*2\r\n$4\r\nECHO\r\n$%d\r\n%s\r\n" % (len(word), word) * 100)
             for _ in range(200):
                 replies.readline()
+
+
+def settle(port):
+    """Lets the server give back what it has freed, which its allocator does some time later and only
+    while it works."""
+    for _ in range(5):
+        time.sleep(0.1)
+        warm_up(port)
 
 
 def resident(server):

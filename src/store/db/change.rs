@@ -165,6 +165,15 @@ impl Db {
         }
     }
 
+    /// As [`Db::settle`] where nothing has changed but what an object holds, from `before` to `after`
+    /// bytes: that is seldom, so its footprint is not looked at for every change of an object.
+    #[cold]
+    pub(super) fn settle_object(&mut self, handle: Handle, before: usize, after: usize) {
+        let mut footprint = self.footprint(handle);
+        footprint.outside.bytes = footprint.outside.bytes - after + before;
+        self.settle(handle, footprint);
+    }
+
     /// As [`Db::settle`] for what is in no queue, or about to come into one or to leave it.
     pub(super) fn count_outside(&mut self, before: Footprint, after: Footprint) {
         let (old, new) = (before.outside, after.outside);

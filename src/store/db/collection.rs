@@ -129,12 +129,15 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
     /// it has changed nothing.
     #[inline]
     pub fn update_if<R>(&mut self, change: impl FnOnce(&mut T) -> Option<R>) -> Option<R> {
-        let before = self.entry.db.footprint(self.entry.handle);
-        let fields_expired = self.entry.get().fields_due().is_some();
+        let before = self.entry.get().value_size();
+        let fields_expired = T::KIND == Kind::Hash && self.entry.get().fields_due().is_some();
         self.entry.show();
         let object = self.entry.db.arena.entry_mut(self.entry.handle).object_mut::<T>()?;
         let result = change(object);
-        self.entry.db.settle(self.entry.handle, before);
+        let after = self.entry.get().value_size();
+        if after != before {
+            self.entry.db.settle_object(self.entry.handle, before, after);
+        }
         if T::KIND == Kind::Hash {
             self.entry.fields_changed(fields_expired);
         }

@@ -256,6 +256,7 @@ impl<'a> EntryRef<'a> {
         key.plus(value)
     }
 
+    #[inline]
     fn object_ref(self) -> Option<ObjectRef<'a>> {
         // SAFETY: the header says that an object's address is there; it lives as its entry does.
         self.is_object().then(|| unsafe { ObjectRef::from_bits(self.kind(), self.object_bits()) })
@@ -301,6 +302,7 @@ impl<'a> EntryRef<'a> {
     }
 
     /// Bytes of the value as it is kept: its own or, of an object, all that it holds.
+    #[inline]
     pub fn value_size(self) -> usize {
         self.object_ref().map_or(self.stored_value().len(), ObjectRef::heap_bytes)
     }

@@ -9,6 +9,6 @@ pub mod value;
 
 pub use client::{Client, encode};
 pub use need::{Need, on_one_and_four_shards, test, test_with};
-pub use ringwell_test_support::{Rng, seed, wait_for};
+pub use ringwell_test_support::{ListCommand, ListKeys, ListReply, Rng, seed, wait_for};
 pub use server::{Scratch, Server};
 pub use value::{Value, lossy, shown};

@@ -10,13 +10,15 @@
 //!
 //! `element` has the encodings of an entry, `edit` changes runs, `check` validates bytes that came
 //! from outside. Reading never panics and never leaves the run, whatever its bytes are: what cannot
-//! be read is not there.
+//! be read is not there. Neither does editing, as long as there are a header and an end mark. `hostile`
+//! is how the fuzzer and the tests know.
 //!
 //! Source of the format: <https://github.com/antirez/listpack/blob/master/listpack.md>.
 
 mod check;
 mod edit;
 mod element;
+mod hostile;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +28,7 @@ pub use edit::{
     replace, retain, split_off,
 };
 pub use element::{Element, Needle};
+pub use hostile::check_hostile;
 
 use std::iter::FusedIterator;
 
