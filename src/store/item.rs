@@ -2,7 +2,7 @@
 
 use super::UnixMs;
 use super::entry::{Encoding, EntryRef, Kind, StoredValue};
-use super::value::{Content, OwnedValue};
+use super::value::{Collection, Content, OwnedValue};
 
 /// An owned key, value and expiry. A value that does not lie in a block is carried as a pointer: a
 /// move copies none of its bytes.
@@ -22,6 +22,25 @@ impl Item {
         let content = Content::Bytes(stored.bytes().into());
         let value = OwnedValue { kind: Kind::String, encoding: stored.encoding(), content };
         Item { key: key.into(), value, expiry }
+    }
+
+    /// A collection in one packed run of bytes, which is sound.
+    pub fn packed(key: &[u8], kind: Kind, encoding: Encoding, run: Vec<u8>) -> Item {
+        let value = OwnedValue { kind, encoding, content: Content::Bytes(run.into()) };
+        Item { key: key.into(), value, expiry: None }
+    }
+
+    /// A collection on the heap.
+    pub fn object(key: &[u8], collection: impl Collection) -> Item {
+        let object = collection.into_object();
+        let (kind, encoding) = (object.kind(), object.encoding());
+        let value = OwnedValue { kind, encoding, content: Content::Object(object) };
+        Item { key: key.into(), value, expiry: None }
+    }
+
+    #[must_use]
+    pub fn with_expiry(self, expiry: Option<UnixMs>) -> Item {
+        Item { expiry, ..self }
     }
 
     /// As large as the entry: of a payload or an object every byte is copied.
