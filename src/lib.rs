@@ -15,8 +15,7 @@
 //! | [`shard`] | one shard: its store, locks, waiting clients, watches; runs commands for whoever holds it | txn, commands, store, protocol, config, text |
 //! | [`session`] | one connection: decoder, AUTH/HELLO/SELECT state, ordered reply slots | txn, protocol, commands, access, text |
 //! | [`txn`] | which shards a command needs; locks; the messages between shards | commands, store, protocol, text |
-//! | [`commands`] | one table of rows (name, arity, flags, key spec, handler); one file per family | rdb, store, protocol, config, access, text |
-//! | [`rdb`] | values as Redis serializes them, for DUMP and RESTORE | store, text |
+//! | [`commands`] | one table of rows (name, arity, flags, key spec, handler); one file per family | store, protocol, config, access, text |
 //! | [`store`] | one shard's data: table, entries, expiry, memory accounting; single-threaded | text |
 //! | [`protocol`] | RESP: sans-io decode and encode; knows no store and no sockets | text |
 //! | [`access`] | `AccessPolicy`: one immutable value, one decision function | config, text |
@@ -37,7 +36,6 @@ pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod protocol;
-pub mod rdb;
 pub mod runtime;
 pub mod session;
 pub mod shard;

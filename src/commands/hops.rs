@@ -3,8 +3,8 @@
 //!
 //! 1. *Look*, at each key: what the decision needs to know of it.
 //! 2. *Decide*, where the connection is: the reply, and what is to change at which key.
-//! 3. *Take*, if the decision asks for it: what moves is taken out of its place, or copied there, and
-//!    the decision is made again with it.
+//! 3. *Take*, if the decision asks for it: what moves is taken out of its place, or copied there, or
+//!    made there of what is sent along, and the decision is made again with it.
 //! 4. *Apply*, at the keys that change, before their locks go.
 //!
 //! From before the first look to behind the last change all keys are locked, so nobody sees anything
@@ -25,8 +25,9 @@ pub struct Hops {
     pub look: fn(&mut Context<'_>, Args<'_>, usize) -> Looked,
     /// An error is the reply, and nothing changes.
     pub decide: fn(&mut Findings<'_>, Args<'_>) -> Result<Decision, CommandError>,
-    /// What [`Decision::Take`] asks for. The entry may have been evicted since, or have expired.
-    pub take: fn(&mut Context<'_>, Args<'_>, usize) -> Looked,
+    /// What [`Decision::Take`] or, with an item, [`Decision::Send`] asks for. The entry may have been
+    /// evicted since, or have expired.
+    pub take: fn(&mut Context<'_>, Args<'_>, usize, Option<Item>) -> Looked,
     /// Carries out one change, with no way to refuse it.
     pub apply: fn(&mut Context<'_>, Args<'_>, usize, Change),
 }
@@ -41,6 +42,8 @@ pub enum Finding {
     Nothing,
     /// There is something.
     Exists,
+    /// How much there is, such as a set's members.
+    Count(usize),
     /// A part of what there is, such as one element, or a string.
     Bytes(Vec<u8>),
     /// All of it, taken out or copied.
@@ -62,8 +65,10 @@ pub enum Change {
 pub enum Decision {
     /// The reply has been written, and these keys change.
     Done(Vec<(usize, Change)>),
-    /// What is to be taken at this key is needed first.
+    /// What is to be taken at this key is needed first. No key is asked twice.
     Take(usize),
+    /// As [`Decision::Take`], with something to make it of there.
+    Send(usize, Item),
     /// There is nothing at the first key, as the reply says. A client that may wait does so instead.
     Nothing,
 }
@@ -97,6 +102,13 @@ impl<'a> Findings<'a> {
         })
     }
 
+    /// Puts back what was taken and is needed no longer, so that it is freed when there is time.
+    pub fn give_back(&mut self, position: usize, item: Item) {
+        if let Some((_, looked)) = self.found.iter_mut().find(|(at, _)| *at == position) {
+            *looked = Ok(Finding::Item(item));
+        }
+    }
+
     /// The arguments that are keys, each with what was found there.
     pub fn all(&self) -> &[(usize, Looked)] {
         self.found
@@ -122,14 +134,14 @@ impl Finding {
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
             Finding::Bytes(bytes) => bytes,
-            Finding::Nothing | Finding::Exists | Finding::Item(_) => Vec::new(),
+            Finding::Nothing | Finding::Exists | Finding::Count(_) | Finding::Item(_) => Vec::new(),
         }
     }
 
     /// Bytes that it carries.
     pub fn bytes(&self) -> usize {
         match self {
-            Finding::Nothing | Finding::Exists => 0,
+            Finding::Nothing | Finding::Exists | Finding::Count(_) => 0,
             Finding::Bytes(bytes) => bytes.len(),
             Finding::Item(item) => item.bytes(),
         }
@@ -148,7 +160,7 @@ impl Change {
 }
 
 /// [`Hops::take`] of commands that never ask for it.
-pub fn take_nothing(_: &mut Context<'_>, _: Args<'_>, _: usize) -> Looked {
+pub fn take_nothing(_: &mut Context<'_>, _: Args<'_>, _: usize, _: Option<Item>) -> Looked {
     debug_assert!(false, "nobody asked for anything to be taken");
     Ok(Finding::Nothing)
 }

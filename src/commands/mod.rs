@@ -6,9 +6,12 @@
 mod context;
 mod error;
 mod help;
+mod integers;
 mod key_spec;
 mod operation;
+mod rdb;
 mod row;
+mod scanning;
 mod table;
 
 pub mod access;
@@ -19,6 +22,7 @@ pub mod introspection;
 pub mod keys;
 pub mod lists;
 pub mod server;
+pub mod sets;
 pub mod strings;
 pub mod transactions;
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::key_spec::KeySpec;
 use super::row::Command;
-use super::{access, connection, introspection, keys, lists, server, strings, transactions};
+use super::{access, connection, introspection, keys, lists, server, sets, strings, transactions};
 use crate::protocol::Args;
 
 /// Slots of the name index; a power of two several times the number of commands.
@@ -85,6 +85,7 @@ pub fn table() -> &'static CommandTable {
             keys::COMMANDS,
             lists::COMMANDS,
             server::COMMANDS,
+            sets::COMMANDS,
             strings::COMMANDS,
             transactions::COMMANDS,
         ])

@@ -5,6 +5,7 @@ use super::way::{Way, way_of};
 use crate::commands::hops::Finding;
 use crate::commands::{Context, Flags, Readiness};
 use crate::protocol::Args;
+use crate::store::Item;
 use crate::txn::{Changes, PartResult, SharedCommand};
 
 impl Shard {
@@ -27,9 +28,14 @@ impl Shard {
     }
 
     /// Takes what the command needs at this key.
-    pub(super) fn take(&mut self, command: &SharedCommand, position: usize) -> PartResult {
+    pub(super) fn take(
+        &mut self,
+        command: &SharedCommand,
+        position: usize,
+        with: Option<Item>,
+    ) -> PartResult {
         let taken = self.at_shard(command, |way, context, args| match way {
-            Way::Hops(hops) => (hops.take)(context, args, position),
+            Way::Hops(hops) => (hops.take)(context, args, position, with),
             Way::FirstReady(_) => Ok(Finding::Nothing),
         });
         PartResult::Found(taken.map(|taken| (position, taken)).into_iter().collect())

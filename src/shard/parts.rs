@@ -28,7 +28,7 @@ impl Shard {
                 PartResult::Reply(out)
             }
             Work::Look { command, positions } => self.look(&command, &positions),
-            Work::Take { command, position } => self.take(&command, position),
+            Work::Take { command, position, with } => self.take(&command, position, with),
             Work::ServeFrom { command, position } => self.serve_from(&command, position),
             Work::Watch { watcher, conn, keys } => {
                 self.watch(watcher, conn, keys);

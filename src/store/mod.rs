@@ -33,10 +33,10 @@ pub use db::{
 };
 pub use entry::{CollectionRef, Encoding, EntryRef, Kind, Text};
 pub use eviction::{LfuSettings, Order, Policy, Usage, frequency};
-pub use item::Item;
+pub use item::{Item, OwnedCollection};
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
-pub use value::{Buffer, Collection, End, List, Object};
+pub use value::{Buffer, Collection, End, List, Object, Set};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

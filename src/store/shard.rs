@@ -148,6 +148,12 @@ impl Shard {
         slot
     }
 
+    /// Random numbers, others each time.
+    pub fn random_numbers(&mut self) -> impl FnMut() -> u64 + use<> {
+        let mut state = split_mix(&mut self.random_state);
+        move || split_mix(&mut state)
+    }
+
     /// Watches stay with the number of their database; they break if there is or was such a key.
     pub fn swap_dbs(&mut self, a: usize, b: usize, now: UnixMs) {
         if a == b {

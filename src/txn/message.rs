@@ -11,7 +11,7 @@ use crate::commands::hops::{Change, Finding, Looked};
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Encoding;
 use crate::protocol::{Args, Span};
-use crate::store::Watcher;
+use crate::store::{Item, Watcher};
 
 use super::{CommandList, LockMode, OwnedWork, Unit, Waiter};
 
@@ -278,8 +278,8 @@ pub enum Work {
     Run { row: &'static Row, args: OwnedArgs, run_as: RunAs },
     /// Looks at the keys that are these arguments of a command that is carried out in hops.
     Look { command: Arc<SharedCommand>, positions: Vec<usize> },
-    /// Takes what such a command has asked for at this key.
-    Take { command: Arc<SharedCommand>, position: usize },
+    /// Takes what such a command has asked for at this key, with something to make it of.
+    Take { command: Arc<SharedCommand>, position: usize, with: Option<Item> },
     /// Serves a command that may wait elsewhere from this key, which is ready.
     ServeFrom { command: Arc<SharedCommand>, position: usize },
     /// Registers the watcher of a connection at these keys.
@@ -303,7 +303,7 @@ impl std::fmt::Debug for Work {
         match self {
             Work::Run { row, args, .. } => write!(f, "Run({} {:?})", row.name, args.as_args()),
             Work::Look { command, positions } => write!(f, "Look({command:?} {positions:?})"),
-            Work::Take { command, position } => write!(f, "Take({command:?} {position})"),
+            Work::Take { command, position, .. } => write!(f, "Take({command:?} {position})"),
             Work::ServeFrom { command, position } => write!(f, "ServeFrom({command:?} {position})"),
             Work::Watch { watcher, keys, .. } => write!(f, "Watch({watcher:?} {})", keys.len()),
             Work::Hold { watcher } => write!(f, "Hold({watcher:?})"),
@@ -323,7 +323,8 @@ impl Work {
             Work::Watch { keys, .. } => keys.iter().map(|(_, key)| key.len()).sum(),
             // The command itself is counted once.
             Work::Look { positions, .. } => size_of_val(&positions[..]),
-            Work::Take { .. } | Work::ServeFrom { .. } => 0,
+            Work::Take { with, .. } => with.as_ref().map_or(0, Item::bytes),
+            Work::ServeFrom { .. } => 0,
             Work::Exec { commands, .. } => commands.size(),
             // Counted where the waiter is made.
             Work::Wait { .. } | Work::Serve { .. } => 0,

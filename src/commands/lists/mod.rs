@@ -13,11 +13,11 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use super::integers::{integer, symmetric_integer};
 use super::{Categories, Command, CommandError, Context, Docs, Flags, Group, Handler};
 use crate::protocol::Args;
 use crate::store::value::list::Limit;
 use crate::store::{End, Event};
-use crate::text::number;
 
 pub const COMMANDS: &[Command] = &[
     edit::LINSERT,
@@ -81,20 +81,6 @@ fn popped(end: End) -> Event {
     match end {
         End::Front => Event::LPop,
         End::Back => Event::RPop,
-    }
-}
-
-fn integer(argument: &[u8]) -> Result<i64, CommandError> {
-    number::parse_i64(argument).ok_or(CommandError::NotInteger)
-}
-
-/// An integer whose negative is one too.
-fn symmetric_integer(argument: &[u8]) -> Result<i64, CommandError> {
-    let out_of_range = "ERR value is out of range, value must between -9223372036854775807 and \
-                        9223372036854775807";
-    match integer(argument)? {
-        i64::MIN => Err(CommandError::text(out_of_range)),
-        integer => Ok(integer),
     }
 }
 

@@ -66,6 +66,12 @@ impl<'a> PackedMut<'a> {
         self.entry.replace_packed(kind, encoding, bytes);
     }
 
+    /// Replaces the whole run by one of another encoding.
+    pub fn replace_as(&mut self, encoding: Encoding, bytes: &[u8]) {
+        let kind = self.kind();
+        self.entry.replace_packed(kind, encoding, bytes);
+    }
+
     /// Removes the entry, whose last element has gone.
     pub fn remove(self) {
         self.entry.remove();

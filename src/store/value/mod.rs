@@ -15,13 +15,18 @@
 //!
 //! It takes a variant of [`Kind`], its names in [`Encoding`], and a line of `collections!`.
 
+pub mod dict;
+pub mod intset;
 pub mod list;
 pub mod packed;
 mod remains;
+mod set;
 
+pub use dict::Dict;
 pub use list::List;
 pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
+pub use set::Set;
 
 use super::entry::{Encoding, Kind};
 use super::large::Payload;
@@ -37,6 +42,11 @@ pub unsafe trait Collection: Sized + Send + 'static {
     fn is_empty(&self) -> bool;
 
     fn into_object(self) -> Object;
+
+    /// The object, if it is one of this type.
+    fn of_object(object: &Object) -> Option<&Self>;
+
+    fn from_object(object: Object) -> Option<Box<Self>>;
 }
 
 /// Every type of collection: its kind, and the encoding that OBJECT ENCODING tells of an object of it.
@@ -65,6 +75,20 @@ macro_rules! collections {
 
                 fn into_object(self) -> Object {
                     Object::$kind(Box::new(self))
+                }
+
+                fn of_object(object: &Object) -> Option<&Self> {
+                    match object {
+                        Object::$kind(object) => Some(object),
+                        _ => None,
+                    }
+                }
+
+                fn from_object(object: Object) -> Option<Box<Self>> {
+                    match object {
+                        Object::$kind(object) => Some(object),
+                        _ => None,
+                    }
                 }
             }
         )+
@@ -158,6 +182,7 @@ macro_rules! collections {
 
 collections! {
     List List Quicklist;
+    Set Set HashTable;
 }
 
 impl Object {

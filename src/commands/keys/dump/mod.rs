@@ -1,13 +1,11 @@
 //! DUMP and RESTORE: values as bytes that other servers understand, too.
 
+use crate::commands::rdb::{self, Making, Refused};
 use crate::commands::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeySpec,
-    Outcome, Spread, reply_bytes_max,
+    Outcome, Spread,
 };
-use crate::config::Config;
 use crate::protocol::Args;
-use crate::rdb::{self, Limits, Refused};
-use crate::store::value::list;
 use crate::store::{Event, UnixMs, Usage};
 use crate::text::number;
 
@@ -107,7 +105,8 @@ fn restore(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         return Err(CommandError::text("BUSYKEY Target key name already exists."));
     }
     let expiry = expiry(integer(args.get(2))?, options.absolute, now)?;
-    let item = rdb::restore(key, args.at(3), &limits(context.config)).map_err(refused)?;
+    let making = Making::new(context);
+    let item = rdb::restore(key, args.at(3), &making).map_err(refused)?;
     let db = context.db_mut();
     if expiry.is_some_and(|at| at <= now) {
         db.remove(key, now, Event::Del);
@@ -126,14 +125,6 @@ fn expiry(ttl: i64, absolute: bool, now: UnixMs) -> Result<Option<UnixMs>, Comma
     let ttl = u64::try_from(ttl)
         .map_err(|_| CommandError::text("ERR Invalid TTL value, must be >= 0"))?;
     Ok((ttl != 0).then(|| if absolute { ttl } else { now.saturating_add(ttl) }))
-}
-
-/// How values are kept, by the directives.
-fn limits(config: &Config) -> Limits {
-    Limits {
-        inflated_bytes_max: reply_bytes_max(config),
-        list: list::Limit::from_directive(config.list_max_listpack_size),
-    }
 }
 
 fn refused(refused: Refused) -> CommandError {

@@ -6,6 +6,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use crate::commands::sets::form::SetRef;
 use crate::commands::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeyRange,
     KeyRanges, KeySpec, Outcome, Spread, reply_bytes_max,
@@ -165,6 +166,7 @@ fn elements(entry: EntryRef<'_>) -> Result<Vec<Vec<u8>>, CommandError> {
             CollectionRef::Packed(run) => Packed::new(run).iter().map(Element::to_vec).collect(),
             CollectionRef::Object(list) => list.iter().map(Element::to_vec).collect(),
         }),
+        Kind::Set => Ok(SetRef::of_entry(entry)?.iter().map(Element::to_vec).collect()),
         _ => Err(CommandError::WrongType),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::packed::{self, Element, End, Full};
 use super::{Limit, List};
-use crate::store::{Encoding, Item, Kind};
+use crate::store::{Collection, Encoding, Item, Kind};
 
 /// Takes elements from front to back: into one run as long as the limit admits it, then into chunks.
 #[derive(Debug)]
@@ -33,8 +33,9 @@ impl Builder {
     /// `None` if it has no elements: such a list is never stored.
     pub fn into_item(self, key: &[u8]) -> Option<Item> {
         if !self.chunks.is_empty() {
-            return Some(Item::object(key, self.chunks));
+            return Some(Item::object(key, self.chunks.into_object()));
         }
-        (self.elements > 0).then(|| Item::packed(key, Kind::List, Encoding::Listpack, self.run))
+        (self.elements > 0)
+            .then(|| Item::packed(key, Kind::List, Encoding::Listpack, self.run.into()))
     }
 }

@@ -3,16 +3,7 @@
 
 use super::super::packed::{self, Buffer, Cursor, Element, End, Full, Needle, Packed};
 use super::limit::Limit;
-use crate::store::memory::good_size;
-
-/// Allocations from here on are whole pages to the allocator.
-const PAGED_BYTES_MIN: usize = 1 << 20;
-const SYSTEM_PAGE_BYTES: usize = 4096;
-
-/// What an allocation of `len` bytes takes.
-fn held_bytes(len: usize) -> usize {
-    if len < PAGED_BYTES_MIN { good_size(len) } else { len.next_multiple_of(SYSTEM_PAGE_BYTES) }
-}
+use crate::store::memory::held_bytes;
 
 /// Without elements it holds no memory and is no run.
 #[derive(Debug, Default)]

@@ -278,4 +278,9 @@ impl<'a> Needle<'a> {
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
+
+    /// The integer whose canonical decimal form the argument is.
+    pub fn integer(&self) -> Option<i64> {
+        self.integer
+    }
 }

@@ -6,34 +6,43 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
-use super::coordinate::Coordinator;
-use super::event::{ClientOrigin, Effect, Now, Outbox, ShardId, Ticket};
+use super::event::{Effect, Now, Outbox, ShardId, TICK_US, Ticket};
+use super::held::HeldOutput;
 use super::links::Links;
-use super::memory::MemoryAccount;
-use super::pair::Pairs;
+use super::memory::{Budget, MemoryAccount};
+use super::pairs::Pairs;
 use super::pieces::Pieces;
+use super::pipeline::Pipeline;
+use super::reply::ConnReply;
 use super::room::{self, Room};
-use super::sessions::Ahead;
+use super::sessions::Sessions;
 use super::shards::Shards;
-use super::shared::{Settings, Shared};
-use super::{EngineSetup, TICK_US};
-use crate::access::{Decision, Password, Peer, Reason};
-use crate::commands::{CommandTable, ReplyMode, table};
-use crate::protocol::Span;
-use crate::protocol::reply::Encoding;
-use crate::session::{ClientState, OutputClass, Session, Stall};
+use super::shared::Shared;
+use super::site::Site;
+use super::transaction::Coordinator;
+use crate::access::Password;
+use crate::commands::{CommandTable, table};
+use crate::session::Session;
 use crate::shard::{ShardSetup, Statistics};
 use crate::store::{Shard as Store, Watcher};
-use crate::txn::{ConnId, OwnedWork, Planted, Release, Request};
+use crate::txn::{ConnId, OwnedWork, Planted, Release, Request, TxnId};
 
-/// Connections kept free for administrators on loopback and unix sockets when `maxclients` is
-/// reached, so that a full server can still be asked and mended.
-const RESERVED_LOCAL_CLIENTS: usize = 8;
 /// Expired keys that one tick's sweep drops at most, each of which takes about 135 ns (`cargo bench
 /// --bench store -- expiry`). While there are more, ticks come every five milliseconds: that is
 /// 350,000 keys a second for 5 % of a core. A million keys that expire in the same second are gone
 /// three seconds after its end, and on average two seconds after they expired.
 const SWEEP_KEYS: usize = 1750;
+
+/// What an engine is made from.
+pub struct EngineSetup {
+    pub shard: ShardId,
+    pub shards: usize,
+    pub shared: Arc<Shared>,
+    /// Unpredictable to clients; keys the hash tables and chooses at random.
+    pub seed: u64,
+    /// Nanoseconds since any moment, to time handlers with; the simulator's stands still.
+    pub stopwatch: fn() -> u64,
+}
 
 /// CLIENT PAUSE.
 #[derive(Clone, Copy, Debug)]
@@ -56,18 +65,13 @@ pub(super) struct EngineStats {
 }
 
 pub(super) struct Core {
-    pub shard_id: ShardId,
-    pub shard_count: usize,
+    pub site: Site,
     pub table: &'static CommandTable,
     pub shards: Shards,
-    pub shared: Arc<Shared>,
-    pub settings: Arc<Settings>,
-    pub planted: Planted,
     /// When this core's connections stop waiting for data.
     pub wait_deadlines: BTreeSet<(u64, ConnId)>,
     pub next_watcher: u64,
     pub links: Links,
-    pub now: Now,
     pub coordinator: Coordinator,
     pub pairs: Pairs,
     pub pieces: Pieces,
@@ -88,30 +92,15 @@ pub(super) struct Core {
     sampled: [u64; 3],
     sampled_us: u64,
     /// Scratch for the decoder.
-    pub spans: Vec<Span>,
-    pub ahead: Vec<Ahead>,
+    pub pipeline: Pipeline,
     /// Commands decoded, to see how often.
     #[cfg(test)]
     pub decoded: usize,
+    /// Connections that may go on because of what is happening just now.
+    pub woken: Vec<ConnId>,
     /// Connections with input that is executed when it is their turn.
     pub turns: VecDeque<ConnId>,
-    /// Connections whose output is held back, in the order in which that began.
-    pub held: VecDeque<Held>,
-}
-
-/// A connection whose output waits for replies of other shards, perhaps no longer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    pub conn: ConnId,
-    pub since_pass: u64,
-    pub since_us: u64,
-}
-
-/// A reply slot of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ConnReply {
-    pub conn: ConnId,
-    pub sequence: u32,
+    pub held: HeldOutput,
 }
 
 impl Core {
@@ -130,17 +119,19 @@ impl Core {
             stopwatch: setup.stopwatch,
         });
         let mut core = Core {
-            shard_id: setup.shard,
-            shard_count: setup.shards,
+            site: Site {
+                shard_id: setup.shard,
+                shard_count: setup.shards,
+                shared: setup.shared,
+                settings,
+                now: Now::default(),
+                planted: Planted::default(),
+            },
             table: table(),
             shards,
-            shared: setup.shared,
-            settings,
-            planted: Planted::default(),
             wait_deadlines: BTreeSet::new(),
             next_watcher: 0,
             links: Links::new(setup.shards),
-            now: Now::default(),
             coordinator: Coordinator::default(),
             pairs: Pairs::default(),
             pieces: Pieces::default(),
@@ -156,60 +147,15 @@ impl Core {
             soft_limits_watched: false,
             sampled: [0; 3],
             sampled_us: 0,
-            spans: Vec::new(),
-            ahead: Vec::new(),
+            pipeline: Pipeline::default(),
             #[cfg(test)]
             decoded: 0,
+            woken: Vec::new(),
             turns: VecDeque::new(),
-            held: VecDeque::new(),
+            held: HeldOutput::default(),
         };
         core.publish_memory();
         core
-    }
-
-    /// See [`super::Engine::admit`].
-    pub fn admit(&mut self, peer: &Peer) -> Result<(), Vec<u8>> {
-        let access = &self.shared.access;
-        if let Decision::Refuse(rule) = self.settings.access.decide(peer) {
-            access.refused(self.now.unix_ms, peer, Reason::from(rule));
-            let text = self.settings.access.denied_text(rule, peer);
-            return Err(format!("-{text}\r\n").into_bytes());
-        }
-        let reserved = if peer.is_local() { RESERVED_LOCAL_CLIENTS } else { 0 };
-        let max = self.settings.config.maxclients as usize;
-        if self.shared.connections() >= max + reserved {
-            access.refused(self.now.unix_ms, peer, Reason::MaxClients);
-            return Err(b"-ERR max number of clients reached\r\n".to_vec());
-        }
-        access.accepted();
-        Ok(())
-    }
-
-    pub fn new_session(&self, conn: ConnId, origin: ClientOrigin) -> Session {
-        let client = ClientState {
-            id: origin.id,
-            peer: origin.peer,
-            addr: origin.addr,
-            laddr: origin.laddr,
-            fd: origin.fd,
-            name: Vec::new(),
-            lib_name: Vec::new(),
-            lib_ver: Vec::new(),
-            encoding: Encoding::Resp2,
-            db: 0,
-            authenticated: !self.requires_password(),
-            reply_mode: ReplyMode::On,
-            skip_reply: false,
-            no_evict: false,
-            no_touch: false,
-            created_us: self.now.monotonic_us,
-            active_us: self.now.monotonic_us,
-            last_command: None,
-            input_bytes: 0,
-            commands: 0,
-            over_soft_limit_since_us: None,
-        };
-        Session::new(conn, client)
     }
 
     pub fn requires_password(&self) -> bool {
@@ -217,35 +163,7 @@ impl Core {
     }
 
     pub fn password(&self) -> Option<&Password> {
-        self.settings.access.password()
-    }
-
-    pub fn is_idle_too_long(&self, session: &Session) -> bool {
-        let timeout_us = self.settings.config.timeout.saturating_mul(1_000_000);
-        timeout_us > 0
-            && session.output.awaited() == 0
-            && !session.stall.contains(Stall::PAUSED)
-            && self.now.monotonic_us.saturating_sub(session.client.active_us) > timeout_us
-    }
-
-    /// Whether the session's unsent output is over its hard limit, or has been over the soft one
-    /// for as long as that allows.
-    pub fn is_over_output_limit(&mut self, session: &mut Session) -> bool {
-        let limit = match session.client.output_class() {
-            OutputClass::Normal => self.settings.config.client_output_buffer_limit.normal,
-        };
-        let unsent = session.output.unsent_bytes() as u64;
-        if limit.hard > 0 && unsent > limit.hard {
-            return true;
-        }
-        if limit.soft == 0 || unsent <= limit.soft {
-            session.client.over_soft_limit_since_us = None;
-            return false;
-        }
-        self.soft_limits_watched = true;
-        let now = self.now.monotonic_us;
-        let since = *session.client.over_soft_limit_since_us.get_or_insert(now);
-        now - since > limit.soft_seconds.saturating_mul(1_000_000)
+        self.site.settings.access.password()
     }
 
     pub fn sampler_wants_tick(&self) -> bool {
@@ -259,11 +177,11 @@ impl Core {
 
     /// Measures the rates of commands and bytes since the last tick.
     pub fn sample(&mut self) {
-        let elapsed_us = self.now.monotonic_us.saturating_sub(self.sampled_us);
+        let elapsed_us = self.site.now.monotonic_us.saturating_sub(self.sampled_us);
         if elapsed_us < TICK_US / 2 {
             return;
         }
-        let counters = &self.shared.cores[self.shard_id];
+        let counters = &self.site.shared.cores[self.site.shard_id];
         let counts = [
             self.commands(),
             counters.net_input_bytes.load(Ordering::Relaxed),
@@ -276,14 +194,14 @@ impl Core {
         (self.stats.ops_per_sec, self.stats.input_bytes_per_sec) = (rate(0), rate(1));
         self.stats.output_bytes_per_sec = rate(2);
         self.sampled = counts;
-        self.sampled_us = self.now.monotonic_us;
+        self.sampled_us = self.site.now.monotonic_us;
     }
 
     /// One tick's share of giving expired keys' memory back.
     pub fn sweep_expired(&mut self) {
         // Locks are no obstacle: to whoever holds one, an expired key is not there either.
         self.sweep_goes_on = self.active_expire
-            && self.shards.home_mut().store_mut().sweep_expired(SWEEP_KEYS, self.now.unix_ms);
+            && self.shards.home_mut().store_mut().sweep_expired(SWEEP_KEYS, self.site.now.unix_ms);
     }
 
     /// CONFIG RESETSTAT.
@@ -292,8 +210,8 @@ impl Core {
         self.stats = EngineStats::default();
         self.sampled = [0; 3];
         self.links.reset_passes();
-        self.reset_exceeded_time();
-        let counters = &self.shared.cores[self.shard_id];
+        self.memory.reset_exceeded_time();
+        let counters = &self.site.shared.cores[self.site.shard_id];
         for counter in
             [&counters.connections_received, &counters.net_input_bytes, &counters.net_output_bytes]
         {
@@ -313,12 +231,12 @@ impl Core {
     /// Has a shard that is at hand keep a command or a unit until the locks on its keys are gone.
     pub fn wait_for_locks(&mut self, shard: ShardId, request: Request, work: OwnedWork) {
         self.links.expect_answer(shard);
-        self.shards.get_mut(shard).wait_for_locks(self.shard_id, request, work);
+        self.shards.get_mut(shard).wait_for_locks(self.site.shard_id, request, work);
     }
 
     #[inline]
     pub fn set_now(&mut self, now: Now) {
-        self.now = now;
+        self.site.now = now;
         self.shards.set_now(now);
     }
 
@@ -335,7 +253,7 @@ impl Core {
 
     /// In every tick: gives the buffers back that have not been used for a while.
     pub fn give_idle_buffers_back(&mut self) {
-        let idle = self.links.buffers_mut().give_idle_back(self.now.monotonic_us);
+        let idle = self.links.buffers_mut().give_idle_back(self.site.now.monotonic_us);
         if idle && self.links.memory() == 0 {
             self.pairs.trim();
             self.pieces = Pieces::default();
@@ -349,10 +267,15 @@ impl Core {
         self.pieces = Pieces::default();
     }
 
+    /// The identity of the next command over several shards.
+    pub fn new_txn(&mut self) -> TxnId {
+        TxnId { coordinator: self.site.shard_id, number: self.coordinator.next_number() }
+    }
+
     /// The identity of a connection's next watches.
     pub fn new_watcher(&mut self) -> Watcher {
         self.next_watcher += 1;
-        Watcher { core: self.shard_id, number: self.next_watcher }
+        Watcher { core: self.site.shard_id, number: self.next_watcher }
     }
 
     /// Asks the runtime for work that blocks; its end fills the reply slot.
@@ -367,81 +290,60 @@ impl Core {
         self.effects.insert(ticket, reply);
         outbox.effects.push(effect(Ticket(ticket)));
     }
+
+    /// What makes room, and what it judges by.
+    #[inline]
+    pub fn room(&mut self) -> (&mut Room, Budget<'_>) {
+        let Core { room, site, shards, memory: account, .. } = self;
+        (room, Budget { site, shards, account })
+    }
+
+    /// See [`Room::is_out_of_memory`].
+    #[inline]
+    pub fn is_out_of_memory(&mut self, shard: ShardId) -> bool {
+        let (room, mut budget) = self.room();
+        room.is_out_of_memory(&mut budget, shard)
+    }
+
+    /// In every tick: see [`Room::sample`].
+    pub fn sample_memory(&mut self) {
+        let (room, mut budget) = self.room();
+        room.sample(&mut budget);
+    }
+
+    /// See [`Room::limit_changed`].
+    pub fn limit_changed(&mut self) {
+        let (room, mut budget) = self.room();
+        room.limit_changed(&mut budget);
+    }
+
+    /// Tells the other cores what this one holds.
+    pub fn publish_memory(&mut self) {
+        self.memory.publish(&self.site, &self.shards);
+    }
+
+    /// Whether a tick should come soon, although nothing happens.
+    pub fn has_chores(&self) -> bool {
+        self.room.has_chores() || self.shards.home().store().has_chores() || self.sweep_goes_on
+    }
+
+    /// Bytes of the buffers that this core keeps for the next commands.
+    pub fn kept_memory(&self) -> usize {
+        self.pipeline.memory() + self.pairs.memory() + self.pieces.memory() + self.links.memory()
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
+/// One core while something is happening to it.
+pub(super) struct Here<'a> {
+    pub core: &'a mut Core,
+    pub sessions: &'a mut Sessions,
+    /// Where what is to be done because of it goes.
+    pub outbox: &'a mut Outbox,
+}
 
-    use super::super::Engine;
-    use super::super::event::{Event, Now};
-    use super::super::shared::{Host, HostFacts};
-    use super::*;
-    use crate::config::Config;
-
-    struct NoHost;
-
-    impl Host for NoHost {
-        fn facts(&self) -> HostFacts {
-            HostFacts::default()
-        }
-    }
-
-    thread_local! {
-        static LOOKS: Cell<u64> = const { Cell::new(0) };
-        static STEP_NANOS: Cell<u64> = const { Cell::new(0) };
-    }
-
-    /// Counts how often it is read; a command takes as long as the step between two looks.
-    fn stopwatch() -> u64 {
-        LOOKS.set(LOOKS.get() + 1);
-        LOOKS.get() * STEP_NANOS.get()
-    }
-
-    fn engine() -> Engine {
-        let config = Arc::new(Config::default());
-        let shared = Shared::new(1, config, Box::new(NoHost), 1, "0".repeat(40));
-        Engine::new(EngineSetup {
-            shard: 0,
-            shards: 1,
-            shared: Arc::new(shared),
-            seed: 1,
-            stopwatch,
-        })
-    }
-
-    /// Calls SET so often; returns how often the clock was read.
-    fn set(engine: &mut Engine, calls: usize) -> u64 {
-        let conn = ConnId { index: 0, generation: 1 };
-        let (now, mut outbox) = (Now { unix_ms: 1, monotonic_us: 1 }, Outbox::default());
-        let addr = "/sim:0".to_owned();
-        let origin = ClientOrigin { id: 1, peer: Peer::Unix, laddr: addr.clone(), addr, fd: 3 };
-        engine.handle(now, Event::Open { conn, origin }, &mut outbox);
-        let before = LOOKS.get();
-        for _ in 0..calls {
-            engine.handle(now, Event::Bytes { conn, data: b"SET k v\r\n" }, &mut outbox);
-        }
-        engine.end_pass(now, &mut outbox);
-        engine.handle(now, Event::Closed { conn }, &mut outbox);
-        LOOKS.get() - before
-    }
-
-    #[test]
-    fn a_fast_command_seldom_reads_the_clock() {
-        STEP_NANOS.set(300);
-        let mut engine = engine();
-        let looks = set(&mut engine, 3_200);
-        assert!(looks <= 2 * (32 + 100), "{looks} looks at the clock");
-        let row = engine.core.table.by_id().iter().find(|row| row.full_name == "set").expect("SET");
-        let stats = engine.core.shards.home().statistics().by_command()[row.id];
-        assert_eq!(stats.calls, 3_200);
-        // The samples stand for the others.
-        assert!((stats.calls - 32..=stats.calls).contains(&(stats.nanos / 300)), "{stats:?}");
-    }
-
-    #[test]
-    fn a_slow_command_is_timed_each_time() {
-        STEP_NANOS.set(5_000);
-        assert_eq!(set(&mut engine(), 1_000), 2_000);
+impl Here<'_> {
+    /// A connection may go on: it is settled when what is happening is over.
+    pub fn wake(&mut self, conn: ConnId) {
+        self.core.woken.push(conn);
     }
 }

@@ -23,7 +23,7 @@ mod save;
 mod types;
 mod writer;
 
-pub use load::Limits;
+pub use load::Making;
 
 use crc::{CRC_64_REDIS, Crc};
 
@@ -64,10 +64,10 @@ pub fn dump(entry: EntryRef<'_>) -> Vec<u8> {
 ///
 /// # Errors
 /// See [`Refused`].
-pub fn restore(key: &[u8], payload: &[u8], limits: &Limits) -> Result<Item, Refused> {
+pub fn restore(key: &[u8], payload: &[u8], making: &Making) -> Result<Item, Refused> {
     let (value, origin) = check_footer(payload).ok_or(Refused::Footer)?;
-    let mut reader = Reader::new(value, limits.inflated_bytes_max);
-    let item = load::value(key, &mut reader, origin, limits)?;
+    let mut reader = Reader::new(value, making.inflated_bytes_max);
+    let item = load::value(key, &mut reader, origin, making)?;
     // Redis's own loader ignores what follows a value; nothing honest has it.
     if reader.is_at_end() { Ok(item) } else { Err(Refused::Content) }
 }

@@ -1,0 +1,163 @@
+//! How input is decoded and executed.
+
+use std::collections::VecDeque;
+
+use super::super::Engine;
+use super::super::event::{ConnId, Event, Now, Outbox};
+use super::super::input::{AHEAD_MAX, TURN_BYTES};
+use super::{engines, key_on, origin};
+use crate::config::Config;
+use crate::txn::Message;
+
+const NOW: Now = Now { unix_ms: 1, monotonic_us: 1 };
+const CONN: ConnId = ConnId { index: 0, generation: 0 };
+
+/// Two shards, and a client at the first.
+struct Pair {
+    engines: Vec<Engine>,
+    messages: VecDeque<(usize, usize, Message)>,
+    received: Vec<u8>,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let engines = engines(2, Config::default());
+        let mut pair = Pair { engines, messages: VecDeque::new(), received: Vec::new() };
+        pair.handle(0, Event::Open { conn: CONN, origin: origin(1) });
+        pair
+    }
+
+    fn handle(&mut self, core: usize, event: Event<'_>) {
+        let mut outbox = Outbox::default();
+        let engine = &mut self.engines[core];
+        engine.handle(NOW, event, &mut outbox);
+        engine.end_pass(NOW, &mut outbox);
+        engine.order(true, &mut outbox);
+        let all = outbox.messages.into_iter().chain(outbox.ordered);
+        self.messages.extend(all.map(|(to, message)| (core, to, message)));
+        if !outbox.output.is_empty() {
+            let mut bytes = Vec::new();
+            engine.take_output(CONN, &mut bytes);
+            self.received.extend_from_slice(&bytes);
+            self.handle(core, Event::Sent { conn: CONN, bytes: bytes.len() });
+        }
+    }
+
+    /// Sends a request; returns the replies and how many commands were decoded.
+    fn run(&mut self, request: &str) -> (String, usize) {
+        let before = self.engines[0].core.decoded;
+        self.handle(0, Event::Bytes { conn: CONN, data: request.as_bytes() });
+        loop {
+            if let Some((from, to, message)) = self.messages.pop_front() {
+                self.handle(to, Event::Message { from, message });
+            } else if self.engines[0].has_turns() {
+                self.handle(0, Event::Tick);
+            } else {
+                break;
+            }
+        }
+        let replies = String::from_utf8(std::mem::take(&mut self.received)).expect("text");
+        (replies, self.engines[0].core.decoded - before)
+    }
+}
+
+fn command(words: &[&str]) -> String {
+    let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    format!("*{}\r\n{}", words.len(), words.collect::<String>())
+}
+
+/// Commands that must be waited for end what is decoded ahead.
+#[test]
+fn commands_over_several_shards_are_not_decoded_again_and_again() {
+    const TIMES: usize = 500;
+    let mut pair = Pair::new();
+    let (here, there) = (key_on(0), key_on(1));
+    let mget = command(&["MGET", &here, &there]);
+    let (replies, decoded) = pair.run(&mget.repeat(TIMES));
+    assert_eq!(replies, "*2\r\n$-1\r\n$-1\r\n".repeat(TIMES));
+    assert!(decoded <= TIMES + AHEAD_MAX, "{decoded} of {TIMES} commands");
+    let block = [
+        command(&["MULTI"]),
+        command(&["GET", &here]),
+        command(&["GET", &there]),
+        command(&["EXEC"]),
+    ];
+    let (replies, decoded) = pair.run(&block.concat().repeat(TIMES));
+    let reply = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$-1\r\n$-1\r\n";
+    assert_eq!(replies, reply.repeat(TIMES));
+    assert!(decoded <= 4 * TIMES + AHEAD_MAX, "{decoded} of {}", 4 * TIMES);
+    let gets = command(&["GET", &here]).repeat(3) + &mget + &command(&["GET", &there]);
+    let (_, decoded) = pair.run(&gets.repeat(TIMES));
+    // Every second run is one command long: that is not foreseen. Sixteen at a time are 30.
+    assert!(decoded <= 15 * TIMES, "{decoded} of {}", 5 * TIMES);
+}
+
+/// Much that could be executed at once is executed in turns, which the driver is told of.
+#[test]
+fn kept_input_is_executed_in_turns() {
+    const TIMES: usize = 20_000;
+    let mut pair = Pair::new();
+    let key = key_on(0);
+    pair.run(&command(&["CLIENT", "PAUSE", "1000", "ALL"]));
+    let set = command(&["SET", &key, "value"]);
+    pair.handle(0, Event::Bytes { conn: CONN, data: set.repeat(TIMES).as_bytes() });
+    assert_eq!(pair.received, b"");
+    let later = Now { unix_ms: 2_000, monotonic_us: 2_000_000 };
+    let mut outbox = Outbox::default();
+    pair.engines[0].handle(later, Event::Tick, &mut outbox);
+    let mut most = 0;
+    while pair.engines[0].has_turns() {
+        assert_eq!(pair.engines[0].tick_in_us(later), Some(0));
+        let before = pair.engines[0].core.stats.commands.commands;
+        pair.engines[0].handle(later, Event::Tick, &mut outbox);
+        most = most.max(pair.engines[0].core.stats.commands.commands - before);
+    }
+    assert!(most as usize * set.len() <= TURN_BYTES + set.len() * AHEAD_MAX);
+    let mut replies = Vec::new();
+    pair.engines[0].take_output(CONN, &mut replies);
+    assert_eq!(replies.len(), TIMES * "+OK\r\n".len());
+}
+
+/// Long arguments, two in one command and another command behind them, in pieces of many sizes.
+#[test]
+fn long_arguments_arrive_in_pieces() {
+    const PIECES: [usize; 9] = [1, 97, 4_096, 16_383, 16_384, 16_385, 65_536, 100_000, 1 << 20];
+    let keys = [key_on(0), key_on(1)];
+    for piece in PIECES {
+        let long = |len: usize| -> String {
+            (0..len).map(|at| char::from(b'a' + (at * 7 + at / 1000) as u8 % 26)).collect()
+        };
+        // A byte at a time is slow.
+        let scale = if piece == 1 { 16 } else { 1 };
+        let values = [long(300_001 / scale), long(65_536 / scale)];
+        let mset = command(&["MSET", &keys[0], &values[0], &keys[1], &values[1]]);
+        let set = command(&["SET", &keys[0], &values[1]]);
+        let gets = command(&["GET", &keys[0]]) + &command(&["GET", &keys[1]]);
+        let requests = mset + &gets + &set + &gets;
+        let mut pair = Pair::new();
+        let mut replies = String::new();
+        for start in (0..requests.len()).step_by(piece) {
+            let end = requests.len().min(start + piece);
+            replies += &pair.run(&requests[start..end]).0;
+        }
+        let bulk = |value: &str| format!("${}\r\n{value}\r\n", value.len());
+        let [first, second] = values.each_ref().map(|value| bulk(value));
+        let expected = format!("+OK\r\n{first}{second}+OK\r\n{second}{second}");
+        assert!(replies == expected, "pieces of {piece} bytes");
+    }
+}
+
+/// The memory of a session follows what its client has sent.
+#[test]
+fn an_announced_length_takes_little_memory() {
+    let mut pair = Pair::new();
+    pair.run("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n");
+    let piece = "x".repeat(16 * 1024);
+    for received in (1..).map(|pieces| pieces * piece.len()).take(512) {
+        pair.run(&piece);
+        let session = pair.engines[0].sessions.get_mut(CONN).expect("a client");
+        let input = session.input.memory();
+        assert!(session.input.len() >= received);
+        assert!(input <= 9 * received && input <= (2 << 20).max(2 * received + 4096), "{input}");
+    }
+}
