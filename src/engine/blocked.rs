@@ -122,7 +122,7 @@ pub(super) fn block(core: &mut Core, session: &mut Session) {
     session.stall.remove(Stall::TRANSACTION);
     session.stall.insert(Stall::BLOCKED);
     if let Some(deadline_us) = blocked.deadline_us {
-        core.wait_deadlines.insert((deadline_us, session.conn));
+        core.agenda.add_deadline(deadline_us, session.conn);
     }
 }
 
@@ -138,7 +138,7 @@ pub(super) fn unblock(core: &mut Core, session: &mut Session, reply: &[u8]) {
 
 fn forget_deadline(core: &mut Core, conn: ConnId, blocked: &Blocked) {
     if let Some(deadline_us) = blocked.deadline_us {
-        core.wait_deadlines.remove(&(deadline_us, conn));
+        core.agenda.remove_deadline(deadline_us, conn);
     }
 }
 

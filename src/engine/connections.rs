@@ -117,14 +117,14 @@ pub(super) fn end_pause(here: &mut Here<'_>) {
     for session in here.sessions.iter_mut() {
         if session.stall.contains(Stall::PAUSED) {
             session.stall.remove(Stall::PAUSED);
-            here.core.woken.push(session.conn);
+            here.core.agenda.wake(session.conn);
         }
     }
 }
 
 /// Closes connections that have been idle for `timeout` or over a soft output limit too long.
 pub(super) fn enforce_limits(here: &mut Here<'_>) {
-    here.core.soft_limits_watched = false;
+    here.core.agenda.watch_soft_limits(false);
     for session in here.sessions.iter_mut() {
         if limits::is_idle_too_long(here.core, session)
             || limits::is_over_output(here.core, session)

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::closing::close_now;
 use super::event::Outbox;
 use super::local::run_here;
-use super::operations::transaction;
+use super::operations::multi;
 use super::pipeline::Route;
 use super::reply::refuse;
 use super::run::{run_keyed, run_on_shard};
@@ -60,7 +60,7 @@ pub(super) fn execute(
         return ControlFlow::Continue(());
     }
     if let Some(pause) = core.pause
-        && (!pause.writes_only || transaction::writes(session, row))
+        && (!pause.writes_only || multi::writes(session, row))
         && !row.flags.contains(Flags::UNPAUSES)
     {
         session.stall.insert(Stall::PAUSED);
@@ -68,7 +68,7 @@ pub(super) fn execute(
     }
     if session.multi.is_some() && !row.flags.contains(Flags::UNQUEUED) {
         let reach = exec::reach_of(core, row, args, route.shard);
-        transaction::queue(core, session, row, args, reach, outbox);
+        multi::queue(core, session, row, args, reach, outbox);
         return ControlFlow::Continue(());
     }
     if session.output.awaited() > 0
@@ -141,7 +141,7 @@ fn check(
     if session.multi.is_some() && row.flags.contains(Flags::NO_MULTI) {
         return Err(CommandError::text("ERR Command not allowed inside a transaction"));
     }
-    if transaction::takes_memory(session, row) && is_out_of_memory(core, session, shard) {
+    if multi::takes_memory(session, row) && is_out_of_memory(core, session, shard) {
         return Err(CommandError::OutOfMemory);
     }
     if row.flags.contains(Flags::DEBUG) && !operations::debug_is_allowed(core, session) {
@@ -191,7 +191,7 @@ fn destination_of(
             Some(if one_shard { Destination::OneShard(shard) } else { Destination::SeveralShards })
         }
         Handler::Cursor(_) => Some(Destination::OneShard(core.site.cursor_shard(args))),
-        Handler::Engine(_) => transaction::destination_of_exec(core, session, row),
+        Handler::Engine(_) => multi::destination_of_exec(core, session, row),
         // Nothing at a shard holds it back there until what its client sent before is done.
         Handler::EveryShard(..) if row.flags.contains(Flags::UNSYNCHRONIZED) => {
             Some(Destination::SeveralShards)
@@ -209,7 +209,7 @@ fn reject(
     outbox: &mut Outbox,
 ) {
     if row.flags.contains(Flags::RUNS_QUEUED) {
-        transaction::forget(core, session, outbox);
+        multi::forget(core, session, outbox);
         let text = error.message();
         let reason = text.strip_prefix(b"ERR ").unwrap_or(&text);
         let before = b"EXECABORT Transaction discarded because of: ";

@@ -331,7 +331,7 @@ pub(super) fn forget_attempt(here: &mut Here<'_>, conn: ConnId) {
 
 /// A piece of blocking work has ended: its command is answered.
 pub(super) fn effect_done(here: &mut Here<'_>, ticket: Ticket, result: Result<(), String>) {
-    let Some(to) = here.core.effects.remove(&ticket.0) else { return };
+    let Some(to) = here.core.effects.end(ticket) else { return };
     let mut out = Vec::new();
     if let Some(session) = here.sessions.get_mut(to.conn) {
         let mut reply = Reply::new(&mut out, session.client.encoding);

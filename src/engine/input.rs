@@ -86,7 +86,11 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
         if may_hold(session) {
             if !session.held {
                 session.held = true;
-                core.held.hold(session.conn, core.links.passes(), core.site.now.monotonic_us);
+                core.agenda.hold_output(
+                    session.conn,
+                    core.links.passes(),
+                    core.site.now.monotonic_us,
+                );
             }
         } else {
             list_output(session, outbox);
@@ -97,7 +101,7 @@ pub(super) fn settle(core: &mut Core, session: &mut Session, outbox: &mut Outbox
 
 /// Lets the sessions go on that something has woken.
 pub(super) fn settle_woken(here: &mut Here<'_>) {
-    for conn in std::mem::take(&mut here.core.woken) {
+    for conn in here.core.agenda.take_woken() {
         if let Some(session) = here.sessions.get_mut(conn) {
             settle(here.core, session, here.outbox);
         }
@@ -143,7 +147,7 @@ fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
         }
         if bytes_left == 0 || refills_left == 0 {
             session.awaits_turn = true;
-            core.turns.push_back(session.conn);
+            core.agenda.add_turn(session.conn);
             break;
         }
         // What is left has not all of its bytes yet.

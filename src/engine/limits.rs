@@ -40,7 +40,7 @@ pub(super) fn is_over_output(core: &mut Core, session: &mut Session) -> bool {
         session.client.over_soft_limit_since_us = None;
         return false;
     }
-    core.soft_limits_watched = true;
+    core.agenda.watch_soft_limits(true);
     let now = core.site.now.monotonic_us;
     let since = *session.client.over_soft_limit_since_us.get_or_insert(now);
     now - since > limit.soft_seconds.saturating_mul(1_000_000)

@@ -1,32 +1,59 @@
 //! One core: its sessions, the shards it owns, and the commands it coordinates. A pure state machine.
 //! What runs on a key runs in [`crate::shard`]; a core asks the shard for it by its id.
 //!
-//! | file | what it does |
-//! |---|---|
-//! | `event` | what goes in and what comes out |
-//! | `shared` | what the engines of one process share |
-//! | `core` | the state behind every command |
-//! | `sessions` | the connections of this core |
-//! | `input` | what clients send: turns, stalls, limits |
-//! | `moves` | connections at rest that go on at another core |
-//! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
-//! | `memory` | what this core holds, for `maxmemory` |
-//! | `room` | what is evicted when that is too much; chores that free memory |
-//! | `shards` | the shards that this core can run commands on: its own, its neighbours' |
-//! | `links` | batches of requests to other shards, and their replies |
-//! | `exec` | MULTI blocks, from their commands to EXEC's reply |
-//! | `watch` | WATCH at the core of the connection |
-//! | `blocked` | clients that wait for data, at the core of their connection |
-//! | `coordinate` | commands with keys on several shards, from locks to merged reply |
-//! | `at_once` | those whose shards are all at hand |
-//! | `pieces` | what each of them has to do with such a command |
-//! | `pair` | those with keys on this shard and one other |
-//! | `hops` | those that read here and write there, or that move something |
-//! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
-//! | `every_core` | commands that every core does its part of (CLIENT LIST, CONFIG SET, ...) |
-//! | `report` | what a core tells of itself, for INFO |
-//! | `operations` | commands that concern a connection or the process |
+//! A file imports none of a layer above its own; `tests/layers.rs` holds them to it. A layer below
+//! that wants something of one above returns what is to be done, or wakes a connection.
+//!
+//! | layer | file | what it does |
+//! |---|---|---|
+//! | the engine | `mod` | events in, what is to be done out; passes and ticks |
+//! | | `moves` | connections at rest that go on at another core |
+//! | ends | `answers` | answers from other shards, for one command or for one half of it |
+//! | | `finish` | commands that take a while end: the results are here, one reply leaves |
+//! | | `waits` | clients that waited for data go on |
+//! | input | `input` | what clients send: turns, stalls, limits |
+//! | commands | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
+//! | | `in_turn` | an EXEC whose commands run one after the other |
+//! | operations | `operations` | commands that concern a connection or the process |
+//! | beginnings | `run` | commands with keys here, on another shard, or on several |
+//! | | `exec` | MULTI blocks: on one shard, on several, or in turn |
+//! | | `blocked` | commands that may wait for data; how waits begin and end |
+//! | | `connections` | connections come and go |
+//! | over several shards | `split` | commands that every shard runs, or runs with its own keys |
+//! | | `pair` | those with keys on this shard and one other |
+//! | | `hops` | those that read here and write there, or that move something |
+//! | | `coordinate` | parts go out |
+//! | | `at_once` | all shards are at hand: no parts, no messages |
+//! | | `results` | what comes of the parts' results: the next step, or the reply |
+//! | beside the core | `local` | runs a command on a shard that is at hand |
+//! | | `limits` | what a client may have the server hold for it |
+//! | | `watch` | WATCH at the core of the connection |
+//! | | `report` | what a core tells of itself, for INFO |
+//! | the core | `state` | the state behind every command, put together from the parts below |
+//! | | `transaction` | the commands under way over several shards |
+//! | | `every_core` | commands that every core does its part of (CLIENT LIST, CONFIG SET, ...) |
+//! | its parts | `sessions` | the sessions of this core's connections |
+//! | | `agenda` | connections that it has to come back to, and why |
+//! | | `pipeline` | commands that have been decoded and not run yet |
+//! | | `links` | batches of requests to other shards |
+//! | | `hopping` | a command in hops, from what is looked at to what changes |
+//! | | `pairs` | commands of which another shard runs one half |
+//! | | `pieces` | which shard has to do what with a command's keys |
+//! | | `share` | what one shard is to do for a command |
+//! | | `merge` | one reply from the values that several shards answered |
+//! | | `effects` | what the runtime does for commands |
+//! | | `reply` | replies, at once or into a slot |
+//! | | `closing` | the end of a connection, as the engine decides on it |
+//! | | `statistics` | what a core has done, and how fast |
+//! | | `expiry` | the sweep for expired entries |
+//! | | `room` | what is evicted when too much is held |
+//! | | `memory` | what this core holds, and all of them, for `maxmemory` |
+//! | where it is | `shards` | the shards that this core can run commands on: its own, its neighbours' |
+//! | | `site` | which core this is, its settings, the time |
+//! | | `shared` | what the engines of one process share |
+//! | | `event` | what goes in and what comes out |
 
+mod agenda;
 mod answers;
 mod at_once;
 mod blocked;
@@ -34,11 +61,12 @@ mod closing;
 mod connections;
 mod coordinate;
 mod dispatch;
+mod effects;
 mod event;
 mod every_core;
 mod exec;
+mod expiry;
 mod finish;
-mod held;
 mod hopping;
 mod hops;
 mod in_turn;
@@ -66,6 +94,7 @@ mod shared;
 mod site;
 mod split;
 mod state;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -214,7 +243,7 @@ impl Engine {
     /// Lists the connections whose output has been held back long enough.
     fn let_go_of_output(&mut self, outbox: &mut Outbox) {
         let (passes, now_us) = (self.core.links.passes(), self.core.site.now.monotonic_us);
-        while let Some(conn) = self.core.held.next_due(passes, now_us) {
+        while let Some(conn) = self.core.agenda.next_held(passes, now_us) {
             if let Some(session) = self.sessions.get_mut(conn)
                 && session.held
             {
@@ -250,7 +279,7 @@ impl Engine {
 
     /// Whether input waits for nothing but its turn: a tick is wanted at once.
     pub fn has_turns(&self) -> bool {
-        !self.core.turns.is_empty()
+        self.core.agenda.turns() > 0
     }
 
     /// Microseconds until a tick is wanted; `None` if nothing is to be done until something
@@ -260,11 +289,11 @@ impl Engine {
         if self.has_turns() {
             return Some(0);
         }
-        let periodic = core.sampler_wants_tick()
-            || core.active_expire && core.shards.home().store().has_expiring()
+        let periodic = core.stats.want_tick(core.shards.home().statistics())
+            || core.expiry.wants_ticks(core.shards.home().store())
             || core.pause.is_some()
             || !self.sessions.is_empty() && core.site.settings.config.timeout > 0
-            || core.soft_limits_watched
+            || core.agenda.watches_soft_limits()
             || core.memory.is_exceeded()
             || core.links.memory() > 0;
         let tick_at = if core.has_chores() {
@@ -272,9 +301,7 @@ impl Engine {
         } else {
             periodic.then_some(core.last_tick_us + TICK_US)
         };
-        let let_go_at = core.held.due_us();
-        let deadline = core.wait_deadlines.first().map(|(deadline_us, _)| *deadline_us);
-        let at = [tick_at, let_go_at, deadline].into_iter().flatten().min()?;
+        let at = tick_at.into_iter().chain(core.agenda.due_us()).min()?;
         Some(at.saturating_sub(now.monotonic_us))
     }
 
@@ -284,7 +311,7 @@ impl Engine {
         self.core.coordinator.is_idle()
             && self.core.pairs.is_empty()
             && self.core.shards.home().is_at_rest()
-            && self.core.wait_deadlines.is_empty()
+            && self.core.agenda.deadlines() == 0
             && self.sessions.detached() == 0
     }
 }
@@ -350,9 +377,9 @@ fn tick(here: &mut Here<'_>) {
     }
     let core = &mut *here.core;
     core.last_tick_us = now_us;
-    core.sample();
+    core.stats.sample(&core.site, core.shards.home().statistics());
     core.sample_memory();
-    core.sweep_expired();
+    core.expiry.sweep(core.shards.home_mut().store_mut(), core.site.now.unix_ms);
     let (room, mut budget) = core.room();
     room.tick(&mut budget);
     core.give_idle_buffers_back();
@@ -367,8 +394,8 @@ fn tick(here: &mut Here<'_>) {
 /// Executes more of what has been received from clients that sent much at once.
 fn take_turns(here: &mut Here<'_>) {
     // Who needs yet another turn is behind those that wait for theirs.
-    for _ in 0..here.core.turns.len().min(TURNS_PER_TICK) {
-        let Some(conn) = here.core.turns.pop_front() else { return };
+    for _ in 0..here.core.agenda.turns().min(TURNS_PER_TICK) {
+        let Some(conn) = here.core.agenda.next_turn() else { return };
         if let Some(session) = here.sessions.get_mut(conn) {
             input::go_on(here.core, session, here.outbox);
         }

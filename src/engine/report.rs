@@ -72,7 +72,7 @@ pub(super) struct DbReport {
 }
 
 pub(super) fn of(core: &Core, sessions: &Sessions) -> CoreReport {
-    let stats = &core.stats;
+    let (stats, rates) = (&core.stats, core.stats.rates());
     let (shard, store) = (core.shards.home(), core.shards.home().store());
     let mut commands = stats.commands.clone();
     commands.add(shard.statistics());
@@ -87,7 +87,7 @@ pub(super) fn of(core: &Core, sessions: &Sessions) -> CoreReport {
         shard: core.site.shard_id,
         clients: sessions.len(),
         blocked_clients: sessions.iter().filter(|s| s.is_blocked()).count(),
-        waits_with_timeout: core.wait_deadlines.len(),
+        waits_with_timeout: core.agenda.deadlines(),
         awaited_keys: shard.awaited_keys(),
         used_memory,
         mapped_memory: store.mapped_bytes(),
@@ -102,9 +102,9 @@ pub(super) fn of(core: &Core, sessions: &Sessions) -> CoreReport {
             exceeded: core.memory.exceeded_time(core.site.now.monotonic_us),
         },
         commands: commands.commands,
-        ops_per_sec: stats.ops_per_sec,
-        input_bytes_per_sec: stats.input_bytes_per_sec,
-        output_bytes_per_sec: stats.output_bytes_per_sec,
+        ops_per_sec: rates.commands,
+        input_bytes_per_sec: rates.input_bytes,
+        output_bytes_per_sec: rates.output_bytes,
         reads: stats.reads,
         writes: stats.writes,
         error_replies: commands.error_replies,

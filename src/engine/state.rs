@@ -1,37 +1,29 @@
 //! The state of one core that commands work on: everything but the sessions.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use hashbrown::HashMap;
-
-use super::event::{Effect, Now, Outbox, ShardId, TICK_US, Ticket};
-use super::held::HeldOutput;
+use super::agenda::Agenda;
+use super::effects::Effects;
+use super::event::{Now, Outbox, ShardId};
+use super::expiry::Expiry;
 use super::links::Links;
 use super::memory::{Budget, MemoryAccount};
 use super::pairs::Pairs;
 use super::pieces::Pieces;
 use super::pipeline::Pipeline;
-use super::reply::ConnReply;
 use super::room::{self, Room};
 use super::sessions::Sessions;
 use super::shards::Shards;
 use super::shared::Shared;
 use super::site::Site;
+use super::statistics::CoreStatistics;
 use super::transaction::Coordinator;
 use crate::access::Password;
 use crate::commands::{CommandTable, table};
 use crate::session::Session;
-use crate::shard::{ShardSetup, Statistics};
+use crate::shard::ShardSetup;
 use crate::store::{Shard as Store, Watcher};
 use crate::txn::{ConnId, OwnedWork, Planted, Release, Request, TxnId};
-
-/// Expired keys that one tick's sweep drops at most, each of which takes about 135 ns (`cargo bench
-/// --bench store -- expiry`). While there are more, ticks come every five milliseconds: that is
-/// 350,000 keys a second for 5 % of a core. A million keys that expire in the same second are gone
-/// three seconds after its end, and on average two seconds after they expired.
-const SWEEP_KEYS: usize = 1750;
 
 /// What an engine is made from.
 pub struct EngineSetup {
@@ -51,56 +43,30 @@ pub(super) struct Pause {
     pub writes_only: bool,
 }
 
-/// What this core has done since the start or the last CONFIG RESETSTAT.
-#[derive(Clone, Debug, Default)]
-pub(super) struct EngineStats {
-    /// Of what runs without a shard.
-    pub commands: Statistics,
-    pub ops_per_sec: u64,
-    pub input_bytes_per_sec: u64,
-    pub output_bytes_per_sec: u64,
-    /// Pieces of input received and of output sent.
-    pub reads: u64,
-    pub writes: u64,
-}
-
+/// What each thing is for is said where its type is.
 pub(super) struct Core {
     pub site: Site,
     pub table: &'static CommandTable,
     pub shards: Shards,
-    /// When this core's connections stop waiting for data.
-    pub wait_deadlines: BTreeSet<(u64, ConnId)>,
-    pub next_watcher: u64,
     pub links: Links,
     pub coordinator: Coordinator,
     pub pairs: Pairs,
-    pub pieces: Pieces,
-    /// Effects under way, by ticket: the transaction that waits for each.
-    pub effects: HashMap<u64, ConnReply>,
-    pub next_ticket: u64,
-    pub stats: EngineStats,
+    pub effects: Effects,
+    pub agenda: Agenda,
+    pub stats: CoreStatistics,
     pub memory: MemoryAccount,
     pub room: Room,
-    /// The sweep for expired entries has more to do than one tick allows.
-    pub sweep_goes_on: bool,
+    pub expiry: Expiry,
     pub pause: Option<Pause>,
-    pub active_expire: bool,
     pub last_tick_us: u64,
-    /// A session may be over its soft output limit; looked at in every tick while set.
-    pub soft_limits_watched: bool,
-    /// Commands, bytes received and bytes sent at the last sample.
-    sampled: [u64; 3],
-    sampled_us: u64,
+    next_watcher: u64,
+    /// Scratch for commands that run on several shards at once.
+    pub pieces: Pieces,
     /// Scratch for the decoder.
     pub pipeline: Pipeline,
     /// Commands decoded, to see how often.
     #[cfg(test)]
     pub decoded: usize,
-    /// Connections that may go on because of what is happening just now.
-    pub woken: Vec<ConnId>,
-    /// Connections with input that is executed when it is their turn.
-    pub turns: VecDeque<ConnId>,
-    pub held: HeldOutput,
 }
 
 impl Core {
@@ -129,30 +95,22 @@ impl Core {
             },
             table: table(),
             shards,
-            wait_deadlines: BTreeSet::new(),
             next_watcher: 0,
             links: Links::new(setup.shards),
             coordinator: Coordinator::default(),
             pairs: Pairs::default(),
             pieces: Pieces::default(),
-            effects: HashMap::new(),
-            next_ticket: 0,
-            stats: EngineStats::default(),
+            effects: Effects::default(),
+            stats: CoreStatistics::default(),
+            agenda: Agenda::default(),
             memory: MemoryAccount::default(),
             room: Room::default(),
-            sweep_goes_on: false,
             pause: None,
-            active_expire: true,
+            expiry: Expiry::default(),
             last_tick_us: 0,
-            soft_limits_watched: false,
-            sampled: [0; 3],
-            sampled_us: 0,
             pipeline: Pipeline::default(),
             #[cfg(test)]
             decoded: 0,
-            woken: Vec::new(),
-            turns: VecDeque::new(),
-            held: HeldOutput::default(),
         };
         core.publish_memory();
         core
@@ -166,57 +124,12 @@ impl Core {
         self.site.settings.access.password()
     }
 
-    pub fn sampler_wants_tick(&self) -> bool {
-        self.commands() != self.sampled[0] || self.stats.ops_per_sec > 0
-    }
-
-    /// Commands that have run.
-    fn commands(&self) -> u64 {
-        self.stats.commands.commands + self.shards.home().statistics().commands
-    }
-
-    /// Measures the rates of commands and bytes since the last tick.
-    pub fn sample(&mut self) {
-        let elapsed_us = self.site.now.monotonic_us.saturating_sub(self.sampled_us);
-        if elapsed_us < TICK_US / 2 {
-            return;
-        }
-        let counters = &self.site.shared.cores[self.site.shard_id];
-        let counts = [
-            self.commands(),
-            counters.net_input_bytes.load(Ordering::Relaxed),
-            counters.net_output_bytes.load(Ordering::Relaxed),
-        ];
-        let rate = |index: usize| {
-            let count: u64 = counts[index].saturating_sub(self.sampled[index]);
-            count.saturating_mul(1_000_000) / elapsed_us
-        };
-        (self.stats.ops_per_sec, self.stats.input_bytes_per_sec) = (rate(0), rate(1));
-        self.stats.output_bytes_per_sec = rate(2);
-        self.sampled = counts;
-        self.sampled_us = self.site.now.monotonic_us;
-    }
-
-    /// One tick's share of giving expired keys' memory back.
-    pub fn sweep_expired(&mut self) {
-        // Locks are no obstacle: to whoever holds one, an expired key is not there either.
-        self.sweep_goes_on = self.active_expire
-            && self.shards.home_mut().store_mut().sweep_expired(SWEEP_KEYS, self.site.now.unix_ms);
-    }
-
     /// CONFIG RESETSTAT.
     pub fn reset_stats(&mut self) {
         self.shards.home_mut().reset_statistics();
-        self.stats = EngineStats::default();
-        self.sampled = [0; 3];
+        self.stats.reset(&self.site);
         self.links.reset_passes();
         self.memory.reset_exceeded_time();
-        let counters = &self.site.shared.cores[self.site.shard_id];
-        for counter in
-            [&counters.connections_received, &counters.net_input_bytes, &counters.net_output_bytes]
-        {
-            counter.store(0, Ordering::Relaxed);
-        }
     }
 
     /// Whether a command of this session's may run on the shard here and now. On a neighbour's it
@@ -278,19 +191,6 @@ impl Core {
         Watcher { core: self.site.shard_id, number: self.next_watcher }
     }
 
-    /// Asks the runtime for work that blocks; its end fills the reply slot.
-    pub fn start_effect(
-        &mut self,
-        reply: ConnReply,
-        effect: impl FnOnce(Ticket) -> Effect,
-        outbox: &mut Outbox,
-    ) {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.effects.insert(ticket, reply);
-        outbox.effects.push(effect(Ticket(ticket)));
-    }
-
     /// What makes room, and what it judges by.
     #[inline]
     pub fn room(&mut self) -> (&mut Room, Budget<'_>) {
@@ -324,7 +224,7 @@ impl Core {
 
     /// Whether a tick should come soon, although nothing happens.
     pub fn has_chores(&self) -> bool {
-        self.room.has_chores() || self.shards.home().store().has_chores() || self.sweep_goes_on
+        self.room.has_chores() || self.shards.home().store().has_chores() || self.expiry.goes_on()
     }
 
     /// Bytes of the buffers that this core keeps for the next commands.
@@ -344,6 +244,6 @@ pub(super) struct Here<'a> {
 impl Here<'_> {
     /// A connection may go on: it is settled when what is happening is over.
     pub fn wake(&mut self, conn: ConnId) {
-        self.core.woken.push(conn);
+        self.core.agenda.wake(conn);
     }
 }

@@ -81,10 +81,8 @@ pub(super) fn end_new_attempt(here: &mut Here<'_>, waiter: &Arc<Waiter>, reply: 
 
 /// Ends the waits whose time is over.
 pub(super) fn end_overdue_waits(here: &mut Here<'_>) {
-    while let Some(&(deadline_us, conn)) = here.core.wait_deadlines.first()
-        && deadline_us <= here.core.site.now.monotonic_us
-    {
-        here.core.wait_deadlines.pop_first();
+    let now_us = here.core.site.now.monotonic_us;
+    while let Some(conn) = here.core.agenda.next_overdue(now_us) {
         blocked::end_wait_unserved(here, conn, None);
         settle_woken(here);
     }

@@ -43,6 +43,6 @@ impl Asked<'_> {
     pub fn start_effect(&mut self, effect: impl FnOnce(Ticket) -> Effect) {
         self.session.stall.insert(Stall::TRANSACTION);
         let reply = reply_later(self.session, 0);
-        self.core.start_effect(reply, effect, self.outbox);
+        self.core.effects.start(reply, effect, self.outbox);
     }
 }

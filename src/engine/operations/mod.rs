@@ -8,7 +8,7 @@
 //! | `info` | INFO |
 //! | `memory` | MEMORY |
 //! | `access` | ACCESS |
-//! | `transaction` | MULTI, EXEC, DISCARD, WATCH, UNWATCH |
+//! | `multi` | MULTI, EXEC, DISCARD, WATCH, UNWATCH |
 //! | `process` | SHUTDOWN, DEBUG, and the ends of effects |
 
 mod access;
@@ -18,9 +18,9 @@ mod config;
 mod facts;
 mod info;
 mod memory;
+pub(super) mod multi;
 mod process;
 mod session;
-pub(super) mod transaction;
 
 use super::event::Outbox;
 use super::reply::fail;
@@ -61,11 +61,11 @@ fn carry_out(
         Operation::Quit => session::quit(asked),
         Operation::Reset => session::reset(asked),
         Operation::Select(index) => session::select(asked, index),
-        Operation::Multi => transaction::multi(asked),
-        Operation::Exec => transaction::exec(asked),
-        Operation::Discard => transaction::discard(asked),
-        Operation::Watch(args) => transaction::watch(asked, args),
-        Operation::Unwatch => transaction::unwatch(asked),
+        Operation::Multi => multi::multi(asked),
+        Operation::Exec => multi::exec(asked),
+        Operation::Discard => multi::discard(asked),
+        Operation::Watch(args) => multi::watch(asked, args),
+        Operation::Unwatch => multi::unwatch(asked),
         Operation::ClientId => client::id(asked),
         Operation::ClientGetName => client::get_name(asked),
         Operation::ClientSetName(name) => client::set_name(asked, name),

@@ -41,7 +41,7 @@ impl EveryCore for SetActiveExpire {
     type Answer = ();
 
     fn run(&self, here: &mut Here<'_>) {
-        here.core.active_expire = self.0;
+        here.core.expiry.is_active = self.0;
     }
 
     fn merge(&self, _: &mut Here<'_>, _: &[&()], reply: &mut Reply<'_>) {

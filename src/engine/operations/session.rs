@@ -3,7 +3,7 @@
 use super::super::closing::close_after_output;
 use super::super::reply::reply_now;
 use super::asked::Asked;
-use super::transaction;
+use super::multi;
 use crate::commands::{CommandError, Hello, Outcome};
 use crate::protocol::reply::Encoding;
 
@@ -84,7 +84,7 @@ pub(super) fn quit(asked: &mut Asked<'_>) -> Outcome {
 }
 
 pub(super) fn reset(asked: &mut Asked<'_>) -> Outcome {
-    transaction::forget(asked.core, asked.session, asked.outbox);
+    multi::forget(asked.core, asked.session, asked.outbox);
     asked.session.client.reset(!asked.core.requires_password());
     reply_now(asked.session, |reply| reply.simple("RESET"));
     Ok(())
