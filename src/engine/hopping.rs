@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::share::Share;
-use crate::commands::hops::{Change, Decision, Finding, Findings, Looked};
+use crate::commands::hops::{Change, Decision, Finding, Findings, Looked, Name, ReadNames};
 use crate::commands::{CommandError, Handler, KeyFlags, KeyRanges, Spread};
 use crate::config::Config;
 use crate::protocol::reply::Reply;
@@ -34,6 +34,9 @@ pub(super) struct Hopping {
     attempt: Option<Attempt>,
     /// How often something was taken at a key.
     asked: usize,
+    /// What was read at keys that were named on the way, and what each part is reading.
+    read: ReadNames,
+    reading: Vec<Vec<Name>>,
     /// The outcome. The reply is empty if the client is to wait.
     reply: Vec<u8>,
     /// Each with its part and the argument that is its key.
@@ -44,6 +47,7 @@ pub(super) struct Hopping {
 enum Next {
     Done(Vec<(usize, Change)>),
     Take(usize, Option<Item>),
+    Read(Vec<Name>),
     Serve(usize),
     Nothing,
 }
@@ -60,6 +64,13 @@ impl Hopping {
         let mut part_of_shard = vec![None; shard_count];
         let mut shares: Vec<Share> = Vec::new();
         let (mut found, mut parts) = (Vec::new(), Vec::new());
+        let look = || Work::Look { command: Arc::clone(&command), positions: Vec::new() };
+        let reaches = command.row.reaches(args);
+        if reaches {
+            // Nobody knows yet which keys it will read: the part of each shard has the shard's number.
+            shares.extend((0..shard_count).map(|shard| Share::of_whole(shard, look())));
+            part_of_shard = (0..shard_count).map(Some).collect();
+        }
         for range in command.row.key_ranges(args).unwrap_or(KeyRanges::NONE).iter() {
             let is_read = range.flags.contains(KeyFlags::RO);
             let mode = if is_read { LockMode::Shared } else { LockMode::Exclusive };
@@ -67,12 +78,14 @@ impl Hopping {
                 let key = args.at(position);
                 let shard = shard_of_key(key, shard_count);
                 let part = *part_of_shard[shard].get_or_insert_with(|| {
-                    let work = Work::Look { command: Arc::clone(&command), positions: Vec::new() };
+                    let work = look();
                     shares.push(Share { shard, locks: Vec::new(), whole_shard: false, work });
                     shares.len() - 1
                 });
                 let share = &mut shares[part];
-                share.locks.push(LockKey::new(key, mode));
+                if !reaches {
+                    share.locks.push(LockKey::new(key, mode));
+                }
                 if let Work::Look { positions, .. } = &mut share.work {
                     positions.push(position);
                 }
@@ -84,7 +97,10 @@ impl Hopping {
             LockKey::merge(&mut share.locks);
         }
         let (reply, changes) = (Vec::new(), Vec::new());
-        (Hopping { command, found, parts, attempt, asked: 0, reply, changes }, shares)
+        let (read, reading) = (ReadNames::new(), Vec::new());
+        let hopping =
+            Hopping { command, found, parts, attempt, asked: 0, read, reading, reply, changes };
+        (hopping, shares)
     }
 
     /// Bytes of the arguments.
@@ -98,15 +114,15 @@ impl Hopping {
     }
 
     /// All shards have looked, or what was asked for has come, and the locks are held: decides. If
-    /// there is to be another hop, that is what this part is to do next.
+    /// there is to be another hop, that is what these parts are to do next.
     pub fn next(
         &mut self,
         results: &mut [Option<PartResult>],
         config: &Config,
         statistics: &mut Statistics,
-    ) -> Option<(usize, Work)> {
+    ) -> Vec<(usize, Work)> {
         if self.take_in(results) {
-            return None;
+            return Vec::new();
         }
         let next = self.decide(config, statistics);
         let command = Arc::clone(&self.command);
@@ -118,20 +134,36 @@ impl Hopping {
                     let Some(part) = part else { continue };
                     self.changes.push((part, position, change));
                 }
-                return None;
+                return Vec::new();
             }
-            Next::Nothing => return None,
+            Next::Nothing => return Vec::new(),
+            Next::Read(names) => return self.read_works(names, results.len()),
             Next::Take(position, with) => (position, Work::Take { command, position, with }),
             Next::Serve(position) => (position, Work::ServeFrom { command, position }),
         };
-        let part = self.part_of(position)?;
+        let Some(part) = self.part_of(position) else { return Vec::new() };
         // Otherwise it would go on for ever.
         self.asked += 1;
         if self.asked > self.found.len() {
             debug_assert!(false, "a command asks a key twice");
-            return None;
+            return Vec::new();
         }
-        Some((part, work))
+        vec![(part, work)]
+    }
+
+    /// What each of the shards is to read.
+    fn read_works(&mut self, names: Vec<Name>, shard_count: usize) -> Vec<(usize, Work)> {
+        self.reading = vec![Vec::new(); shard_count];
+        for name in names {
+            self.reading[shard_of_key(&name.key, shard_count)].push(name);
+        }
+        let works = self.reading.iter().enumerate().filter(|(_, names)| !names.is_empty());
+        works
+            .map(|(part, names)| {
+                let (command, names) = (Arc::clone(&self.command), names.clone());
+                (part, Work::Read { command, names })
+            })
+            .collect()
     }
 
     /// The part of the key that is this argument.
@@ -151,11 +183,18 @@ impl Hopping {
                         }
                     }
                 }
+                Some(PartResult::Read(values)) => {
+                    let names = self.reading.get_mut(part).map(std::mem::take);
+                    self.read.extend(names.into_iter().flatten().zip(values));
+                }
                 Some(PartResult::Reply(reply)) => {
                     self.reply = reply;
                     return true;
                 }
-                _ => debug_assert!(self.asked > 0, "part {part} has found nothing"),
+                _ => debug_assert!(
+                    self.asked > 0 || !self.reading.is_empty(),
+                    "part {part} has found nothing"
+                ),
             }
         }
         false
@@ -163,19 +202,21 @@ impl Hopping {
 
     /// Decides with what has been found. An error is the reply.
     fn decide(&mut self, config: &Config, statistics: &mut Statistics) -> Next {
-        let Hopping { command, found, reply: out, attempt, .. } = self;
+        let Hopping { command, found, read, reply: out, attempt, .. } = self;
         let SharedCommand { row, run_as, .. } = &**command;
         // Who waits already waits on at a key of another type.
         let unfit = matches!(found.first(), Some((_, Err(_))));
         let decided = match attempt {
             Some(attempt) if !attempt.first && unfit => Ok(Next::Nothing),
-            _ => decision(command, found, config, Reply::new(out, run_as.encoding)),
+            _ => decision(command, (found, read), config, Reply::new(out, run_as.encoding)),
         };
         match &decided {
             // It does not wait.
             Ok(Next::Nothing) if attempt.is_none() => statistics.count_call(row, None),
             Ok(Next::Nothing) => out.clear(),
             Ok(Next::Done(_)) => statistics.count_call(row, None),
+            // What it has answered so far it will answer again.
+            Ok(Next::Read(_)) => out.clear(),
             Ok(Next::Take(..) | Next::Serve(_)) => {}
             Err(error) => {
                 out.clear();
@@ -206,7 +247,7 @@ impl Hopping {
 
 fn decision(
     command: &SharedCommand,
-    found: &mut [(usize, Looked)],
+    (found, read): (&mut [(usize, Looked)], &ReadNames),
     config: &Config,
     mut reply: Reply<'_>,
 ) -> Result<Next, CommandError> {
@@ -217,11 +258,12 @@ fn decision(
     match way_of(command.row) {
         Some(Way::Hops(hops)) => {
             let db_index = usize::from(command.run_as.db);
-            let mut findings = Findings::new(found, config, db_index, reply);
+            let mut findings = Findings::new(found, read, config, db_index, reply);
             Ok(match (hops.decide)(&mut findings, args)? {
                 Decision::Done(changes) => Next::Done(changes),
                 Decision::Take(position) => Next::Take(position, None),
                 Decision::Send(position, item) => Next::Take(position, Some(item)),
+                Decision::Read(names) => Next::Read(names),
                 Decision::Nothing => Next::Nothing,
             })
         }

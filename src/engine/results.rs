@@ -14,8 +14,7 @@ pub(super) fn next_works(core: &mut Core, transaction: &mut Transaction) -> Vec<
         Kind::Exec { .. } => works_of_exec(core, transaction),
         Kind::Hops(hopping) => {
             let config = &core.site.settings.config;
-            let next = hopping.next(&mut transaction.results, config, &mut core.stats.commands);
-            next.into_iter().collect()
+            hopping.next(&mut transaction.results, config, &mut core.stats.commands)
         }
         _ => Vec::new(),
     }

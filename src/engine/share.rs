@@ -10,3 +10,10 @@ pub(super) struct Share {
     pub whole_shard: bool,
     pub work: Work,
 }
+
+impl Share {
+    /// Work under a lock on the whole shard.
+    pub fn of_whole(shard: ShardId, work: Work) -> Share {
+        Share { shard, locks: Vec::new(), whole_shard: true, work }
+    }
+}

@@ -6,6 +6,11 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+
+use crate::commands::hops::{
+    Change, Decision, Finding, Findings, Hops, Name, Reaching, take_nothing,
+};
 use crate::commands::sets::form::SetRef;
 use crate::commands::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeyRange,
@@ -16,7 +21,10 @@ use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::store::value::list;
 use crate::store::value::packed::{Element, Packed};
-use crate::store::{CollectionRef, EntryRef, Event, Item, Kind, List};
+use crate::store::{
+    Collection, CollectionRef, Db, Encoding, EntryRef, Event, Item, Kind, List, Set, UnixMs,
+    WrongType,
+};
 use order::LookUp;
 use request::Request;
 
@@ -40,7 +48,7 @@ pub const SORT: Command = Command {
              anywhere in the argument array",
         ),
     ],
-    handler: Handler::Keyed(|context, args| sort(context, args, true), Spread::OneKey),
+    handler: Handler::Keyed(|context, args| sort(context, args, true), Spread::Reaching(&SORTS)),
     docs: Docs {
         summary: "Sorts the elements of a list, a set or a sorted set, by themselves or by values \
                   that they name, and returns or stores them.",
@@ -59,7 +67,10 @@ pub const SORT_RO: Command = Command {
     name: "sort_ro",
     flags: Flags::READONLY,
     keys: &[KeySpec::one(1, READ).or_by(source), PATTERNS],
-    handler: Handler::Keyed(|context, args| sort(context, args, false), Spread::OneKey),
+    handler: Handler::Keyed(
+        |context, args| sort(context, args, false),
+        Spread::Reaching(&READ_ONLY_SORTS),
+    ),
     docs: Docs {
         summary: "Sorts the elements of a list, a set or a sorted set, by themselves or by values \
                   that they name, and returns them.",
@@ -99,29 +110,115 @@ fn sort(context: &mut Context<'_>, args: Args<'_>, stores: bool) -> Outcome {
     let Context { shard, db_index, now, config, reply, .. } = context;
     let (db_index, now) = (*db_index, *now);
     let elements = match shard.read(db_index, args.at(1), now) {
-        Some(entry) => {
-            request.fit(entry.kind());
-            elements(entry)?
-        }
+        Some(entry) => elements(&entry, &mut request)?,
         None => Vec::new(),
     };
     let mut look_up = |key: &[u8], field: Option<&[u8]>| {
-        shard.read(db_index, key, now).and_then(|entry| string_in(entry, field))
+        shard.read(db_index, key, now).and_then(|entry| string_in(entry, field, now))
     };
     let sorted = order::sorted(elements, &request, &mut look_up)?;
     let Some(destination) = request.store else {
         return answer(sorted, &request, &mut look_up, reply, config);
     };
-    let (item, count) = to_store(args.at(destination), sorted, &request, &mut look_up, config)?;
-    let db = shard.db_mut(db_index);
-    match item {
-        Some(item) => db.insert(item, now, Event::SortStore),
-        None => {
-            db.remove(args.at(destination), now, Event::Del);
-        }
-    }
+    let key = args.at(destination);
+    let (item, count) = to_store(key, sorted, &request, &mut look_up, config)?;
+    put(shard.db_mut(db_index), key, item, now);
     reply.integer(count as i64);
     Ok(())
+}
+
+/// Puts the list of results in the place of whatever is there.
+fn put(db: &mut Db, key: &[u8], list: Option<Item>, now: UnixMs) {
+    match list {
+        Some(list) => db.insert(list, now, Event::SortStore),
+        None => {
+            db.remove(key, now, Event::Del);
+        }
+    }
+}
+
+static SORTS: Reaching = reaching(true);
+static READ_ONLY_SORTS: Reaching = reaching(false);
+
+const fn reaching(stores: bool) -> Reaching {
+    Reaching {
+        hops: Hops {
+            look: |context, args, position| match position {
+                1 => Ok(context.read(args.at(1)).map_or(Finding::Nothing, |entry| {
+                    // All of it: the order depends on every element.
+                    Finding::Item(Item::copy_of(entry))
+                })),
+                _ => Ok(Finding::Nothing),
+            },
+            decide: match stores {
+                true => |findings, args| decide(findings, args, true),
+                false => |findings, args| decide(findings, args, false),
+            },
+            take: take_nothing,
+            apply: |context, args, position, change| {
+                let now = context.now;
+                let list = match change {
+                    Change::Item(list) => Some(list),
+                    Change::Plain | Change::Bytes(_) => None,
+                };
+                put(context.db_mut(), args.at(position), list, now);
+            },
+        },
+        // Errors in the arguments need no other key.
+        reaches: match stores {
+            true => |args| Request::parse(args, true).is_ok_and(|request| request.has_patterns()),
+            false => |args| Request::parse(args, false).is_ok_and(|request| request.has_patterns()),
+        },
+        read: |context, name| {
+            let now = context.now;
+            let entry = context.read(&name.key)?;
+            string_in(entry, name.field.as_deref(), now)
+        },
+    }
+}
+
+/// Sorts what the source holds. What is missing of the keys that are named is asked for, and then
+/// everything is done again.
+fn decide(
+    findings: &mut Findings<'_>,
+    args: Args<'_>,
+    stores: bool,
+) -> Result<Decision, CommandError> {
+    let mut request = Request::parse(args, stores)?;
+    let elements = match findings.take(1)? {
+        Finding::Item(item) => {
+            let elements = elements(&item, &mut request)?;
+            findings.give_back(1, item);
+            elements
+        }
+        _ => Vec::new(),
+    };
+    let (missing, read) = (RefCell::new(Vec::new()), findings.read);
+    let mut look_up = |key: &[u8], field: Option<&[u8]>| {
+        let name = Name { key: key.to_vec(), field: field.map(<[u8]>::to_vec) };
+        let known = read.get(&name).cloned();
+        if known.is_none() {
+            missing.borrow_mut().push(name);
+        }
+        known.flatten()
+    };
+    let sorted = order::sorted(elements, &request, &mut look_up)?;
+    let outcome = match request.store {
+        // The weights are not known yet.
+        _ if !missing.borrow().is_empty() => return Ok(Decision::Read(missing.take())),
+        None => {
+            answer(sorted, &request, &mut look_up, &mut findings.reply, findings.config)?;
+            Vec::new()
+        }
+        Some(destination) => {
+            let key = args.at(destination);
+            let (list, count) = to_store(key, sorted, &request, &mut look_up, findings.config)?;
+            findings.reply.integer(count as i64);
+            vec![(destination, list.map_or(Change::Plain, Change::Item))]
+        }
+    };
+    let missing = missing.take();
+    Ok(if missing.is_empty() { Decision::Done(outcome) } else { Decision::Read(missing) })
 }
 
 fn answer(
@@ -160,19 +257,59 @@ fn to_store(
     Ok((list.into_item(key), count))
 }
 
-fn elements(entry: EntryRef<'_>) -> Result<Vec<Vec<u8>>, CommandError> {
-    match entry.kind() {
-        Kind::List => Ok(match entry.collection::<List>()? {
-            CollectionRef::Packed(run) => Packed::new(run).iter().map(Element::to_vec).collect(),
-            CollectionRef::Object(list) => list.iter().map(Element::to_vec).collect(),
-        }),
-        Kind::Set => Ok(SetRef::of_entry(entry)?.iter().map(Element::to_vec).collect()),
-        _ => Err(CommandError::WrongType),
+/// Where a collection is read: at a key, or on its way between shards.
+trait Source {
+    fn kind(&self) -> Kind;
+    fn encoding(&self) -> Encoding;
+    fn collection<T: Collection>(&self) -> Result<CollectionRef<'_, T>, WrongType>;
+}
+
+impl Source for EntryRef<'_> {
+    fn kind(&self) -> Kind {
+        EntryRef::kind(*self)
+    }
+
+    fn encoding(&self) -> Encoding {
+        EntryRef::encoding(*self)
+    }
+
+    fn collection<T: Collection>(&self) -> Result<CollectionRef<'_, T>, WrongType> {
+        EntryRef::collection(*self)
     }
 }
 
+impl Source for Item {
+    fn kind(&self) -> Kind {
+        Item::kind(self)
+    }
+
+    fn encoding(&self) -> Encoding {
+        Item::encoding(self)
+    }
+
+    fn collection<T: Collection>(&self) -> Result<CollectionRef<'_, T>, WrongType> {
+        Item::collection(self)
+    }
+}
+
+/// All elements, which the request is told the kind of.
+fn elements(source: &impl Source, request: &mut Request<'_>) -> Result<Vec<Vec<u8>>, CommandError> {
+    request.fit(source.kind());
+    Ok(match source.kind() {
+        Kind::List => match source.collection::<List>()? {
+            CollectionRef::Packed(run) => Packed::new(run).iter().map(Element::to_vec).collect(),
+            CollectionRef::Object(list) => list.iter().map(Element::to_vec).collect(),
+        },
+        Kind::Set => {
+            let set = SetRef::new(source.collection::<Set>()?, source.encoding());
+            set.iter().map(Element::to_vec).collect()
+        }
+        _ => return Err(CommandError::WrongType),
+    })
+}
+
 /// The string that an entry is, or that a field of it is.
-fn string_in(entry: EntryRef<'_>, field: Option<&[u8]>) -> Option<Vec<u8>> {
+fn string_in(entry: EntryRef<'_>, field: Option<&[u8]>, _now: UnixMs) -> Option<Vec<u8>> {
     match field {
         None => entry.as_string().ok().map(|text| text.to_vec()),
         Some(_) => None,
