@@ -109,6 +109,8 @@ pub struct Findings<'a> {
     pub config: &'a Config,
     /// The database that the connection selected.
     pub db_index: usize,
+    /// A number that no client can foresee.
+    pub random: u64,
     pub reply: Reply<'a>,
     /// What [`Decision::Read`] has asked for so far.
     pub read: &'a ReadNames,
@@ -122,9 +124,10 @@ impl<'a> Findings<'a> {
         read: &'a ReadNames,
         config: &'a Config,
         db_index: usize,
+        random: u64,
         reply: Reply<'a>,
     ) -> Self {
-        Findings { config, db_index, reply, read, found }
+        Findings { config, db_index, random, reply, read, found }
     }
 
     /// Takes the finding at the key that is the argument of this index, or the error there.

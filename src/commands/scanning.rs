@@ -33,14 +33,38 @@ pub struct ScanOptions<'a> {
     pub pattern: Pattern<'a>,
     pub count: usize,
     pub kind: Option<&'a [u8]>,
+    /// Of a hash: not only the names of fields.
+    pub with_values: bool,
 }
 
 impl<'a> ScanOptions<'a> {
     /// Those of SCAN, and those of the others, which have no TYPE.
     pub fn parse(words: Args<'a>, has_type: bool) -> Result<Self, CommandError> {
-        let mut options = ScanOptions { pattern: Pattern::ALL, count: COUNT_DEFAULT, kind: None };
+        Self::parse_any(words, has_type, false)
+    }
+
+    /// Those of HSCAN.
+    pub fn parse_of_hash(words: Args<'a>) -> Result<Self, CommandError> {
+        Self::parse_any(words, false, true)
+    }
+
+    fn parse_any(
+        words: Args<'a>,
+        has_type: bool,
+        has_no_values: bool,
+    ) -> Result<Self, CommandError> {
+        let mut options = ScanOptions {
+            pattern: Pattern::ALL,
+            count: COUNT_DEFAULT,
+            kind: None,
+            with_values: true,
+        };
         let mut words = words.iter();
         while let Some(word) = words.next() {
+            if has_no_values && word.eq_ignore_ascii_case(b"NOVALUES") {
+                options.with_values = false;
+                continue;
+            }
             let value = words.next().ok_or(CommandError::Syntax)?;
             if word.eq_ignore_ascii_case(b"COUNT") {
                 let count = number::parse_i64(value).ok_or(CommandError::NotInteger)?;

@@ -4,10 +4,10 @@
 //! others do, by way of messages.
 
 use super::event::ShardId;
-use super::pieces::{Piece, Pieces};
+use super::key_parts::{KeyPart, KeyParts};
+use super::part::PlannedPart;
 use super::reply::{ConnReply, reply_now};
 use super::results;
-use super::share::Share;
 use super::state::Core;
 use super::transaction::{Kind, Transaction};
 use crate::commands::{Merge, Row};
@@ -31,40 +31,32 @@ pub(super) fn split_at_once(
     row: &'static Row,
     args: Args<'_>,
     how: Merge,
+    taken: &mut KeyParts,
 ) -> bool {
-    if !may_run_at_once(core, session) {
+    let is_free = |part: &KeyPart| {
+        core.shards.has(part.shard) && {
+            let shard = core.shards.get(part.shard);
+            shard.is_unlocked() || !shard.is_locked_for(row, part.args(args))
+        }
+    };
+    if !may_run_at_once(core, session) || !taken.parts().iter().all(is_free) {
         return false;
     }
-    let mut scratch = std::mem::take(&mut core.pieces);
-    let count = scratch.share_out(row, args, core.site.shard_count, |shard| core.shards.has(shard));
-    let Pieces { pieces, owners, replies } = &mut scratch;
-    let pieces = &mut pieces[..count];
-    let is_free = |piece: &Piece| {
-        let shard = core.shards.get(piece.shard);
-        let args = Args::new(args.bytes(), &piece.spans);
-        shard.is_unlocked() || !shard.is_locked_for(row, args)
-    };
-    let runs = count > 0 && pieces.iter().all(is_free);
-    if runs {
-        let run_as = session.client.run_as().for_values();
-        for piece in &mut *pieces {
-            let own = Args::new(args.bytes(), &piece.spans);
-            core.shards.get_mut(piece.shard).run(row, own, run_as, replies);
-            piece.end = replies.len();
-        }
-        serve_at(core, pieces.iter().map(|piece| piece.shard));
-        let mut start = 0;
-        let values = pieces.iter().map(|piece| {
-            let values = Values::new(&replies[start..piece.end]);
-            start = piece.end;
-            values
-        });
-        let values: Vec<Values<'_>> = values.collect();
-        reply_now(session, |reply| results::merge_values(core, row, how, &values, owners, reply));
+    let run_as = session.client.run_as().for_values();
+    let (mut replies, mut ends) =
+        (std::mem::take(&mut taken.replies), std::mem::take(&mut taken.ends));
+    for part in taken.parts() {
+        core.shards.get_mut(part.shard).run(row, part.args(args), run_as, &mut replies);
+        ends.push(replies.len());
     }
-    scratch.clear();
-    core.pieces = scratch;
-    runs
+    serve_at(core, taken.parts().iter().map(|part| part.shard));
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let values = starts.zip(&ends).map(|(start, &end)| Values::new(&replies[start..end]));
+    let values: Vec<Values<'_>> = values.collect();
+    let owners = taken.owners();
+    reply_now(session, |reply| results::merge_values(core, row, how, &values, owners, reply));
+    (taken.replies, taken.ends) = (replies, ends);
+    true
 }
 
 /// A command is over at these shards: serves who waits for what it left.
@@ -72,36 +64,36 @@ fn serve_at(core: &mut Core, shards: impl Iterator<Item = ShardId>) {
     shards.for_each(|shard| core.shards.get_mut(shard).serve_waiters(None));
 }
 
-/// Whether the shares of a command can be run at once: see [`Core::run_at_once`].
-pub(super) fn are_at_hand(core: &Core, session: &Session, shares: &[Share]) -> bool {
-    let is_free = |share: &Share| {
-        core.shards.has(share.shard) && {
-            let shard = core.shards.get(share.shard);
-            let locks = share.locks.iter().copied();
+/// Whether the parts of a command can be run at once: see [`Core::run_at_once`].
+pub(super) fn are_at_hand(core: &Core, session: &Session, parts: &[PlannedPart]) -> bool {
+    let is_free = |part: &PlannedPart| {
+        core.shards.has(part.shard) && {
+            let shard = core.shards.get(part.shard);
+            let locks = part.locks.iter().copied();
             // What needs no lock must not see a shard to which a release is still on its way
             // with what the client was told of: until it comes, something is locked there.
-            let may_look = !share.whole_shard && !share.locks.is_empty();
+            let may_look = !part.whole_shard && !part.locks.is_empty();
             shard.is_unlocked() || may_look && !shard.is_any_locked(locks)
         }
     };
-    may_run_at_once(core, session) && shares.iter().all(is_free)
+    may_run_at_once(core, session) && parts.iter().all(is_free)
 }
 
-/// Runs a command whose shares are at hand.
+/// Runs a command whose parts are at hand.
 pub(super) fn run_at_once(
     core: &mut Core,
     session: &mut Session,
     row: &'static Row,
     kind: Kind,
-    shares: Vec<Share>,
+    parts: Vec<PlannedPart>,
 ) {
     let run_as = session.client.run_as();
     let reply = ConnReply { conn: session.conn, sequence: 0 };
-    let parts = shares.iter().map(|share| (share.shard, false)).collect();
-    let work = |share: Share| Some(core.shards.get_mut(share.shard).carry_out(share.work));
-    let results = shares.into_iter().map(work).collect();
+    let places = parts.iter().map(|part| (part.shard, false)).collect();
+    let work = |part: PlannedPart| Some(core.shards.get_mut(part.shard).carry_out(part.work));
+    let results = parts.into_iter().map(work).collect();
     let mut transaction = Transaction::new(reply, row, run_as, kind);
-    (transaction.parts, transaction.results) = (parts, results);
+    (transaction.parts, transaction.results) = (places, results);
     loop {
         let next = results::next_works(core, &mut transaction);
         if next.is_empty() {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::event::{ConnId, Outbox, ShardId};
 use super::hopping::Attempt;
+use super::part::PlannedPart;
 use super::reply::{reply_later, reply_now};
-use super::share::Share;
 use super::state::{Core, Here};
 use super::transaction::Kind;
 use super::{coordinate, hops};
@@ -19,30 +19,30 @@ use crate::session::{Blocked, Session, Stall};
 use crate::txn::{Fault, LockKey, LockMode, Message, Waiter, Work, shard_of_key};
 
 /// What each shard does at first: one alone tries and has the client wait; several look.
-fn shares_of_wait(core: &Core, waiter: &Arc<Waiter>) -> Vec<Share> {
+fn parts_of_wait(core: &Core, waiter: &Arc<Waiter>) -> Vec<PlannedPart> {
     let args = waiter.args.as_args();
-    let mut shares: Vec<Share> = Vec::new();
+    let mut parts: Vec<PlannedPart> = Vec::new();
     for position in waiter.row.key_positions(args) {
         let key = args.at(position);
         let shard = shard_of_key(key, core.site.shard_count);
         let lock = LockKey::new(key, LockMode::Exclusive);
-        match shares.iter_mut().find(|share| share.shard == shard) {
-            Some(share) => share.locks.push(lock),
+        match parts.iter_mut().find(|part| part.shard == shard) {
+            Some(part) => part.locks.push(lock),
             None => {
                 let work = Work::Wait { waiter: Arc::clone(waiter), alone: false };
-                shares.push(Share { shard, locks: vec![lock], whole_shard: false, work });
+                parts.push(PlannedPart { shard, locks: vec![lock], whole_shard: false, work });
             }
         }
     }
-    if let [share] = &mut shares[..]
-        && let Work::Wait { alone, .. } = &mut share.work
+    if let [part] = &mut parts[..]
+        && let Work::Wait { alone, .. } = &mut part.work
     {
         *alone = true;
     }
-    for share in &mut shares {
-        LockKey::merge(&mut share.locks);
+    for part in &mut parts {
+        LockKey::merge(&mut part.locks);
     }
-    shares
+    parts
 }
 
 /// Begins a command that may wait: serves it, or has its client wait until something is there.
@@ -86,14 +86,14 @@ pub(super) fn start_wait(
         session.blocked = Some(blocked(to.sequence));
         return block(core, session);
     }
-    let shares = shares_of_wait(core, &waiter);
-    let to = if shares.len() > 1 && matches!(wait.at, WaitsAt::FirstKey(_)) {
+    let parts = parts_of_wait(core, &waiter);
+    let to = if parts.len() > 1 && matches!(wait.at, WaitsAt::FirstKey(_)) {
         let attempt = Attempt { waiter: Arc::clone(&waiter), first: true };
-        let (kind, shares) = hops::look_for(core, attempt);
-        coordinate::begin(core, session, row, kind, shares, outbox)
+        let (kind, parts) = hops::look_for(core, attempt);
+        coordinate::begin(core, session, row, kind, parts, outbox)
     } else {
         let kind = Kind::Wait { waiter: Arc::clone(&waiter), serving: false };
-        coordinate::begin(core, session, row, kind, shares, outbox)
+        coordinate::begin(core, session, row, kind, parts, outbox)
     };
     session.blocked = Some(blocked(to.sequence));
 }

@@ -7,8 +7,8 @@
 
 use super::at_once;
 use super::event::Outbox;
+use super::part::PlannedPart;
 use super::reply::{ConnReply, reply_later};
-use super::share::Share;
 use super::state::Core;
 use super::transaction::{Kind, Transaction};
 use crate::commands::Row;
@@ -17,32 +17,32 @@ use crate::protocol::args::OwnedArgs;
 use crate::session::{Session, Stall};
 use crate::txn::{Fault, Message, Part, ShardId, TxnId, Work};
 
-/// Sends the shares of a command to their shards, and stalls the session until it is over. In an
+/// Sends the parts of a command to their shards, and stalls the session until it is over. In an
 /// EXEC whose commands run in turn, the locks are held already. Returns the reply's place.
 pub(super) fn begin(
     core: &mut Core,
     session: &mut Session,
     row: &'static Row,
     kind: Kind,
-    mut shares: Vec<Share>,
+    mut parts: Vec<PlannedPart>,
     outbox: &mut Outbox,
 ) -> ConnReply {
     if !core.site.planted.is(Fault::OvertakesOwn) || session.exec.is_some() {
         session.stall.insert(Stall::TRANSACTION);
     }
     let txn = core.new_txn();
-    let bytes = shares.iter().map(|share| share.work.bytes()).sum::<usize>();
-    let shared = match &kind {
+    let bytes = parts.iter().map(|part| part.work.bytes()).sum::<usize>();
+    let partd = match &kind {
         Kind::Wait { waiter, .. } => waiter.size(),
         Kind::Hops(hopping) => hopping.size(),
         _ => 0,
     };
     if session.exec.is_some() {
-        shares.iter_mut().for_each(|share| (share.locks, share.whole_shard) = (vec![], false));
+        parts.iter_mut().for_each(|part| (part.locks, part.whole_shard) = (vec![], false));
     }
-    let reply = reply_later(session, bytes + shared);
+    let reply = reply_later(session, bytes + partd);
     let transaction = Transaction::new(reply, row, session.client.run_as(), kind);
-    send_shares(core, txn, transaction, shares, outbox);
+    send_parts(core, txn, transaction, parts, outbox);
     reply
 }
 
@@ -52,29 +52,31 @@ pub(super) fn begin_or_run(
     session: &mut Session,
     row: &'static Row,
     kind: Kind,
-    shares: Vec<Share>,
+    parts: Vec<PlannedPart>,
     outbox: &mut Outbox,
 ) {
-    if at_once::are_at_hand(core, session, &shares) {
-        at_once::run_at_once(core, session, row, kind, shares);
+    if at_once::are_at_hand(core, session, &parts) {
+        at_once::run_at_once(core, session, row, kind, parts);
     } else {
-        begin(core, session, row, kind, shares, outbox);
+        begin(core, session, row, kind, parts, outbox);
     }
 }
 
-/// Sends the shares of a command whose session is stalled already.
-pub(super) fn send_shares(
+/// Sends the parts of a command whose session is stalled already.
+pub(super) fn send_parts(
     core: &mut Core,
     txn: TxnId,
     mut transaction: Transaction,
-    shares: Vec<Share>,
+    parts: Vec<PlannedPart>,
     outbox: &mut Outbox,
 ) {
-    let mut parts = Vec::with_capacity(shares.len());
-    for Share { shard, locks, whole_shard, work } in shares {
+    transaction.waiting = parts.len();
+    transaction.results = parts.iter().map(|_| None).collect();
+    transaction.parts = Vec::with_capacity(parts.len());
+    for PlannedPart { shard, locks, whole_shard, work } in parts {
         let part = Part { txn, locks, whole_shard, work };
         let locking = part.is_locking();
-        parts.push((shard, locking));
+        transaction.parts.push((shard, locking));
         // What every core does comes to all at one moment, or a connection that moves meanwhile
         // could be met twice, or never.
         let task = matches!(part.work, Work::Task(_));
@@ -82,9 +84,6 @@ pub(super) fn send_shares(
         let messages = if ordered { &mut outbox.ordered } else { &mut outbox.messages };
         messages.push((shard, Message::Part(Box::new(part))));
     }
-    transaction.waiting = parts.len();
-    transaction.results = parts.iter().map(|_| None).collect();
-    transaction.parts = parts;
     core.coordinator.keep(txn.number, transaction);
 }
 
@@ -100,6 +99,6 @@ pub(super) fn start_elsewhere(
 ) {
     let run_as = session.client.run_as();
     let work = Work::Run { row, args: OwnedArgs::from(args), run_as };
-    let share = Share { shard, locks: Vec::new(), whole_shard: false, work };
-    begin(core, session, row, Kind::Elsewhere, vec![share], outbox);
+    let part = PlannedPart::new(shard, work);
+    begin(core, session, row, Kind::Elsewhere, vec![part], outbox);
 }

@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use super::event::{Outbox, ShardId};
+use super::part::PlannedPart;
 use super::reply::{reply_now, suppress_reply};
-use super::share::Share;
 use super::state::Core;
 use super::transaction::Kind;
 use super::{at_once, coordinate, pair};
@@ -114,11 +114,11 @@ fn start_unit(
 /// The parts of an EXEC: what each shard is to lock, to look at and to run.
 struct Plan {
     part_of_shard: Vec<Option<usize>>,
-    parts: Vec<PlannedPart>,
+    parts: Vec<ExecPart>,
 }
 
 #[derive(Default)]
-struct PlannedPart {
+struct ExecPart {
     shard: ShardId,
     locks: Vec<LockKey>,
     whole_shard: bool,
@@ -142,12 +142,12 @@ impl Plan {
 
     fn index(&mut self, shard: ShardId) -> usize {
         *self.part_of_shard[shard].get_or_insert_with(|| {
-            self.parts.push(PlannedPart { shard, ..PlannedPart::default() });
+            self.parts.push(ExecPart { shard, ..ExecPart::default() });
             self.parts.len() - 1
         })
     }
 
-    fn part(&mut self, shard: ShardId) -> &mut PlannedPart {
+    fn part(&mut self, shard: ShardId) -> &mut ExecPart {
         let index = self.index(shard);
         &mut self.parts[index]
     }
@@ -162,13 +162,13 @@ impl Plan {
     }
 }
 
-impl PlannedPart {
-    fn into_share(mut self, work: Work) -> Share {
+impl ExecPart {
+    fn into_part(mut self, work: Work) -> PlannedPart {
         if self.whole_shard {
             self.locks.clear();
         }
         LockKey::merge(&mut self.locks);
-        Share { shard: self.shard, locks: self.locks, whole_shard: self.whole_shard, work }
+        PlannedPart { shard: self.shard, locks: self.locks, whole_shard: self.whole_shard, work }
     }
 }
 
@@ -202,7 +202,7 @@ fn start_parts(
         owners.push(owner);
     }
     let mut then = Vec::new();
-    let mut shares = Vec::with_capacity(plan.parts.len());
+    let mut parts = Vec::with_capacity(plan.parts.len());
     for mut part in plan.parts {
         let commands = std::mem::take(&mut part.commands);
         let work = if watches {
@@ -211,10 +211,10 @@ fn start_parts(
         } else {
             Work::Exec { commands, run_as }
         };
-        shares.push(part.into_share(work));
+        parts.push(part.into_part(work));
     }
     let kind = Kind::Exec { owners, then };
-    coordinate::begin_or_run(core, session, row, kind, shares, outbox);
+    coordinate::begin_or_run(core, session, row, kind, parts, outbox);
 }
 
 fn start_in_turn(
@@ -236,27 +236,27 @@ fn start_in_turn(
             Handler::Anywhere(_) | Handler::Engine(_) | Handler::Container => {}
         }
     }
-    let share = |part: PlannedPart| {
+    let part = |part: ExecPart| {
         let work = Work::Hold { watcher: part.watcher };
-        part.into_share(work)
+        part.into_part(work)
     };
-    let shares: Vec<Share> = plan.parts.into_iter().map(share).collect();
+    let parts: Vec<PlannedPart> = plan.parts.into_iter().map(part).collect();
     let count = queued.len();
     let exec = Exec {
         commands: Arc::new(queued),
         next: 0,
-        started: shares.is_empty(),
+        started: parts.is_empty(),
         held: None,
         skipped: false,
     };
     session.stall.insert(Stall::EXEC);
-    if shares.is_empty() {
+    if parts.is_empty() {
         let skipped = std::mem::take(&mut session.client.skip_reply);
         session.exec = Some(Box::new(Exec { skipped, ..exec }));
         reply_now(session, |reply| reply.array(count));
         return;
     }
     let skipped = session.client.skip_reply;
-    coordinate::begin(core, session, row, Kind::Hold, shares, outbox);
+    coordinate::begin(core, session, row, Kind::Hold, parts, outbox);
     session.exec = Some(Box::new(Exec { skipped, ..exec }));
 }

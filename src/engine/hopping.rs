@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::share::Share;
+use super::part::PlannedPart;
 use crate::commands::hops::{Change, Decision, Finding, Findings, Looked, Name, ReadNames};
 use crate::commands::{CommandError, Handler, KeyFlags, KeyRanges, Spread};
 use crate::config::Config;
@@ -28,8 +28,8 @@ pub(super) struct Hopping {
     command: Arc<SharedCommand>,
     /// Each argument that is a key, and what was found there.
     found: Vec<(usize, Looked)>,
-    /// By key: the part of its shard.
-    parts: Vec<usize>,
+    /// By key: its part.
+    owners: Vec<usize>,
     /// Of a command whose client waits if it finds nothing.
     attempt: Option<Attempt>,
     /// How often something was taken at a key.
@@ -41,6 +41,13 @@ pub(super) struct Hopping {
     reply: Vec<u8>,
     /// Each with its part and the argument that is its key.
     changes: Vec<(usize, usize, Change)>,
+}
+
+/// What a decision is given besides what was found.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub config: &'a Config,
+    pub random: u64,
 }
 
 /// What is to happen next.
@@ -58,17 +65,19 @@ impl Hopping {
         command: SharedCommand,
         attempt: Option<Attempt>,
         shard_count: usize,
-    ) -> (Hopping, Vec<Share>) {
+    ) -> (Hopping, Vec<PlannedPart>) {
         let command = Arc::new(command);
         let args = command.args.as_args();
         let mut part_of_shard = vec![None; shard_count];
-        let mut shares: Vec<Share> = Vec::new();
-        let (mut found, mut parts) = (Vec::new(), Vec::new());
+        let mut parts: Vec<PlannedPart> = Vec::new();
+        let (mut found, mut owners) = (Vec::new(), Vec::new());
         let look = || Work::Look { command: Arc::clone(&command), positions: Vec::new() };
         let reaches = command.row.reaches(args);
         if reaches {
-            // Nobody knows yet which keys it will read: the part of each shard has the shard's number.
-            shares.extend((0..shard_count).map(|shard| Share::of_whole(shard, look())));
+            // Nobody knows yet which keys it will read: the part of each shard has its number.
+            let whole =
+                |shard| PlannedPart { whole_shard: true, ..PlannedPart::new(shard, look()) };
+            parts.extend((0..shard_count).map(whole));
             part_of_shard = (0..shard_count).map(Some).collect();
         }
         for range in command.row.key_ranges(args).unwrap_or(KeyRanges::NONE).iter() {
@@ -77,30 +86,29 @@ impl Hopping {
             for position in range.positions() {
                 let key = args.at(position);
                 let shard = shard_of_key(key, shard_count);
-                let part = *part_of_shard[shard].get_or_insert_with(|| {
-                    let work = look();
-                    shares.push(Share { shard, locks: Vec::new(), whole_shard: false, work });
-                    shares.len() - 1
+                let owner = *part_of_shard[shard].get_or_insert_with(|| {
+                    parts.push(PlannedPart::new(shard, look()));
+                    parts.len() - 1
                 });
-                let share = &mut shares[part];
+                let part = &mut parts[owner];
                 if !reaches {
-                    share.locks.push(LockKey::new(key, mode));
+                    part.locks.push(LockKey::new(key, mode));
                 }
-                if let Work::Look { positions, .. } = &mut share.work {
+                if let Work::Look { positions, .. } = &mut part.work {
                     positions.push(position);
                 }
                 found.push((position, Ok(Finding::Nothing)));
-                parts.push(part);
+                owners.push(owner);
             }
         }
-        for share in &mut shares {
-            LockKey::merge(&mut share.locks);
+        for part in &mut parts {
+            LockKey::merge(&mut part.locks);
         }
         let (reply, changes) = (Vec::new(), Vec::new());
         let (read, reading) = (ReadNames::new(), Vec::new());
         let hopping =
-            Hopping { command, found, parts, attempt, asked: 0, read, reading, reply, changes };
-        (hopping, shares)
+            Hopping { command, found, owners, attempt, asked: 0, read, reading, reply, changes };
+        (hopping, parts)
     }
 
     /// Bytes of the arguments.
@@ -118,13 +126,13 @@ impl Hopping {
     pub fn next(
         &mut self,
         results: &mut [Option<PartResult>],
-        config: &Config,
+        given: Given<'_>,
         statistics: &mut Statistics,
     ) -> Vec<(usize, Work)> {
         if self.take_in(results) {
             return Vec::new();
         }
-        let next = self.decide(config, statistics);
+        let next = self.decide(given, statistics);
         let command = Arc::clone(&self.command);
         let (position, work) = match next {
             Next::Done(changes) => {
@@ -137,7 +145,7 @@ impl Hopping {
                 return Vec::new();
             }
             Next::Nothing => return Vec::new(),
-            Next::Read(names) => return self.read_works(names, results.len()),
+            Next::Read(names) => return self.works_of_reading(names, results.len()),
             Next::Take(position, with) => (position, Work::Take { command, position, with }),
             Next::Serve(position) => (position, Work::ServeFrom { command, position }),
         };
@@ -152,7 +160,7 @@ impl Hopping {
     }
 
     /// What each of the shards is to read.
-    fn read_works(&mut self, names: Vec<Name>, shard_count: usize) -> Vec<(usize, Work)> {
+    fn works_of_reading(&mut self, names: Vec<Name>, shard_count: usize) -> Vec<(usize, Work)> {
         self.reading = vec![Vec::new(); shard_count];
         for name in names {
             self.reading[shard_of_key(&name.key, shard_count)].push(name);
@@ -169,7 +177,7 @@ impl Hopping {
     /// The part of the key that is this argument.
     fn part_of(&self, position: usize) -> Option<usize> {
         let key = self.found.iter().position(|(at, _)| *at == position)?;
-        Some(self.parts[key])
+        Some(self.owners[key])
     }
 
     /// Takes over what shards have found. Whether the reply came with it.
@@ -201,14 +209,14 @@ impl Hopping {
     }
 
     /// Decides with what has been found. An error is the reply.
-    fn decide(&mut self, config: &Config, statistics: &mut Statistics) -> Next {
+    fn decide(&mut self, given: Given<'_>, statistics: &mut Statistics) -> Next {
         let Hopping { command, found, read, reply: out, attempt, .. } = self;
         let SharedCommand { row, run_as, .. } = &**command;
         // Who waits already waits on at a key of another type.
         let unfit = matches!(found.first(), Some((_, Err(_))));
         let decided = match attempt {
             Some(attempt) if !attempt.first && unfit => Ok(Next::Nothing),
-            _ => decision(command, (found, read), config, Reply::new(out, run_as.encoding)),
+            _ => decision(command, (found, read), given, Reply::new(out, run_as.encoding)),
         };
         match &decided {
             // It does not wait.
@@ -248,7 +256,7 @@ impl Hopping {
 fn decision(
     command: &SharedCommand,
     (found, read): (&mut [(usize, Looked)], &ReadNames),
-    config: &Config,
+    Given { config, random }: Given<'_>,
     mut reply: Reply<'_>,
 ) -> Result<Next, CommandError> {
     let args = command.args.as_args();
@@ -258,7 +266,7 @@ fn decision(
     match way_of(command.row) {
         Some(Way::Hops(hops)) => {
             let db_index = usize::from(command.run_as.db);
-            let mut findings = Findings::new(found, read, config, db_index, reply);
+            let mut findings = Findings::new(found, read, config, db_index, random, reply);
             Ok(match (hops.decide)(&mut findings, args)? {
                 Decision::Done(changes) => Next::Done(changes),
                 Decision::Take(position) => Next::Take(position, None),

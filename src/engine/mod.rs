@@ -38,8 +38,8 @@
 //! | | `links` | batches of requests to other shards |
 //! | | `hopping` | a command in hops, from what is looked at to what changes |
 //! | | `pairs` | commands of which another shard runs one half |
-//! | | `pieces` | which shard has to do what with a command's keys |
-//! | | `share` | what one shard is to do for a command |
+//! | | `key_parts` | which shard has to do what with a command's keys |
+//! | | `part` | what one shard is to do for a command |
 //! | | `merge` | one reply from the values that several shards answered |
 //! | | `effects` | what the runtime does for commands |
 //! | | `reply` | replies, at once or into a slot |
@@ -71,6 +71,7 @@ mod hopping;
 mod hops;
 mod in_turn;
 mod input;
+mod key_parts;
 mod limits;
 mod links;
 mod local;
@@ -80,7 +81,7 @@ mod moves;
 mod operations;
 mod pair;
 mod pairs;
-mod pieces;
+mod part;
 mod pipeline;
 mod reply;
 mod report;
@@ -89,7 +90,6 @@ mod room;
 mod run;
 mod sessions;
 mod shards;
-mod share;
 mod shared;
 mod site;
 mod split;

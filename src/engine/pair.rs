@@ -6,7 +6,7 @@
 //! This shard's half runs when the answer is here, on keys that nobody could change meanwhile; then
 //! their locks go. One message each way, and nothing to release.
 //!
-//! What rules out deadlocks is still that any two commands come to every shard that they share in
+//! What rules out deadlocks is still that any two commands come to every shard that they part in
 //! one order, that of the mutex: see [`crate::txn`]. The halves are put into the inboxes under it,
 //! in front of this pass's parts, and at that moment this core's own inbox is empty. So what was
 //! put there before has come to this shard before the locks were taken, and the rest comes behind.
@@ -14,15 +14,16 @@
 
 use super::coordinate;
 use super::event::Outbox;
+use super::key_parts::KeyParts;
 use super::pairs::{Pair, Units, locks_of};
+use super::part::PlannedPart;
 use super::reply::{ConnReply, reply_later};
-use super::share::Share;
 use super::state::Core;
 use super::transaction::{Kind, Transaction};
 use crate::commands::{Merge, Row};
 use crate::protocol::Args;
 use crate::session::{Session, Stall};
-use crate::txn::{CommandList, Fault, LockKey, Message, Request, TxnId, Unit, Work, shard_of_key};
+use crate::txn::{CommandList, Fault, Message, Request, TxnId, Unit, Work, shard_of_key};
 
 /// Arguments of so many bytes are not copied once more: as parts, they move.
 const PAIR_BYTES_MAX: usize = 64 * 1024;
@@ -30,20 +31,29 @@ const PAIR_BYTES_MAX: usize = 64 * 1024;
 const OWN: usize = 0;
 const OTHERS: usize = 1;
 
-/// Begins a command if its keys are on this shard and exactly one other.
+/// Begins a command, which has been taken apart, if its keys are on this shard and exactly one other.
 pub(super) fn start_pair(
     core: &mut Core,
     session: &mut Session,
     row: &'static Row,
     args: Args<'_>,
     how: Merge,
+    taken: &KeyParts,
 ) -> bool {
     // In an EXEC the locks are held already, and this shard's half may not overtake.
     if session.exec.is_some() || args.bytes().len() > PAIR_BYTES_MAX {
         return false;
     }
-    let pair = new_pair(core, session, row, how);
-    let Some(pair) = split_in_two(core, pair, args) else { return false };
+    let parts = taken.parts();
+    let own = parts.iter().position(|part| part.shard == core.site.shard_id);
+    let Some(own) = own.filter(|_| parts.len() == 2) else { return false };
+    let other = 1 - own;
+    let mut pair = new_pair(core, session, row, how);
+    parts[own].args(args).iter().for_each(|argument| pair.own_args.push(argument));
+    parts[other].args(args).iter().for_each(|argument| pair.other_args.push(argument));
+    pair.other = parts[other].shard;
+    let owner = |&part: &usize| if part == own { OWN } else { OTHERS };
+    pair.owners.extend(taken.owners().iter().map(owner));
     let bytes = pair.own_args.size() + pair.other_args.size();
     begin_pair(core, session, pair, bytes);
     true
@@ -129,37 +139,6 @@ fn new_pair(core: &mut Core, session: &Session, row: &'static Row, how: Merge) -
     spare
 }
 
-fn split_in_two(core: &mut Core, mut pair: Box<Pair>, args: Args<'_>) -> Option<Box<Pair>> {
-    let row = pair.row;
-    let step = row.arguments_per_key();
-    let mut other = None;
-    pair.own_args.push(args.at(0));
-    pair.other_args.push(args.at(0));
-    for position in row.key_positions(args) {
-        let shard = shard_of_key(args.at(position), core.site.shard_count);
-        let (owner, half) = if shard == core.site.shard_id {
-            (OWN, &mut pair.own_args)
-        } else if *other.get_or_insert(shard) == shard {
-            (OTHERS, &mut pair.other_args)
-        } else {
-            core.pairs.keep(pair);
-            return None;
-        };
-        pair.owners.push(owner);
-        args.from(position).iter().take(step).for_each(|argument| half.push(argument));
-    }
-    match other {
-        Some(other) if pair.own_args.as_args().len() > 1 => {
-            pair.other = other;
-            Some(pair)
-        }
-        _ => {
-            core.pairs.keep(pair);
-            None
-        }
-    }
-}
-
 /// Locks the own keys of the pairs begun in this pass and sends the others' halves, in front of
 /// what is `ordered` already. [`Engine::order`] must follow.
 pub(super) fn flush_pairs(core: &mut Core, outbox: &mut Outbox) {
@@ -214,35 +193,31 @@ fn withdraw_pairs(core: &mut Core, outbox: &mut Outbox) {
 /// Sends the command to both shards as one that locks there.
 fn send_as_parts(core: &mut Core, mut pair: Box<Pair>, outbox: &mut Outbox) {
     let Pair { reply, txn, row, merge, run_as, other, .. } = *pair;
-    let share = |shard, mut locks, work| {
-        LockKey::merge(&mut locks);
-        Share { shard, locks, whole_shard: false, work }
-    };
     let owners = std::mem::take(&mut pair.owners);
-    let (shares, kind) = match pair.units.take() {
+    let (parts, kind) = match pair.units.take() {
         Some(Units { own, other: unit }) => {
             let commands = [Some(own), unit.map(|unit| *unit)].into_iter().flatten();
             let shards = [core.site.shard_id, other].into_iter();
-            let shares = shards.zip(commands).map(|(shard, Unit { commands, .. })| {
+            let parts = shards.zip(commands).map(|(shard, Unit { commands, .. })| {
                 let locks = commands.locks().collect();
-                share(shard, locks, Work::Exec { commands, run_as })
+                PlannedPart::locking(shard, locks, Work::Exec { commands, run_as })
             });
-            (shares.collect(), Kind::Exec { owners, then: Vec::new() })
+            (parts.collect(), Kind::Exec { owners, then: Vec::new() })
         }
         None => {
             let halves = [(core.site.shard_id, &mut pair.own_args), (other, &mut pair.other_args)];
             // Their answers are merged as the halves' would have been.
             let run_as = run_as.for_values();
-            let shares = halves.into_iter().map(|(shard, args)| {
+            let parts = halves.into_iter().map(|(shard, args)| {
                 let (locks, args) = (locks_of(row, args.as_args()), std::mem::take(args));
                 let run_as = run_as.for_values();
-                share(shard, locks, Work::Run { row, args, run_as })
+                PlannedPart::locking(shard, locks, Work::Run { row, args, run_as })
             });
-            (shares.collect(), Kind::Merge { merge, owners })
+            (parts.collect(), Kind::Merge { merge, owners })
         }
     };
     let transaction = Transaction::new(reply, row, run_as, kind);
-    coordinate::send_shares(core, txn, transaction, shares, outbox);
+    coordinate::send_parts(core, txn, transaction, parts, outbox);
     core.pairs.keep(pair);
 }
 

@@ -1,5 +1,6 @@
 //! What comes of the results of a command's parts: the next step, or the reply.
 
+use super::hopping::Given;
 use super::merge::Merging;
 use super::state::Core;
 use super::transaction::{Kind, Transaction};
@@ -14,7 +15,9 @@ pub(super) fn next_works(core: &mut Core, transaction: &mut Transaction) -> Vec<
         Kind::Exec { .. } => works_of_exec(core, transaction),
         Kind::Hops(hopping) => {
             let config = &core.site.settings.config;
-            hopping.next(&mut transaction.results, config, &mut core.stats.commands)
+            let random = core.shards.home_mut().store_mut().next_random();
+            let commands = &mut core.stats.commands;
+            hopping.next(&mut transaction.results, Given { config, random }, commands)
         }
         _ => Vec::new(),
     }

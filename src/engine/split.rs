@@ -1,10 +1,11 @@
 //! Commands that every shard can run with its own keys, such as MGET or MSET: taken apart, and their
 //! replies put together.
 
-use super::event::{Outbox, ShardId};
+use super::event::Outbox;
+use super::key_parts::KeyPart;
 use super::local::run_here;
+use super::part::PlannedPart;
 use super::reply::reply_now;
-use super::share::Share;
 use super::state::Core;
 use super::transaction::Kind;
 use super::{at_once, coordinate, pair, results};
@@ -13,17 +14,9 @@ use crate::protocol::Args;
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Values;
 use crate::session::Session;
-use crate::txn::{LockKey, LockMode, Work, shard_of_key};
+use crate::txn::{LockKey, LockMode, Work};
 
-/// What one shard is to be sent of a command.
-struct Piece {
-    shard: ShardId,
-    keys: usize,
-    /// Of the keys and of what belongs to them.
-    bytes: usize,
-}
-
-/// Sends every shard the command with its own keys and what belongs to them.
+/// Has every shard run the command with its own keys and what belongs to them.
 pub(super) fn start_split(
     core: &mut Core,
     session: &mut Session,
@@ -32,56 +25,26 @@ pub(super) fn start_split(
     how: Merge,
     outbox: &mut Outbox,
 ) {
-    if at_once::split_at_once(core, session, row, args, how)
-        || pair::start_pair(core, session, row, args, how)
+    let mut taken = std::mem::take(&mut core.key_parts);
+    taken.deal(row, args, core.site.shard_count);
+    if !at_once::split_at_once(core, session, row, args, how, &mut taken)
+        && !pair::start_pair(core, session, row, args, how, &taken)
     {
-        return;
+        let mode = LockMode::of(row);
+        let run_as = session.client.run_as().for_values();
+        let part = |part: &KeyPart| {
+            let args = part.args(args);
+            let keys = row.key_positions(args);
+            let locks = keys.map(|index| LockKey::new(args.at(index), mode)).collect();
+            let work = Work::Run { row, args: OwnedArgs::from(args), run_as };
+            PlannedPart::locking(part.shard, locks, work)
+        };
+        let parts = taken.parts().iter().map(part).collect();
+        let kind = Kind::Merge { merge: how, owners: taken.owners().to_vec() };
+        coordinate::begin(core, session, row, kind, parts, outbox);
     }
-    let step = row.arguments_per_key();
-    let (pieces, owners) = pieces(core, row, args, step);
-    let command = args.at(0);
-    let empty = |piece: &Piece| {
-        let arguments = 1 + piece.keys * step;
-        let mut own = OwnedArgs::with_capacity(arguments, command.len() + piece.bytes);
-        own.push(command);
-        (own, Vec::with_capacity(piece.keys))
-    };
-    let mut parts: Vec<(OwnedArgs, Vec<LockKey>)> = pieces.iter().map(empty).collect();
-    let mode = LockMode::of(row);
-    for (position, &part) in row.key_positions(args).zip(&owners) {
-        let (own, locks) = &mut parts[part];
-        locks.push(LockKey::new(args.at(position), mode));
-        args.from(position).iter().take(step).for_each(|argument| own.push(argument));
-    }
-    let run_as = session.client.run_as().for_values();
-    let share = |(piece, (args, mut locks)): (&Piece, (OwnedArgs, Vec<LockKey>))| {
-        LockKey::merge(&mut locks);
-        let work = Work::Run { row, args, run_as };
-        Share { shard: piece.shard, locks, whole_shard: false, work }
-    };
-    let shares = pieces.iter().zip(parts).map(share).collect();
-    let kind = Kind::Merge { merge: how, owners };
-    coordinate::begin(core, session, row, kind, shares, outbox);
-}
-
-/// How much of the command goes where, so that each part is allocated once; and which piece
-/// each key belongs to.
-fn pieces(core: &Core, row: &Row, args: Args<'_>, step: usize) -> (Vec<Piece>, Vec<usize>) {
-    let mut piece_of_shard = vec![None; core.site.shard_count];
-    let mut pieces: Vec<Piece> = Vec::new();
-    let mut owners = Vec::with_capacity(args.len() / step);
-    for position in row.key_positions(args) {
-        let shard = shard_of_key(args.at(position), core.site.shard_count);
-        let index = *piece_of_shard[shard].get_or_insert_with(|| {
-            pieces.push(Piece { shard, keys: 0, bytes: 0 });
-            pieces.len() - 1
-        });
-        owners.push(index);
-        let piece = &mut pieces[index];
-        piece.keys += 1;
-        piece.bytes += args.from(position).iter().take(step).map(<[u8]>::len).sum::<usize>();
-    }
-    (pieces, owners)
+    taken.clear();
+    core.key_parts = taken;
 }
 
 /// A command on every shard. Each is held still until all have answered, as for KEYS, unless
@@ -111,13 +74,13 @@ pub(super) fn start_every_shard(
         });
     }
     let args = OwnedArgs::from(args);
-    let share = |shard| Share {
+    let part = |shard| PlannedPart {
         shard,
         locks: Vec::new(),
         whole_shard,
         work: Work::Run { row, args: args.clone(), run_as },
     };
-    let shares = (0..core.site.shard_count).map(share).collect();
+    let parts = (0..core.site.shard_count).map(part).collect();
     let kind = Kind::Merge { merge: how, owners: Vec::new() };
-    coordinate::begin_or_run(core, session, row, kind, shares, outbox);
+    coordinate::begin_or_run(core, session, row, kind, parts, outbox);
 }

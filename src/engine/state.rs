@@ -6,10 +6,10 @@ use super::agenda::Agenda;
 use super::effects::Effects;
 use super::event::{Now, Outbox, ShardId};
 use super::expiry::Expiry;
+use super::key_parts::KeyParts;
 use super::links::Links;
 use super::memory::{Budget, MemoryAccount};
 use super::pairs::Pairs;
-use super::pieces::Pieces;
 use super::pipeline::Pipeline;
 use super::room::{self, Room};
 use super::sessions::Sessions;
@@ -60,8 +60,8 @@ pub(super) struct Core {
     pub pause: Option<Pause>,
     pub last_tick_us: u64,
     next_watcher: u64,
-    /// Scratch for commands that run on several shards at once.
-    pub pieces: Pieces,
+    /// Scratch for commands that every shard runs with its own keys.
+    pub key_parts: KeyParts,
     /// Scratch for the decoder.
     pub pipeline: Pipeline,
     /// Commands decoded, to see how often.
@@ -99,7 +99,7 @@ impl Core {
             links: Links::new(setup.shards),
             coordinator: Coordinator::default(),
             pairs: Pairs::default(),
-            pieces: Pieces::default(),
+            key_parts: KeyParts::default(),
             effects: Effects::default(),
             stats: CoreStatistics::default(),
             agenda: Agenda::default(),
@@ -169,7 +169,7 @@ impl Core {
         let idle = self.links.buffers_mut().give_idle_back(self.site.now.monotonic_us);
         if idle && self.links.memory() == 0 {
             self.pairs.trim();
-            self.pieces = Pieces::default();
+            self.key_parts = KeyParts::default();
         }
     }
 
@@ -177,7 +177,7 @@ impl Core {
     pub fn give_buffers_back(&mut self) {
         self.links.buffers_mut().give_all_back();
         self.pairs.trim();
-        self.pieces = Pieces::default();
+        self.key_parts = KeyParts::default();
     }
 
     /// The identity of the next command over several shards.
@@ -229,7 +229,7 @@ impl Core {
 
     /// Bytes of the buffers that this core keeps for the next commands.
     pub fn kept_memory(&self) -> usize {
-        self.pipeline.memory() + self.pairs.memory() + self.pieces.memory() + self.links.memory()
+        self.pipeline.memory() + self.pairs.memory() + self.key_parts.memory() + self.links.memory()
     }
 }
 

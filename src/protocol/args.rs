@@ -138,6 +138,9 @@ impl<'a> FromIterator<&'a [u8]> for OwnedArgs {
 
 impl From<Args<'_>> for OwnedArgs {
     fn from(args: Args<'_>) -> Self {
-        args.iter().collect()
+        let bytes = args.iter().map(<[u8]>::len).sum();
+        let mut owned = OwnedArgs::with_capacity(args.len(), bytes);
+        args.iter().for_each(|argument| owned.push(argument));
+        owned
     }
 }

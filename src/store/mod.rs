@@ -36,7 +36,7 @@ pub use eviction::{LfuSettings, Order, Policy, Usage, frequency};
 pub use item::{Item, OwnedCollection};
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
-pub use value::{Buffer, Collection, End, List, Object, Set};
+pub use value::{Buffer, Collection, End, Hash, List, Object, Set, SortedSet};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

@@ -26,6 +26,8 @@ pub struct ShardStats {
     pub keyspace_hits: u64,
     pub keyspace_misses: u64,
     pub expired_keys: u64,
+    /// Fields of hashes.
+    pub expired_fields: u64,
     pub evicted_keys: u64,
     /// Databases and huge values whose memory has been given back in slices.
     pub lazily_freed: u64,
@@ -256,6 +258,7 @@ impl Shard {
         let departures = |of: fn(&Db) -> u64| self.dbs.iter().map(of).sum::<u64>();
         ShardStats {
             expired_keys: departures(|db| db.departures.expired),
+            expired_fields: departures(|db| db.departures.expired_fields),
             evicted_keys: departures(|db| db.departures.evicted),
             ..self.counts
         }
@@ -303,7 +306,7 @@ impl Shard {
     }
 
     pub fn has_expiring(&self) -> bool {
-        self.dbs.iter().any(|db| db.expiring() > 0)
+        self.dbs.iter().any(Db::has_due)
     }
 
     /// One step of the sweep that gives the memory of expired entries back: up to about `count`
@@ -313,7 +316,7 @@ impl Shard {
         let mut glances = SWEEP_GLANCES;
         loop {
             let db = &mut self.dbs[self.sweep_db];
-            if db.expiring() > 0 {
+            if db.has_due() {
                 let swept = db.sweep_expired(glances, count - dropped, now);
                 dropped += swept.expired;
                 glances = glances.saturating_sub(swept.glances);

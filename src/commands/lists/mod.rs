@@ -13,6 +13,8 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub use pop::Pop;
+
 use super::integers::{integer, symmetric_integer};
 use super::{Categories, Command, CommandError, Context, Docs, Flags, Group, Handler};
 use crate::protocol::Args;
@@ -99,7 +101,7 @@ fn too_large() -> CommandError {
 
 /// The elements from `start` to `stop`, both included, negative ones counting from the back: the
 /// index of the first and how many there are.
-fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
+pub fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let from_front = |index: i64| match usize::try_from(index) {
         Ok(index) => Some(index),
         Err(_) => len.checked_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX)),

@@ -3,13 +3,16 @@
 use super::Refused;
 use super::reader::{Malformed, Read, Reader};
 use super::types::{Origin, PACKED_NODE, PLAIN_NODE, Type};
+use crate::commands::hashes::form::{self as hashes, NewHash};
 use crate::commands::sets::form::{self as sets, OwnedSet};
+use crate::commands::sorted_sets::form::{self as sorted_sets, NewSortedSet};
 use crate::commands::{Context, reply_bytes_max};
+use crate::store::value::hash::{Fields, Layout};
 use crate::store::value::intset::{self, IntSet};
 use crate::store::value::list;
 use crate::store::value::packed::{self, Element, Packed};
-use crate::store::{Encoding, Item};
-use crate::text::number::Digits;
+use crate::store::{Encoding, Item, SortedSet, UnixMs};
+use crate::text::number::{Digits, parse_f64};
 
 /// What values are made with, and how much a payload may come to.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +21,8 @@ pub struct Making {
     pub inflated_bytes_max: usize,
     pub list: list::Limit,
     pub set: sets::Making,
+    pub sorted_set: sorted_sets::Making,
+    pub hash: hashes::Limits,
 }
 
 impl Making {
@@ -26,6 +31,8 @@ impl Making {
             inflated_bytes_max: reply_bytes_max(context.config),
             list: list::Limit::from_directive(context.config.list_max_listpack_size),
             set: sets::Making::new(context),
+            sorted_set: sorted_sets::Making::new(context),
+            hash: hashes::Limits::new(context),
         }
     }
 }
@@ -44,7 +51,18 @@ pub fn value(
         Type::Set => set_of_members(key, reader, making),
         Type::IntSet => intset(key, reader, making),
         Type::SetListpack => packed_set(key, reader, making),
-        _ => todo!(),
+        Type::SortedSet => sorted_set(key, reader, making, |reader| reader.f64()),
+        Type::SortedSetOfText => sorted_set(key, reader, making, |reader| reader.f64_text()),
+        Type::SortedSetListpack => packed_sorted_set(key, reader, making),
+        Type::Hash => hash(key, reader, making),
+        Type::HashListpack => packed_hash(key, reader, making, Layout::Pairs),
+        Type::HashListpackEx => {
+            // When the first field expires, as the run says too.
+            reader.u64()?;
+            packed_hash(key, reader, making, Layout::Triples)
+        }
+        Type::HashWithExpiries => hash_with_expiries(key, reader, making),
+        Type::HashOfValkey => hash_of_valkey(key, reader, making),
     };
     Ok(item?)
 }
@@ -117,4 +135,102 @@ fn set_of<'m>(
 /// A member that is there twice is an error.
 fn add(set: &mut OwnedSet, member: &[u8]) -> Read<()> {
     if set.add(member) { Ok(()) } else { Err(Malformed) }
+}
+
+fn sorted_set(
+    key: &[u8],
+    reader: &mut Reader<'_>,
+    making: &Making,
+    score: fn(&mut Reader<'_>) -> Read<f64>,
+) -> Read<Item> {
+    let mut set = making.sorted_set.tree();
+    for _ in 0..reader.count()? {
+        let member = reader.string()?;
+        add_scored(&mut set, &member, score(reader)?)?;
+    }
+    Ok(NewSortedSet::of_tree(set, making.sorted_set).into_item(key))
+}
+
+fn packed_sorted_set(key: &[u8], reader: &mut Reader<'_>, making: &Making) -> Read<Item> {
+    let run = reader.string()?;
+    let elements = packed::check(&run).map_err(|_| Malformed)?;
+    if elements == 0 || !elements.is_multiple_of(2) {
+        return Err(Malformed);
+    }
+    let mut set = making.sorted_set.tree();
+    let mut elements = Packed::new(&run).iter();
+    while let (Some(member), Some(score)) = (elements.next(), elements.next()) {
+        let score = parse_f64(score.text(&mut Digits::default())).ok_or(Malformed)?;
+        add_scored(&mut set, member.text(&mut Digits::default()), score)?;
+    }
+    Ok(NewSortedSet::of_tree(set, making.sorted_set).into_item(key))
+}
+
+fn add_scored(set: &mut SortedSet, member: &[u8], score: f64) -> Read<()> {
+    let is_sound = !score.is_nan() && set.insert(member, score).is_none();
+    if is_sound { Ok(()) } else { Err(Malformed) }
+}
+
+fn hash(key: &[u8], reader: &mut Reader<'_>, making: &Making) -> Read<Item> {
+    let mut hash = NewHash::new(making.hash);
+    for _ in 0..reader.count()? {
+        let (name, value) = (reader.string()?, reader.string()?);
+        add_field(&mut hash, &name, &value, None)?;
+    }
+    hash.into_item(key).ok_or(Malformed)
+}
+
+fn packed_hash(key: &[u8], reader: &mut Reader<'_>, making: &Making, layout: Layout) -> Read<Item> {
+    let run = reader.string()?;
+    let elements = packed::check(&run).map_err(|_| Malformed)?;
+    let fields = Fields::new(&run, layout);
+    let mut hash = NewHash::new(making.hash);
+    for field in fields.iter() {
+        let (mut name, mut value) = (Digits::default(), Digits::default());
+        let (name, value) = (field.name.text(&mut name), field.value.text(&mut value));
+        add_field(&mut hash, name, value, field.expiry)?;
+    }
+    // Nothing may be left over of the last one.
+    if fields.len() * layout.width() != elements {
+        return Err(Malformed);
+    }
+    hash.into_item(key).ok_or(Malformed)
+}
+
+fn hash_with_expiries(key: &[u8], reader: &mut Reader<'_>, making: &Making) -> Read<Item> {
+    let earliest = reader.u64()?;
+    let mut hash = NewHash::new(making.hash);
+    for _ in 0..reader.count()? {
+        let expiry = match reader.length()? as u64 {
+            0 => None,
+            behind => Some(earliest.checked_add(behind - 1).ok_or(Malformed)?),
+        };
+        let (name, value) = (reader.string()?, reader.string()?);
+        add_field(&mut hash, &name, &value, expiry)?;
+    }
+    hash.into_item(key).ok_or(Malformed)
+}
+
+fn hash_of_valkey(key: &[u8], reader: &mut Reader<'_>, making: &Making) -> Read<Item> {
+    let mut hash = NewHash::new(making.hash);
+    for _ in 0..reader.count()? {
+        let (name, value) = (reader.string()?, reader.string()?);
+        // -1: none.
+        let expiry = UnixMs::try_from(reader.i64()?).ok();
+        add_field(&mut hash, &name, &value, expiry)?;
+    }
+    hash.into_item(key).ok_or(Malformed)
+}
+
+/// No server gives a field a later expiry.
+const EXPIRY_MAX: UnixMs = 1 << 46;
+
+fn add_field(hash: &mut NewHash, name: &[u8], value: &[u8], expiry: Option<UnixMs>) -> Read<()> {
+    if expiry.is_some_and(|at| at == 0 || at >= EXPIRY_MAX) {
+        return Err(Malformed);
+    }
+    match hash.add(name, value, expiry) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(Malformed),
+    }
 }

@@ -27,7 +27,7 @@ pub use load::Making;
 
 use crc::{CRC_64_REDIS, Crc};
 
-use crate::store::{EntryRef, Item};
+use crate::store::{EntryRef, Item, UnixMs};
 use reader::Reader;
 use types::Origin;
 
@@ -52,8 +52,8 @@ impl From<reader::Malformed> for Refused {
 }
 
 /// The payload of a value, without its key and its expiry.
-pub fn dump(entry: EntryRef<'_>) -> Vec<u8> {
-    let (mut payload, version) = save::value(entry);
+pub fn dump(entry: EntryRef<'_>, now: UnixMs) -> Vec<u8> {
+    let (mut payload, version) = save::value(entry, now);
     payload.extend_from_slice(&version.to_le_bytes());
     let checksum = CHECKSUM.checksum(&payload);
     payload.extend_from_slice(&checksum.to_le_bytes());

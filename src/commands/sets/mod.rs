@@ -12,6 +12,7 @@ use super::{Categories, Command, CommandError, Docs, Flags, Group, Handler, Outc
 use crate::protocol::reply::Reply;
 use crate::text::number::Digits;
 use form::SetRef;
+pub use form::below;
 
 pub const COMMANDS: &[Command] = &[
     algebra::SDIFF,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::super::coordinate;
 use super::super::event::{Effect, Outbox, Ticket};
 use super::super::every_core::{self, EveryCore};
+use super::super::part::PlannedPart;
 use super::super::reply::reply_later;
-use super::super::share::Share;
 use super::super::state::Core;
 use super::super::transaction::Kind;
 use crate::commands::{Outcome, Row};
@@ -22,20 +22,15 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Has every core do its part, this one included; the session is stalled, and its client
-    /// answered, until all have.
+    /// Has every core do its part, this one included; the session is stalled until all have,
+    /// and its client answered then.
     pub fn every_core(&mut self, command: impl EveryCore) -> Outcome {
         let (core, session) = (&mut *self.core, &mut *self.session);
         let round = every_core::round(command, core.site.shard_count);
-        let share = |shard| Share {
-            shard,
-            locks: Vec::new(),
-            whole_shard: false,
-            work: Work::Task(Box::new(Arc::clone(&round))),
-        };
-        let shares = (0..core.site.shard_count).map(share).collect();
+        let part = |shard| PlannedPart::new(shard, Work::Task(Box::new(Arc::clone(&round))));
+        let parts = (0..core.site.shard_count).map(part).collect();
         let kind = Kind::EveryCore { round, fenced: false };
-        coordinate::begin(core, session, self.row, kind, shares, self.outbox);
+        coordinate::begin(core, session, self.row, kind, parts, self.outbox);
         Ok(())
     }
 

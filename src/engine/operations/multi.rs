@@ -2,8 +2,8 @@
 
 use super::super::closing::close_now;
 use super::super::event::Outbox;
+use super::super::part::PlannedPart;
 use super::super::reply::reply_now;
-use super::super::share::Share;
 use super::super::state::Core;
 use super::super::transaction::Kind;
 use super::super::{coordinate, exec, limits, watch};
@@ -146,15 +146,15 @@ pub(super) fn watch(asked: &mut Asked<'_>, args: Args<'_>) -> Outcome {
     if !may_hold(core, session, bytes, outbox) {
         return Ok(());
     }
-    let shares = shares_of_watch(core, session, row, args);
-    let free = |share: &Share| {
-        let locks = share.locks.iter().copied();
-        core.is_at_hand(session, share.shard) && !core.shards.get(share.shard).is_any_locked(locks)
+    let parts = parts_of_watch(core, session, row, args);
+    let free = |part: &PlannedPart| {
+        let locks = part.locks.iter().copied();
+        core.is_at_hand(session, part.shard) && !core.shards.get(part.shard).is_any_locked(locks)
     };
-    if shares.iter().all(free) {
-        for share in shares {
-            if let Work::Watch { watcher, conn, keys } = share.work {
-                core.shards.get_mut(share.shard).watch(watcher, conn, keys);
+    if parts.iter().all(free) {
+        for part in parts {
+            if let Work::Watch { watcher, conn, keys } = part.work {
+                core.shards.get_mut(part.shard).watch(watcher, conn, keys);
             }
         }
         reply_now(session, |reply| reply.ok());
@@ -164,19 +164,19 @@ pub(super) fn watch(asked: &mut Asked<'_>, args: Args<'_>) -> Outcome {
             return Ok(());
         };
         let kind = Kind::Watch { watcher };
-        coordinate::begin(core, session, row, kind, shares, outbox);
+        coordinate::begin(core, session, row, kind, parts, outbox);
     }
     Ok(())
 }
 
 /// What each shard is to watch that was not watched before. The keys are locked: what was done to
 /// them before WATCH, as clients see it, must not count as a change.
-fn shares_of_watch(
+fn parts_of_watch(
     core: &mut Core,
     session: &mut Session,
     row: &Row,
     args: Args<'_>,
-) -> Vec<Share> {
+) -> Vec<PlannedPart> {
     let (db, conn) = (session.client.db, session.conn);
     let watching =
         session.watching.get_or_insert_with(|| Box::new(Watching::new(core.new_watcher())));
@@ -188,14 +188,13 @@ fn shares_of_watch(
         }
     }
     let watcher = watching.watcher;
-    let share = |(shard, keys): (ShardId, Vec<Box<[u8]>>)| {
-        let mut locks = keys.iter().map(|key| LockKey::new(key, LockMode::Shared)).collect();
-        LockKey::merge(&mut locks);
+    let part = |(shard, keys): (ShardId, Vec<Box<[u8]>>)| {
+        let locks = keys.iter().map(|key| LockKey::new(key, LockMode::Shared)).collect();
         let keys = keys.into_iter().map(|key| (db as u8, key)).collect();
-        Share { shard, locks, whole_shard: false, work: Work::Watch { watcher, conn, keys } }
+        PlannedPart::locking(shard, locks, Work::Watch { watcher, conn, keys })
     };
-    let shares = keys_of_shard.into_iter().enumerate();
-    shares.filter(|(_, keys)| !keys.is_empty()).map(share).collect()
+    let parts = keys_of_shard.into_iter().enumerate();
+    parts.filter(|(_, keys)| !keys.is_empty()).map(part).collect()
 }
 
 pub(super) fn unwatch(asked: &mut Asked<'_>) -> Outcome {

@@ -16,21 +16,27 @@
 //! It takes a variant of [`Kind`], its names in [`Encoding`], and a line of `collections!`.
 
 pub mod dict;
+pub mod hash;
 pub mod intset;
 pub mod list;
 pub mod packed;
 mod remains;
 mod set;
+pub mod sorted_set;
 
 pub use dict::Dict;
+pub use hash::Hash;
 pub use list::List;
 pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
 pub use set::Set;
+pub use sorted_set::SortedSet;
 
+use super::UnixMs;
 use super::entry::{Encoding, Kind};
 use super::large::Payload;
 use super::memory::good_size;
+use hash::{Fields, Layout};
 
 /// A type of collection that an entry keeps behind a pointer.
 ///
@@ -182,7 +188,9 @@ macro_rules! collections {
 
 collections! {
     List List Quicklist;
+    Hash Hash HashTable;
     Set Set HashTable;
+    SortedSet SortedSet SkipList;
 }
 
 impl Object {
@@ -223,6 +231,34 @@ impl OwnedValue {
             Content::Payload(payload) => payload.len(),
             Content::Object(object) => object.heap_bytes(),
         }
+    }
+
+    /// When the first of a hash's fields is due, if one expires.
+    pub fn fields_due(&self) -> Option<UnixMs> {
+        match &self.content {
+            Content::Bytes(bytes) => fields_due_of_run(self.encoding, bytes),
+            Content::Payload(payload) => fields_due_of_run(self.encoding, payload.as_slice()),
+            Content::Object(object) => object.as_ref().fields_due(),
+        }
+    }
+}
+
+impl ObjectRef<'_> {
+    /// See [`OwnedValue::fields_due`].
+    pub fn fields_due(self) -> Option<UnixMs> {
+        match self {
+            ObjectRef::Hash(hash) => hash.earliest(),
+            _ => None,
+        }
+    }
+}
+
+/// As [`OwnedValue::fields_due`], of a value that is one run of bytes.
+#[inline]
+pub(super) fn fields_due_of_run(encoding: Encoding, bytes: &[u8]) -> Option<UnixMs> {
+    match encoding {
+        Encoding::ListpackEx => Fields::new(bytes, Layout::Triples).earliest(),
+        _ => None,
     }
 }
 

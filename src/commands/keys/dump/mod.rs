@@ -28,7 +28,8 @@ pub const DUMP: Command = Command {
 };
 
 fn dump(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    match context.glance(args.at(1)).map(rdb::dump) {
+    let now = context.now;
+    match context.glance(args.at(1)).map(|entry| rdb::dump(entry, now)) {
         Some(payload) => context.reply.bulk(&payload),
         None => context.reply.null(),
     }

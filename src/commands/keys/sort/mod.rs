@@ -8,10 +8,12 @@ mod tests;
 
 use std::cell::RefCell;
 
+use crate::commands::hashes::form::HashRef;
 use crate::commands::hops::{
     Change, Decision, Finding, Findings, Hops, Name, Reaching, take_nothing,
 };
 use crate::commands::sets::form::SetRef;
+use crate::commands::sorted_sets::form as sorted_sets;
 use crate::commands::{
     Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, KeyFlags, KeyRange,
     KeyRanges, KeySpec, Outcome, Spread, reply_bytes_max,
@@ -22,8 +24,8 @@ use crate::protocol::reply::Reply;
 use crate::store::value::list;
 use crate::store::value::packed::{Element, Packed};
 use crate::store::{
-    Collection, CollectionRef, Db, Encoding, EntryRef, Event, Item, Kind, List, Set, UnixMs,
-    WrongType,
+    Collection, CollectionRef, Db, Encoding, EntryRef, Event, Item, Kind, List, Set, SortedSet,
+    UnixMs, WrongType,
 };
 use order::LookUp;
 use request::Request;
@@ -304,14 +306,23 @@ fn elements(source: &impl Source, request: &mut Request<'_>) -> Result<Vec<Vec<u
             let set = SetRef::new(source.collection::<Set>()?, source.encoding());
             set.iter().map(Element::to_vec).collect()
         }
-        _ => return Err(CommandError::WrongType),
+        Kind::SortedSet => {
+            let mut members: Vec<_> = sorted_sets::iter(source.collection::<SortedSet>()?)
+                .map(|(member, _)| member.to_vec())
+                .collect();
+            if request.descending && request.keeps_order() {
+                members.reverse();
+            }
+            members
+        }
+        Kind::String | Kind::Hash => return Err(CommandError::WrongType),
     })
 }
 
 /// The string that an entry is, or that a field of it is.
-fn string_in(entry: EntryRef<'_>, field: Option<&[u8]>, _now: UnixMs) -> Option<Vec<u8>> {
+fn string_in(entry: EntryRef<'_>, field: Option<&[u8]>, now: UnixMs) -> Option<Vec<u8>> {
     match field {
         None => entry.as_string().ok().map(|text| text.to_vec()),
-        Some(_) => None,
+        Some(field) => Some(HashRef::new(entry, now).ok()?.get(field)?.value.to_vec()),
     }
 }

@@ -129,6 +129,11 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Whether the elements are not sorted, but left in the order that they have.
+    pub fn keeps_order(&self) -> bool {
+        matches!(self.by, By::Nothing)
+    }
+
     /// Whether it names keys by what is sorted.
     pub fn has_patterns(&self) -> bool {
         let gets = || self.gets.iter().any(|get| matches!(get, Get::Pattern(_)));

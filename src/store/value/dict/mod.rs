@@ -11,6 +11,7 @@
 //! cursor that counts in reversed bits is Pieter Noordhuis's, from Redis's SCAN.
 
 mod bucket;
+mod by_hash;
 #[cfg(test)]
 mod check;
 mod directory;

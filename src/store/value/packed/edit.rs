@@ -72,17 +72,26 @@ pub fn push_many<'e>(
     end: End,
     elements: impl Iterator<Item = Element<'e>> + Clone,
 ) -> Result<(), Full> {
+    let at = match end {
+        End::Front => HEADER_BYTES,
+        End::Back => Packed::new(buffer.bytes()).end(),
+    };
+    insert_many(buffer, Cursor(at), elements)
+}
+
+/// Puts elements before the one at the cursor, moving what is behind it at most once.
+pub fn insert_many<'e>(
+    buffer: &mut impl Buffer,
+    at: Cursor,
+    elements: impl Iterator<Item = Element<'e>> + Clone,
+) -> Result<(), Full> {
     let mut added = 0_usize;
     let mut count = 0;
     for element in elements.clone() {
         added = added.saturating_add(element.entry_bytes());
         count += 1;
     }
-    let at = match end {
-        End::Front => HEADER_BYTES,
-        End::Back => Packed::new(buffer.bytes()).end(),
-    };
-    let mut rest = splice(buffer, at, 0, added)?;
+    let mut rest = splice(buffer, at.0, 0, added)?;
     for element in elements {
         let (entry, behind) = rest.split_at_mut(element.entry_bytes());
         element.write(entry);

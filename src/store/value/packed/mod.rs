@@ -22,8 +22,8 @@ mod tests;
 
 pub use check::{Corrupt, check};
 pub use edit::{
-    Buffer, Full, append, delete, delete_range, insert, new, pop, push, push_many, replace, retain,
-    split_off,
+    Buffer, Full, append, delete, delete_range, insert, insert_many, new, pop, push, push_many,
+    replace, retain, split_off,
 };
 pub use element::{Element, Needle};
 
