@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 
-from servers import ROOT, Server, free_port, peers, redis_benchmark
+from servers import ROOT, Server, free_port, peers, redis_benchmark, send_all
 
 CLIENTS, PIPELINE = 50, 16
 ELEMENT = "e" * 64
@@ -134,27 +134,8 @@ def resident(server):
 
 def push(port, lists):
     """Fills lists at their backs, a few elements with each command, as an application would."""
-    with socket.create_connection(("127.0.0.1", port), 60) as s:
-        replies = s.makefile("rb")
-        batch = []
-        for key, count in lists:
-            for first in range(0, count, 10):
-                values = [SMALL % n for n in range(first, min(first + 10, count))]
-                words = [b"RPUSH", key, *values]
-                batch.append(b"*%d\r\n" % len(words)
-                             + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
-                if len(batch) == 100:
-                    flush(s, replies, batch)
-        flush(s, replies, batch)
-
-
-def flush(s, replies, batch):
-    s.sendall(b"".join(batch))
-    for _ in batch:
-        reply = replies.readline()
-        if not reply.startswith(b":"):
-            sys.exit(f"filling a list failed: {reply!r}")
-    batch.clear()
+    send_all(port, ([b"RPUSH", key, *(SMALL % n for n in range(first, min(first + 10, count)))]
+                    for key, count in lists for first in range(0, count, 10)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@
 //! From before the first look to behind the last change all keys are locked, so nobody sees anything
 //! of it half done. If all keys are on one shard the row's handler runs instead.
 
+use std::collections::BTreeMap;
+
 use super::{CommandError, Context};
 use crate::config::Config;
 use crate::protocol::Args;
@@ -30,6 +32,33 @@ pub struct Hops {
     pub take: fn(&mut Context<'_>, Args<'_>, usize, Option<Item>) -> Looked,
     /// Carries out one change, with no way to refuse it.
     pub apply: fn(&mut Context<'_>, Args<'_>, usize, Change),
+}
+
+/// A command that may read keys which it finds named at others, such as SORT with BY. Where it does,
+/// all shards are locked whole, and it is carried out in hops even if all of its own keys are on one.
+#[derive(Debug)]
+pub struct Reaching {
+    pub hops: Hops,
+    /// Whether it does with these arguments.
+    pub reaches: fn(Args<'_>) -> bool,
+    /// What there is at a key that was named.
+    pub read: fn(&mut Context<'_>, &Name) -> Option<Vec<u8>>,
+}
+
+/// A string that a command asks for: the one at a key or, where that is a hash, in one of its fields.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    pub key: Vec<u8>,
+    pub field: Option<Vec<u8>>,
+}
+
+/// What was found at the keys that a [`Reaching`] command has named.
+pub type ReadNames = BTreeMap<Name, Option<Vec<u8>>>;
+
+impl Name {
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.field.as_ref().map_or(0, Vec::len)
+    }
 }
 
 pub type Looked = Result<Finding, CommandError>;
@@ -69,6 +98,8 @@ pub enum Decision {
     Take(usize),
     /// As [`Decision::Take`], with something to make it of there.
     Send(usize, Item),
+    /// What there is at these keys is needed first; of a [`Reaching`] command.
+    Read(Vec<Name>),
     /// There is nothing at the first key, as the reply says. A client that may wait does so instead.
     Nothing,
 }
@@ -81,6 +112,8 @@ pub struct Findings<'a> {
     /// A number that no client can foresee.
     pub random: u64,
     pub reply: Reply<'a>,
+    /// What [`Decision::Read`] has asked for so far.
+    pub read: &'a ReadNames,
     found: &'a mut [(usize, Looked)],
 }
 
@@ -88,12 +121,13 @@ impl<'a> Findings<'a> {
     /// `found` is what was found at each argument that is a key, in their order.
     pub fn new(
         found: &'a mut [(usize, Looked)],
+        read: &'a ReadNames,
         config: &'a Config,
         db_index: usize,
         random: u64,
         reply: Reply<'a>,
     ) -> Self {
-        Findings { config, db_index, random, reply, found }
+        Findings { config, db_index, random, reply, read, found }
     }
 
     /// Takes the finding at the key that is the argument of this index, or the error there.

@@ -9,6 +9,7 @@ mod help;
 mod integers;
 mod key_spec;
 mod operation;
+mod rdb;
 mod row;
 mod scanning;
 mod table;

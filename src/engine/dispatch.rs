@@ -187,7 +187,8 @@ fn destination_of(
         Handler::Keyed(..) if !row.is_fence(args) => Some(Destination::OneKey(shard)),
         Handler::Keyed(..) => {
             let mut keys = row.key_positions(args).map(|index| args.at(index));
-            let one_shard = keys.all(|key| shard_of_key(key, core.site.shard_count) == shard);
+            let one_shard = keys.all(|key| shard_of_key(key, core.site.shard_count) == shard)
+                && (core.site.shard_count == 1 || !row.reaches(args));
             Some(if one_shard { Destination::OneShard(shard) } else { Destination::SeveralShards })
         }
         Handler::Cursor(_) => Some(Destination::OneShard(core.site.cursor_shard(args))),

@@ -36,6 +36,7 @@ pub(super) fn reach_of(core: &Core, row: &Row, args: Args<'_>, shard: ShardId) -
             let mut keys = row.key_positions(args).map(|index| args.at(index));
             if core.site.shard_count == 1
                 || keys.all(|key| shard_of_key(key, core.site.shard_count) == shard)
+                    && !row.reaches(args)
             {
                 Reach::One(shard)
             } else {
@@ -227,8 +228,8 @@ fn start_in_turn(
     let mut plan = Plan::new(core, watching);
     for (row, args) in queued.iter() {
         match row.handler {
-            Handler::Keyed(..) => plan.lock_keys(core, row, args),
-            Handler::EveryShard(..) => {
+            Handler::Keyed(..) if !row.reaches(args) => plan.lock_keys(core, row, args),
+            Handler::Keyed(..) | Handler::EveryShard(..) => {
                 (0..core.site.shard_count).for_each(|shard| plan.part(shard).whole_shard = true);
             }
             Handler::Cursor(_) => plan.part(core.site.cursor_shard(args)).whole_shard = true,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::part::PlannedPart;
-use crate::commands::hops::{Change, Decision, Finding, Findings, Looked};
+use crate::commands::hops::{Change, Decision, Finding, Findings, Looked, Name, ReadNames};
 use crate::commands::{CommandError, Handler, KeyFlags, KeyRanges, Spread};
 use crate::config::Config;
 use crate::protocol::reply::Reply;
@@ -34,16 +34,27 @@ pub(super) struct Hopping {
     attempt: Option<Attempt>,
     /// How often something was taken at a key.
     asked: usize,
+    /// What was read at keys that were named on the way, and what each part is reading.
+    read: ReadNames,
+    reading: Vec<Vec<Name>>,
     /// The outcome. The reply is empty if the client is to wait.
     reply: Vec<u8>,
     /// Each with its part and the argument that is its key.
     changes: Vec<(usize, usize, Change)>,
 }
 
+/// What a decision is given besides what was found.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub config: &'a Config,
+    pub random: u64,
+}
+
 /// What is to happen next.
 enum Next {
     Done(Vec<(usize, Change)>),
     Take(usize, Option<Item>),
+    Read(Vec<Name>),
     Serve(usize),
     Nothing,
 }
@@ -60,6 +71,15 @@ impl Hopping {
         let mut part_of_shard = vec![None; shard_count];
         let mut parts: Vec<PlannedPart> = Vec::new();
         let (mut found, mut owners) = (Vec::new(), Vec::new());
+        let look = || Work::Look { command: Arc::clone(&command), positions: Vec::new() };
+        let reaches = command.row.reaches(args);
+        if reaches {
+            // Nobody knows yet which keys it will read: the part of each shard has its number.
+            let whole =
+                |shard| PlannedPart { whole_shard: true, ..PlannedPart::new(shard, look()) };
+            parts.extend((0..shard_count).map(whole));
+            part_of_shard = (0..shard_count).map(Some).collect();
+        }
         for range in command.row.key_ranges(args).unwrap_or(KeyRanges::NONE).iter() {
             let is_read = range.flags.contains(KeyFlags::RO);
             let mode = if is_read { LockMode::Shared } else { LockMode::Exclusive };
@@ -67,12 +87,13 @@ impl Hopping {
                 let key = args.at(position);
                 let shard = shard_of_key(key, shard_count);
                 let owner = *part_of_shard[shard].get_or_insert_with(|| {
-                    let work = Work::Look { command: Arc::clone(&command), positions: Vec::new() };
-                    parts.push(PlannedPart::new(shard, work));
+                    parts.push(PlannedPart::new(shard, look()));
                     parts.len() - 1
                 });
                 let part = &mut parts[owner];
-                part.locks.push(LockKey::new(key, mode));
+                if !reaches {
+                    part.locks.push(LockKey::new(key, mode));
+                }
                 if let Work::Look { positions, .. } = &mut part.work {
                     positions.push(position);
                 }
@@ -84,7 +105,10 @@ impl Hopping {
             LockKey::merge(&mut part.locks);
         }
         let (reply, changes) = (Vec::new(), Vec::new());
-        (Hopping { command, found, owners, attempt, asked: 0, reply, changes }, parts)
+        let (read, reading) = (ReadNames::new(), Vec::new());
+        let hopping =
+            Hopping { command, found, owners, attempt, asked: 0, read, reading, reply, changes };
+        (hopping, parts)
     }
 
     /// Bytes of the arguments.
@@ -98,18 +122,17 @@ impl Hopping {
     }
 
     /// All shards have looked, or what was asked for has come, and the locks are held: decides. If
-    /// there is to be another hop, that is what this part is to do next.
+    /// there is to be another hop, that is what these parts are to do next.
     pub fn next(
         &mut self,
         results: &mut [Option<PartResult>],
-        config: &Config,
-        random: u64,
+        given: Given<'_>,
         statistics: &mut Statistics,
-    ) -> Option<(usize, Work)> {
+    ) -> Vec<(usize, Work)> {
         if self.take_in(results) {
-            return None;
+            return Vec::new();
         }
-        let next = self.decide(config, random, statistics);
+        let next = self.decide(given, statistics);
         let command = Arc::clone(&self.command);
         let (position, work) = match next {
             Next::Done(changes) => {
@@ -119,20 +142,36 @@ impl Hopping {
                     let Some(part) = part else { continue };
                     self.changes.push((part, position, change));
                 }
-                return None;
+                return Vec::new();
             }
-            Next::Nothing => return None,
+            Next::Nothing => return Vec::new(),
+            Next::Read(names) => return self.works_of_reading(names, results.len()),
             Next::Take(position, with) => (position, Work::Take { command, position, with }),
             Next::Serve(position) => (position, Work::ServeFrom { command, position }),
         };
-        let part = self.part_of(position)?;
+        let Some(part) = self.part_of(position) else { return Vec::new() };
         // Otherwise it would go on for ever.
         self.asked += 1;
         if self.asked > self.found.len() {
             debug_assert!(false, "a command asks a key twice");
-            return None;
+            return Vec::new();
         }
-        Some((part, work))
+        vec![(part, work)]
+    }
+
+    /// What each of the shards is to read.
+    fn works_of_reading(&mut self, names: Vec<Name>, shard_count: usize) -> Vec<(usize, Work)> {
+        self.reading = vec![Vec::new(); shard_count];
+        for name in names {
+            self.reading[shard_of_key(&name.key, shard_count)].push(name);
+        }
+        let works = self.reading.iter().enumerate().filter(|(_, names)| !names.is_empty());
+        works
+            .map(|(part, names)| {
+                let (command, names) = (Arc::clone(&self.command), names.clone());
+                (part, Work::Read { command, names })
+            })
+            .collect()
     }
 
     /// The part of the key that is this argument.
@@ -152,31 +191,40 @@ impl Hopping {
                         }
                     }
                 }
+                Some(PartResult::Read(values)) => {
+                    let names = self.reading.get_mut(part).map(std::mem::take);
+                    self.read.extend(names.into_iter().flatten().zip(values));
+                }
                 Some(PartResult::Reply(reply)) => {
                     self.reply = reply;
                     return true;
                 }
-                _ => debug_assert!(self.asked > 0, "part {part} has found nothing"),
+                _ => debug_assert!(
+                    self.asked > 0 || !self.reading.is_empty(),
+                    "part {part} has found nothing"
+                ),
             }
         }
         false
     }
 
     /// Decides with what has been found. An error is the reply.
-    fn decide(&mut self, config: &Config, random: u64, statistics: &mut Statistics) -> Next {
-        let Hopping { command, found, reply: out, attempt, .. } = self;
+    fn decide(&mut self, given: Given<'_>, statistics: &mut Statistics) -> Next {
+        let Hopping { command, found, read, reply: out, attempt, .. } = self;
         let SharedCommand { row, run_as, .. } = &**command;
         // Who waits already waits on at a key of another type.
         let unfit = matches!(found.first(), Some((_, Err(_))));
         let decided = match attempt {
             Some(attempt) if !attempt.first && unfit => Ok(Next::Nothing),
-            _ => decision(command, found, (config, random), Reply::new(out, run_as.encoding)),
+            _ => decision(command, (found, read), given, Reply::new(out, run_as.encoding)),
         };
         match &decided {
             // It does not wait.
             Ok(Next::Nothing) if attempt.is_none() => statistics.count_call(row, None),
             Ok(Next::Nothing) => out.clear(),
             Ok(Next::Done(_)) => statistics.count_call(row, None),
+            // What it has answered so far it will answer again.
+            Ok(Next::Read(_)) => out.clear(),
             Ok(Next::Take(..) | Next::Serve(_)) => {}
             Err(error) => {
                 out.clear();
@@ -207,8 +255,8 @@ impl Hopping {
 
 fn decision(
     command: &SharedCommand,
-    found: &mut [(usize, Looked)],
-    (config, random): (&Config, u64),
+    (found, read): (&mut [(usize, Looked)], &ReadNames),
+    Given { config, random }: Given<'_>,
     mut reply: Reply<'_>,
 ) -> Result<Next, CommandError> {
     let args = command.args.as_args();
@@ -218,11 +266,12 @@ fn decision(
     match way_of(command.row) {
         Some(Way::Hops(hops)) => {
             let db_index = usize::from(command.run_as.db);
-            let mut findings = Findings::new(found, config, db_index, random, reply);
+            let mut findings = Findings::new(found, read, config, db_index, random, reply);
             Ok(match (hops.decide)(&mut findings, args)? {
                 Decision::Done(changes) => Next::Done(changes),
                 Decision::Take(position) => Next::Take(position, None),
                 Decision::Send(position, item) => Next::Take(position, Some(item)),
+                Decision::Read(names) => Next::Read(names),
                 Decision::Nothing => Next::Nothing,
             })
         }

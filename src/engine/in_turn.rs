@@ -93,7 +93,7 @@ pub(super) fn run_keyed_in_turn(
     match exec::reach_of(core, row, args, shard) {
         Reach::InTurn => match spread {
             Spread::Split(merge) => split::start_split(core, session, row, args, merge, outbox),
-            Spread::Hops(_) | Spread::Wait(_) | Spread::OneKey => {
+            Spread::Hops(_) | Spread::Reaching(_) | Spread::Wait(_) | Spread::OneKey => {
                 hops::start_hops(core, session, row, args, outbox);
             }
         },

@@ -1,5 +1,6 @@
 //! What comes of the results of a command's parts: the next step, or the reply.
 
+use super::hopping::Given;
 use super::merge::Merging;
 use super::state::Core;
 use super::transaction::{Kind, Transaction};
@@ -16,8 +17,7 @@ pub(super) fn next_works(core: &mut Core, transaction: &mut Transaction) -> Vec<
             let config = &core.site.settings.config;
             let random = core.shards.home_mut().store_mut().next_random();
             let commands = &mut core.stats.commands;
-            let next = hopping.next(&mut transaction.results, config, random, commands);
-            next.into_iter().collect()
+            hopping.next(&mut transaction.results, Given { config, random }, commands)
         }
         _ => Vec::new(),
     }

@@ -27,13 +27,13 @@ pub(super) fn run_keyed(
     }
     let mut keys = row.key_positions(args).map(|index| args.at(index));
     if matches!(spread, Spread::OneKey)
-        || keys.all(|key| shard_of_key(key, core.site.shard_count) == shard)
+        || keys.all(|key| shard_of_key(key, core.site.shard_count) == shard) && !row.reaches(args)
     {
         return run_on_shard(core, session, row, args, shard);
     }
     match spread {
         Spread::Split(merge) => split::start_split(core, session, row, args, merge, outbox),
-        Spread::Hops(_) | Spread::Wait(_) | Spread::OneKey => {
+        Spread::Hops(_) | Spread::Reaching(_) | Spread::Wait(_) | Spread::OneKey => {
             hops::start_hops(core, session, row, args, outbox);
         }
     }

@@ -37,6 +37,11 @@ impl Item {
         Item { key: key.into(), value, expiry: None }
     }
 
+    #[must_use]
+    pub fn with_expiry(self, expiry: Option<UnixMs>) -> Item {
+        Item { expiry, ..self }
+    }
+
     /// As large as the entry: of a payload or an object every byte is copied.
     pub fn copy_of(entry: EntryRef<'_>) -> Item {
         Item { key: entry.key().into(), value: entry.owned_value(), expiry: entry.expiry() }

@@ -32,7 +32,7 @@ pub use db::{
     ScanCursor, Slot, VacantSlot,
 };
 pub use entry::{CollectionRef, Encoding, EntryRef, Kind, Text};
-pub use eviction::{LfuSettings, Order, Policy, frequency};
+pub use eviction::{LfuSettings, Order, Policy, Usage, frequency};
 pub use item::{Item, OwnedCollection};
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;

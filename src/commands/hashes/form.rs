@@ -8,7 +8,7 @@ use crate::store::value::hash::{Field, FieldExpiry, Fields, Layout, edit};
 use crate::store::value::packed::{self, Element, Full, Needle};
 use crate::store::{
     Buffer, Collection, CollectionMut, CollectionRef, Encoding, EntryMut, EntryRef, Events, Hash,
-    Kind, PackedMut, Shard, Slot, UnixMs, VacantSlot, WrongType,
+    Item, Kind, PackedMut, Shard, Slot, UnixMs, VacantSlot, WrongType,
 };
 
 /// A hash to read, as it is at a moment: what has expired by then is not there.
@@ -128,6 +128,69 @@ pub fn slot<'a>(
     event: impl Into<Events>,
 ) -> Slot<'a> {
     shard.db_mut(db_index).slot(key, now, event).without_expired_fields(key)
+}
+
+/// A hash outside of any entry.
+#[derive(Debug)]
+pub struct NewHash {
+    form: NewForm,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+enum NewForm {
+    Run(Vec<u8>, Layout),
+    Table(Hash),
+}
+
+impl NewHash {
+    pub fn new(limits: Limits) -> NewHash {
+        NewHash { form: NewForm::Run(packed::new().to_vec(), Layout::Pairs), limits }
+    }
+
+    /// Adds a field; false if there is one of that name already.
+    pub fn add(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        expiry: Option<UnixMs>,
+    ) -> Result<bool, CommandError> {
+        let limits = self.limits;
+        if let NewForm::Run(run, layout) = &mut self.form {
+            let fields = Fields::new(run, *layout);
+            if fields.len() < limits.entries && limits.admit(run.len(), name, value) {
+                if expiry.is_some() && *layout == Layout::Pairs {
+                    *run = edit::with_expiries(fields).map_err(full)?;
+                    *layout = Layout::Triples;
+                }
+                let is_there = Fields::new(run, *layout).find(&Needle::new(name)).is_some();
+                if !is_there {
+                    let (name, value) = (Element::from(name), Element::from(value));
+                    edit::add(run, *layout, name, value, expiry).map_err(full)?;
+                }
+                return Ok(!is_there);
+            }
+            self.form = NewForm::Table(Hash::from_fields(fields, limits.seed));
+        }
+        let NewForm::Table(hash) = &mut self.form else { return Ok(false) };
+        let expiry = expiry.map_or(FieldExpiry::Clear, FieldExpiry::At);
+        Ok(hash.set(name, value, expiry, 0))
+    }
+
+    /// The hash at a key, unless it has no field.
+    pub fn into_item(self, key: &[u8]) -> Option<Item> {
+        match self.form {
+            NewForm::Run(run, layout) => {
+                let encoding = match layout {
+                    Layout::Pairs => Encoding::Listpack,
+                    Layout::Triples => Encoding::ListpackEx,
+                };
+                let has_fields = !Fields::new(&run, layout).is_empty();
+                has_fields.then(|| Item::packed(key, Kind::Hash, encoding, run.into_boxed_slice()))
+            }
+            NewForm::Table(hash) => Some(Item::object(key, hash.into_object())),
+        }
+    }
 }
 
 /// A hash to change. What changes nothing tells nobody who watches the key.

@@ -83,7 +83,7 @@ impl<'a> SetRef<'a> {
     }
 
     #[inline]
-    fn new(set: CollectionRef<'a, Set>, encoding: Encoding) -> SetRef<'a> {
+    pub fn new(set: CollectionRef<'a, Set>, encoding: Encoding) -> SetRef<'a> {
         match set {
             CollectionRef::Packed(run) => SetRef::of_run(run, encoding),
             CollectionRef::Object(set) => SetRef::Table(set),

@@ -2,7 +2,7 @@
 
 mod algebra;
 mod change;
-mod form;
+pub mod form;
 mod random;
 mod read;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 mod add;
 mod bounds;
 mod combine;
-mod form;
+pub mod form;
 mod pop;
 mod random;
 mod range;

@@ -24,7 +24,7 @@ use super::entry::{
     Encoding, EntryRef, Kind, NEVER, OBJECT_BYTES, Outside, PAYLOAD_BYTES, fits_inline,
     key_bytes_of,
 };
-use super::eviction::{Eviction, Policy};
+use super::eviction::{Eviction, Policy, Usage};
 use super::large::Payload;
 use super::table::{KeyHasher, Table, TableCursor};
 use super::value::{Content, OwnedValue, Remains, fields_due_of_run};
@@ -233,6 +233,13 @@ impl Db {
     pub fn insert(&mut self, item: Item, now: UnixMs, event: Event) {
         let Item { key, value, expiry } = item;
         self.put(&key, (value, expiry), now, event);
+    }
+
+    /// Says of an entry how it was used elsewhere, as far as the eviction policy keeps that.
+    pub fn set_usage(&mut self, key: &[u8], usage: Usage, now: UnixMs) {
+        if let Some(handle) = self.find(self.hash(key), key) {
+            self.eviction.set_usage(&mut self.arena, handle, usage, now);
+        }
     }
 
     fn put(

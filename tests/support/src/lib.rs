@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 pub use lists::{ListCommand, ListKeys, ListReply};
-pub use need::{Need, test, test_with};
+pub use need::{Need, test, test_where, test_with};
 pub use rng::{Rng, seed};
 pub use scratch::Scratch;
 pub use server::{ServerProcess, free_port, signal};

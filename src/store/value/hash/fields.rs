@@ -35,7 +35,7 @@ impl Layout {
 
     /// Elements of a field.
     #[inline]
-    fn width(self) -> usize {
+    pub fn width(self) -> usize {
         match self {
             Layout::Pairs => 2,
             Layout::Triples => 3,

@@ -13,6 +13,7 @@
 //! the limit. The heap bytes are known at all times: every allocation by what the allocator takes
 //! for it.
 
+mod builder;
 #[cfg(test)]
 mod check;
 mod chunk;
@@ -24,6 +25,7 @@ mod remains;
 mod tests;
 mod tree;
 
+pub use builder::Builder;
 pub use edit::Side;
 pub use iter::{Iter, Runs};
 pub use limit::Limit;
