@@ -61,11 +61,10 @@ impl Agenda {
 
     /// The next connection whose output has been held back long enough.
     pub fn next_held(&mut self, pass: u64, now_us: u64) -> Option<ConnId> {
-        let due = self.held.pop_front_if(|held| {
-            pass.saturating_sub(held.since_pass) >= HELD_PASSES_MAX
-                || now_us >= held.since_us + HELD_US_MAX
-        });
-        due.map(|held| held.conn)
+        let held = self.held.front()?;
+        let is_due = pass.saturating_sub(held.since_pass) >= HELD_PASSES_MAX
+            || now_us >= held.since_us + HELD_US_MAX;
+        if is_due { self.held.pop_front().map(|held| held.conn) } else { None }
     }
 
     /// A connection waits for data until then.

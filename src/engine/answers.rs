@@ -40,7 +40,7 @@ pub(super) fn take_replies(here: &mut Here<'_>, from: ShardId, replies: Box<Repl
 
 /// Ends the command, if it is one, whose other half this is the answer to; otherwise false.
 #[inline]
-pub(super) fn is_half(here: &mut Here<'_>, answer: &RemoteReply, reply: &[u8]) -> bool {
+fn is_half(here: &mut Here<'_>, answer: &RemoteReply, reply: &[u8]) -> bool {
     if here.core.pairs.under_way.is_empty() {
         return false;
     }

@@ -1,4 +1,5 @@
-//! Commands with keys on several shards: parts go out, results come in, one reply leaves.
+//! Commands with keys on several shards: parts go out. What becomes of their results is in
+//! [`super::finish`].
 //!
 //! A command begins when all that its client sent before has been answered, and while it is under
 //! way the session runs nothing else: see [`crate::session::UnderWay`]. A command that locks every

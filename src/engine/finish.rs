@@ -213,7 +213,7 @@ fn release_parts(
 
 /// All shards have looked for a waiter, and the locks are held. If one of its keys is ready its
 /// shard is to serve it, and the number of parts that are awaited comes back.
-pub(super) fn send_serve(here: &mut Here<'_>, number: u64, transaction: &mut Transaction) -> usize {
+fn send_serve(here: &mut Here<'_>, number: u64, transaction: &mut Transaction) -> usize {
     let Kind::Wait { waiter, serving } = &mut transaction.kind else { return 0 };
     let ready = |result: &Option<PartResult>| match result {
         Some(PartResult::Ready(position)) => *position,
@@ -237,7 +237,7 @@ pub(super) fn send_serve(here: &mut Here<'_>, number: u64, transaction: &mut Tra
 
 /// The attempt of a command that may wait is over. Tells its reply, or `None` if its client
 /// waits; then `waiter` is to be registered at each shard, unless there is only one.
-pub(super) fn end_attempt(
+fn end_attempt(
     here: &mut Here<'_>,
     transaction: &mut Transaction,
     waiter: &Waiter,
@@ -257,11 +257,7 @@ pub(super) fn end_attempt(
 
 /// All locks of an EXEC are held whose commands run in turn. If what it watches is whole, it
 /// begins; tells what EXEC replies before those of the commands, and whether the locks stay.
-pub(super) fn hold_for_exec(
-    here: &mut Here<'_>,
-    number: u64,
-    transaction: &Transaction,
-) -> (Vec<u8>, bool) {
+fn hold_for_exec(here: &mut Here<'_>, number: u64, transaction: &Transaction) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
     let reply = &mut Reply::new(&mut out, transaction.run_as.encoding);
     let Some(session) = here.sessions.get_mut(transaction.reply.conn) else {
@@ -284,7 +280,7 @@ pub(super) fn hold_for_exec(
 }
 
 /// All keys of a WATCH are watched. If the connection has gone, nobody else will forget them.
-pub(super) fn finish_watch(here: &mut Here<'_>, transaction: &Transaction) {
+fn finish_watch(here: &mut Here<'_>, transaction: &Transaction) {
     let Kind::Watch { watcher } = transaction.kind else { return };
     if here.sessions.get_mut(transaction.reply.conn).is_none() {
         for &(shard, _) in &transaction.parts {
@@ -312,18 +308,14 @@ pub(super) fn run_task(here: &mut Here<'_>, part: Part) {
 }
 
 /// The reply, when every core has done its part.
-pub(super) fn finish_round(
-    here: &mut Here<'_>,
-    round: &dyn AnyRound,
-    encoding: Encoding,
-) -> Vec<u8> {
+fn finish_round(here: &mut Here<'_>, round: &dyn AnyRound, encoding: Encoding) -> Vec<u8> {
     let mut out = Vec::new();
     round.finish(here, &mut Reply::new(&mut out, encoding));
     out
 }
 
 /// The first attempt for a client has been its last.
-pub(super) fn forget_attempt(here: &mut Here<'_>, conn: ConnId) {
+fn forget_attempt(here: &mut Here<'_>, conn: ConnId) {
     if let Some(session) = here.sessions.get_mut(conn) {
         session.blocked = None;
     }

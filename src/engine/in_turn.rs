@@ -75,9 +75,9 @@ fn run_in_turn(
     }
 }
 
-/// As [`run_keyed`] for a command of an EXEC whose commands run in turn. Everything goes by way of
+/// As [`run_keyed`](super::run::run_keyed) for a command of an EXEC whose commands run in turn. Everything goes by way of
 /// messages, even to this shard, or it could overtake what an earlier one of them stores.
-pub(super) fn run_keyed_in_turn(
+fn run_keyed_in_turn(
     core: &mut Core,
     session: &mut Session,
     row: &'static Row,

@@ -1,4 +1,4 @@
-//! The state of one core that commands work on: everything but the sessions.
+//! The state of one core that commands work on, put together from its parts.
 
 use std::sync::Arc;
 
