@@ -7,44 +7,56 @@
 //!
 //! A look-up reads the directory, the bucket's slots, and the one item that has the tag.
 //!
+//! In such a table all buckets are about equally large at any time, half as large once they have
+//! been split, and so the sizes of block that they need come and go: what was freed of one size lies
+//! idle, scattered among what is still used. A large dictionary is therefore made of several parts
+//! with different loads, each half a round ahead of some other, which need blocks of all sizes at
+//! all times.
+//!
 //! Sources: W. Litwin, "Linear hashing: a new tool for file and table addressing", VLDB 1980; the
 //! cursor that counts in reversed bits is Pieter Noordhuis's, from Redis's SCAN.
 
 mod bucket;
 mod by_hash;
-#[cfg(test)]
-mod check;
 mod directory;
 mod item;
 mod longest;
+mod part;
 #[cfg(test)]
 mod tests;
 
 pub use item::Item;
 
 use bucket::{Bucket, Place, Tag};
-use directory::Directory;
-use longest::Longest;
+use part::Part;
 
 use crate::store::UnixMs;
+use crate::store::memory::good_size;
 use crate::store::table::KeyHasher;
 
-/// Items per bucket, on average, above which a bucket is split, and up to which two are merged.
-const LOAD_MAX: usize = 8;
-const LOAD_MIN: usize = 6;
+/// Items in 16 buckets of the only part of a small dictionary.
+const LOAD: usize = 128;
+/// The same for each part of a large one: they rise by a factor of two on the whole, since after as
+/// much a part's buckets are what they were.
+const LOADS: [usize; 16] =
+    [91, 95, 99, 103, 108, 112, 117, 123, 128, 134, 140, 146, 152, 159, 166, 173];
+/// A dictionary with more items is divided into parts, in well below a millisecond.
+const UNDIVIDED_LEN_MAX: usize = 2048;
 
-/// Attempts at a fair choice. About four are needed, so that many failures say that the numbers are
+/// Attempts at a fair choice. About five are needed, so that many failures say that the numbers are
 /// not random.
 const ATTEMPTS_MAX: usize = 10_000;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Dict {
     hasher: KeyHasher,
-    buckets: Directory,
-    longest: Longest,
+    /// One or as many as [`LOADS`]; the lowest bits of a hash choose among them.
+    parts: Vec<Part>,
     len: usize,
-    /// What the buckets take.
-    bucket_bytes: usize,
+    /// What the parts hold.
+    part_bytes: usize,
+    /// The largest of [`Part::numbers`].
+    numbers_max: usize,
 }
 
 impl Dict {
@@ -52,13 +64,13 @@ impl Dict {
     /// other table's: to insert one table's items into another with the same seed would fill the
     /// buckets one after the other.
     pub fn new(seed: u64) -> Dict {
-        Dict {
-            hasher: KeyHasher::new(seed),
-            buckets: Directory::new(),
-            longest: Longest::new(),
-            len: 0,
-            bucket_bytes: 0,
-        }
+        Dict::of_parts(KeyHasher::new(seed), &[LOAD])
+    }
+
+    fn of_parts(hasher: KeyHasher, loads: &[usize]) -> Dict {
+        let parts: Vec<Part> = loads.iter().map(|&load| Part::new(load)).collect();
+        let part_bytes = parts.iter().map(Part::heap_bytes).sum();
+        Dict { hasher, parts, len: 0, part_bytes, numbers_max: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -71,14 +83,13 @@ impl Dict {
 
     /// What it holds on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.bucket_bytes + self.buckets.heap_bytes()
+        self.part_bytes + good_size(self.parts.capacity() * size_of::<Part>())
     }
 
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<Item<'_>> {
         let hash = self.hasher.hash(key);
-        let bucket = self.buckets.get(self.buckets.bucket_of(hash));
-        bucket.find(Tag::of_hash(hash), key).ok().map(|place| bucket.item(place))
+        self.parts[self.part_of(hash)].get(hash >> self.part_bits(), Tag::of_hash(hash), key)
     }
 
     #[inline]
@@ -98,31 +109,28 @@ impl Dict {
 
     /// Takes an item out, shown before it goes.
     pub fn remove<R>(&mut self, key: &[u8], show: impl FnOnce(Item<'_>) -> R) -> Option<R> {
-        let shown = self.change(key, |bucket, tag, _| {
-            let place = bucket.find(tag, key).ok()?;
-            let shown = show(bucket.item(place));
-            bucket.remove(place);
-            Some(shown)
-        })?;
-        self.len -= 1;
-        if self.buckets.len() > 1 && self.len <= (self.buckets.len() - 1) * LOAD_MIN {
-            self.merge();
-        }
-        Some(shown)
+        let (hash, bits) = (self.hasher.hash(key), self.part_bits());
+        self.change(hash, |part, _| part.remove(hash >> bits, Tag::of_hash(hash), key, show))
     }
 
     /// Changes when an item expires; false if there is no such item.
     pub fn set_expiry(&mut self, key: &[u8], expiry: Option<UnixMs>) -> bool {
-        self.change(key, |bucket, tag, _| {
-            let Ok(place) = bucket.find(tag, key) else { return false };
-            let value = bucket.item(place).value.to_vec();
-            bucket.replace(place, tag, Item { key, value: &value, expiry });
-            true
+        let (hash, bits, tag) = {
+            let hash = self.hasher.hash(key);
+            (hash, self.part_bits(), Tag::of_hash(hash))
+        };
+        self.change(hash, |part, _| {
+            part.change(hash >> bits, |bucket| {
+                let Ok(place) = bucket.find(tag, key) else { return false };
+                let value = bucket.item(place).value.to_vec();
+                bucket.replace(place, tag, Item { key, value: &value, expiry });
+                true
+            })
         })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
-        self.buckets.iter().flat_map(Bucket::iter)
+        self.parts.iter().flat_map(Part::iter)
     }
 
     /// Shows one bucket's items and says where to go on; 0 begins, and is the end. Any number is a
@@ -131,37 +139,40 @@ impl Dict {
     /// An item that is there from the first call to the last is shown, however the table grows and
     /// shrinks meanwhile; it may be shown twice. The cursor is a hash whose bits, reversed, count
     /// upwards: a bucket holds an interval of those, and so does every one that it is split into or
-    /// merged to.
+    /// merged to, and every part.
     pub fn scan(&self, cursor: u64, show: impl FnMut(Item<'_>)) -> u64 {
-        let bucket = self.buckets.bucket_of(cursor);
-        self.buckets.get(bucket).iter().for_each(show);
-        let hashes = self.buckets.units() / self.buckets.places_of(bucket);
+        let bits = self.part_bits();
+        let shared = bits + self.parts[self.part_of(cursor)].scan(cursor >> bits, show);
         // All bits that the bucket's hashes do not share are ones in the last of them.
-        (cursor | !(hashes as u64 - 1)).reverse_bits().wrapping_add(1).reverse_bits()
+        (cursor | u64::MAX << shared).reverse_bits().wrapping_add(1).reverse_bits()
     }
 
     /// An item chosen by random numbers, every one as likely as any other.
     ///
-    /// A place among those of the hashes is chosen, then a number below what any place may hold:
-    /// where there is an item of that number, it is taken. Otherwise both are chosen again.
+    /// A part is chosen, and a number below those that any part has; where there is an item of that
+    /// number, it is taken. Otherwise both are chosen again.
     pub fn random(&self, mut next_random: impl FnMut() -> u64) -> Option<Item<'_>> {
         if self.is_empty() {
             return None;
         }
+        let bound = self.numbers_max as u64;
         for _ in 0..ATTEMPTS_MAX {
             let random = next_random();
-            let index = self.buckets.bucket_of(random & u64::from(u32::MAX));
-            let bound = (self.longest.per_place() * self.buckets.places_of(index)) as u64;
+            let part = &self.parts[self.part_of(random)];
             // D. Lemire, "Fast random integer generation in an interval", ACM TOMACS 29(1), 2019.
-            let scaled = (random >> 32) * bound;
-            let remainder = scaled & u64::from(u32::MAX);
-            if remainder < bound && remainder < (1 << 32) % bound {
+            let scaled = u128::from(random >> self.part_bits()) * u128::from(bound);
+            let range_bits = u64::BITS - self.part_bits();
+            let remainder = (scaled & ((1 << range_bits) - 1)) as u64;
+            if remainder < bound
+                && u128::from(remainder) < (1_u128 << range_bits) % u128::from(bound)
+            {
                 continue;
             }
-            let bucket = self.buckets.get(index);
-            let number = (scaled >> 32) as usize;
-            if number < bucket.len() {
-                return bucket.get(number);
+            let number = (scaled >> range_bits) as usize;
+            if number < part.numbers()
+                && let Some(item) = part.numbered(number)
+            {
+                return Some(item);
             }
         }
         self.iter().next()
@@ -172,13 +183,19 @@ impl Dict {
     pub fn free_slice(&mut self, budget: usize) -> bool {
         let mut freed = 0;
         while freed < budget
-            && let Some(bucket) = self.buckets.pop()
+            && let Some(part) = self.parts.last_mut()
         {
-            freed += bucket.allocations();
-            self.len -= bucket.len();
-            self.bucket_bytes -= bucket.heap_bytes();
+            let before = (part.len(), part.heap_bytes());
+            freed += part.free(budget - freed);
+            self.len -= before.0 - part.len();
+            self.part_bytes = self.part_bytes - before.1 + part.heap_bytes();
+            if freed < budget
+                && let Some(part) = self.parts.pop()
+            {
+                self.part_bytes -= part.heap_bytes();
+            }
         }
-        self.buckets.len() > 0
+        !self.parts.is_empty()
     }
 
     fn put(
@@ -186,59 +203,76 @@ impl Dict {
         item: Item<'_>,
         put_again: impl FnOnce(&mut Bucket, Place, Tag, Item<'_>),
     ) -> bool {
-        let added_to =
-            self.change(item.key, |bucket, tag, index| match bucket.find(tag, item.key) {
-                Ok(place) => {
-                    put_again(bucket, place, tag, item);
-                    None
-                }
-                Err(end) => {
-                    bucket.push(end, tag, item);
-                    Some(index)
-                }
-            });
-        let Some(index) = added_to else { return false };
-        self.len += 1;
-        self.longest.note(&self.buckets, index);
-        if self.len > self.buckets.len() * LOAD_MAX {
-            self.split();
+        let (hash, bits) = (self.hasher.hash(item.key), self.part_bits());
+        let is_new = self.change(hash, |part, hasher| {
+            let hash_of = |key: &[u8]| hasher.hash(key) >> bits;
+            part.put(hash >> bits, Tag::of_hash(hash), item, put_again, hash_of)
+        });
+        if self.len > UNDIVIDED_LEN_MAX && self.parts.len() == 1 {
+            self.divide();
         }
-        true
+        is_new
     }
 
-    /// Changes the bucket of a key, which is told its tag and the bucket's number, and keeps account
-    /// of it.
+    #[cold]
+    fn divide(&mut self) {
+        let mut divided = Dict::of_parts(self.hasher.clone(), &LOADS);
+        for Item { key, value, expiry } in self.iter() {
+            divided.set(key, value, expiry);
+        }
+        *self = divided;
+    }
+
+    /// Changes the part of a hash and keeps account of it.
     #[inline]
-    fn change<R>(&mut self, key: &[u8], change: impl FnOnce(&mut Bucket, Tag, usize) -> R) -> R {
-        let hash = self.hasher.hash(key);
-        let index = self.buckets.bucket_of(hash);
-        let bucket = self.buckets.get_mut(index);
-        let before = bucket.heap_bytes();
-        let result = change(bucket, Tag::of_hash(hash), index);
-        self.bucket_bytes = self.bucket_bytes - before + bucket.heap_bytes();
+    fn change<R>(&mut self, hash: u64, change: impl FnOnce(&mut Part, &KeyHasher) -> R) -> R {
+        let index = self.part_of(hash);
+        let part = &mut self.parts[index];
+        let (len, bytes, numbers) = (part.len(), part.heap_bytes(), part.numbers());
+        let result = change(part, &self.hasher);
+        self.len = self.len - len + part.len();
+        self.part_bytes = self.part_bytes - bytes + part.heap_bytes();
+        if part.numbers() > self.numbers_max {
+            self.numbers_max = part.numbers();
+        } else if part.numbers() < numbers && numbers == self.numbers_max {
+            self.numbers_max = self.parts.iter().map(Part::numbers).max().unwrap_or(0);
+        }
         result
     }
 
-    /// Adds a bucket, with the items of its partner that now belong to it.
-    fn split(&mut self) {
-        let index = self.buckets.len();
-        let partner = Directory::partner_of(index);
-        let bit = index - partner;
-        let bucket = self.buckets.get_mut(partner);
-        let before = bucket.heap_bytes();
-        let moved = bucket.split_off(|key| self.hasher.hash(key) as usize & bit != 0);
-        self.bucket_bytes = self.bucket_bytes - before + bucket.heap_bytes() + moved.heap_bytes();
-        self.buckets.push(moved);
-        self.longest.grown(&self.buckets);
+    #[inline]
+    fn part_of(&self, hash: u64) -> usize {
+        hash as usize & (self.parts.len() - 1)
     }
 
-    /// Gives the items of the last bucket to its partner.
-    fn merge(&mut self) {
-        let Some(last) = self.buckets.pop() else { return };
-        let partner = self.buckets.get_mut(Directory::partner_of(self.buckets.len()));
-        let before = partner.heap_bytes() + last.heap_bytes();
-        partner.append(last);
-        self.bucket_bytes = self.bucket_bytes - before + partner.heap_bytes();
-        self.longest.shrunk(&self.buckets);
+    /// How many bits of a hash choose the part.
+    #[inline]
+    fn part_bits(&self) -> u32 {
+        self.parts.len().trailing_zeros()
+    }
+}
+
+impl Clone for Dict {
+    fn clone(&self) -> Dict {
+        let mut parts = Vec::with_capacity(self.parts.capacity());
+        parts.extend_from_slice(&self.parts);
+        let part_bytes = parts.iter().map(Part::heap_bytes).sum();
+        Dict { hasher: self.hasher.clone(), parts, part_bytes, ..*self }
+    }
+}
+
+#[cfg(test)]
+impl Dict {
+    fn check(&self) {
+        for (index, part) in self.parts.iter().enumerate() {
+            part.check(|key| {
+                let hash = self.hasher.hash(key);
+                assert_eq!(self.part_of(hash), index);
+                (hash >> self.part_bits(), Tag::of_hash(hash))
+            });
+        }
+        let sum = |of: fn(&Part) -> usize| self.parts.iter().map(of).sum::<usize>();
+        assert_eq!((self.len, self.part_bytes), (sum(Part::len), sum(Part::heap_bytes)));
+        assert_eq!(Some(self.numbers_max), self.parts.iter().map(Part::numbers).max());
     }
 }
