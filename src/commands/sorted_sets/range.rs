@@ -282,7 +282,7 @@ fn selected(set: SortedSetRef<'_>, range: Range<'_>, making: Making) -> Option<N
     };
     let mut new = NewSortedSet::new(count, 0, making);
     form::visit(set, first, count, End::Back, |member, score| {
-        new.set_score(member.text(&mut Digits::default()), score);
+        new.update(member.text(&mut Digits::default()), |_| Some(score));
     });
     Some(new)
 }

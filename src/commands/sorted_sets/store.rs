@@ -1,8 +1,8 @@
 //! Unions, intersections and differences of sorted sets, stored.
 
 use super::combine::{
-    Difference, Intersection, Operation, Options, SOURCES, Union, found, inputs, inputs_of, keys,
-    look,
+    Difference, Intersection, Operation, Options, SOURCES, Union, found, give_back, inputs,
+    inputs_of, keys, look,
 };
 use super::form::{Making, NewSortedSet};
 use super::range::put_or_remove;
@@ -112,6 +112,8 @@ const fn stored<O: Stored>() -> Hops {
             let options = Options::parse::<O>(rest, keys.len(), true)?;
             let making = Making::with(findings.config, findings.random);
             let result = O::result(&inputs, &options, making);
+            drop(inputs);
+            give_back(findings, 3, items);
             findings.reply.integer(result.len() as i64);
             Ok(Decision::Done(vec![(1, change(result, args.at(1), making))]))
         },
