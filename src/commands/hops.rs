@@ -215,3 +215,15 @@ pub fn put_item(context: &mut Context<'_>, db: usize, key: &[u8], change: Change
         other => debug_assert!(false, "{other:?} is not an item"),
     }
 }
+
+/// [`Hops::apply`] of commands that store a result at a key, whatever was there: an item, which gets
+/// its name, or nothing.
+pub fn put_result(context: &mut Context<'_>, key: &[u8], change: Change, event: Event) {
+    let now = context.now;
+    match change {
+        Change::Item(item) => context.db_mut().overwrite(item.with_key(key), now, event),
+        Change::Plain | Change::Bytes(_) => {
+            context.db_mut().remove(key, now, Event::Del);
+        }
+    }
+}

@@ -50,9 +50,9 @@ impl Kind {
     }
 
     /// Those that the notation can name.
-    fn named(name: &str) -> Result<Kind, String> {
+    fn named(name: &str) -> Option<Kind> {
         let mut kinds = [Kind::String, Kind::Integer, Kind::Double, Kind::Key].into_iter();
-        kinds.find(|kind| kind.name() == name).ok_or_else(|| format!("{name} is no kind"))
+        kinds.find(|kind| kind.name() == name)
     }
 
     /// What an argument of this name holds. The names are those of Redis's documentation.
@@ -148,10 +148,9 @@ impl<'a> Parser<'a> {
             Some("<") => self.group(">"),
             Some(word) if is_token(word) => self.after_token(word),
             Some(word) => {
-                let (name, kind) = match word.split_once(':') {
-                    Some((name, kind)) => (name, Kind::named(kind)?),
-                    None => (word, Kind::of_name(word)),
-                };
+                let suffix = word.rsplit_once(':');
+                let named = suffix.and_then(|(name, kind)| Some((name, Kind::named(kind)?)));
+                let (name, kind) = named.unwrap_or_else(|| (word, Kind::of_name(word)));
                 Ok(Argument { name: name.to_owned(), kind, ..Argument::default() })
             }
             None => Err("an argument is missing at the end".to_owned()),
@@ -319,6 +318,7 @@ mod tests {
             ),
             ("[GET pattern [GET pattern ...]]", "pattern:pattern=GET?+t"),
             ("timeout:double", "timeout:double"),
+            ("start:string dst:key ip:port", "start:string dst:key ip:port:string"),
             ("<0 | 1>", "0_1:oneof(0:pure-token=0 1:pure-token=1)"),
         ] {
             let parsed = parse(notation).unwrap_or_else(|error| panic!("{notation}: {error}"));

@@ -7,7 +7,7 @@
 use super::form::{Making, OwnedSet, SetRef};
 use super::{DOCS, ROW, reply_members};
 use crate::commands::hops::{
-    Change, Decision, Finding, Findings, Hops, Looked, change_nothing, put_item,
+    Change, Decision, Finding, Findings, Hops, Looked, change_nothing, put_result,
 };
 use crate::commands::integers::count_or;
 use crate::commands::scanning::Names;
@@ -309,13 +309,7 @@ fn store<A: Algebra>(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 
 /// Puts a result at its key, or removes that if there are no members.
 fn put<A: Algebra>(context: &mut Context<'_>, args: Args<'_>, position: usize, change: Change) {
-    let (key, now) = (args.at(position), context.now);
-    match change {
-        Change::Item(_) => put_item(context, context.db_index, key, change, A::STORED),
-        Change::Plain | Change::Bytes(_) => {
-            context.db_mut().remove(key, now, Event::Del);
-        }
-    }
+    put_result(context, args.at(position), change, A::STORED);
 }
 
 /// What SINTERCARD says besides the keys.

@@ -98,41 +98,33 @@ struct Outcomes {
     updated: usize,
     /// The score of the last one, unless an option kept it from being set.
     score: Option<f64>,
+    has_nan: bool,
 }
 
 impl Outcomes {
-    fn set(
-        &mut self,
-        set: &mut impl Scores,
-        member: &[u8],
-        given: f64,
-        options: Options,
-    ) -> Outcome {
-        self.score = None;
-        let Some(old) = set.score(member) else {
-            if !options.only_existing {
-                set.set_score(member, given);
-                self.added += 1;
-                self.score = Some(given);
-            }
-            return Ok(());
-        };
+    /// The score that a member gets, of the one that it has and the one that is given.
+    #[inline]
+    fn decide(&mut self, old: Option<f64>, given: f64, options: Options) -> Option<f64> {
+        self.score = self.allowed(old, given, options);
+        match (old, self.score) {
+            (None, Some(_)) => self.added += 1,
+            (Some(old), Some(score)) if score != old => self.updated += 1,
+            _ => {}
+        }
+        self.score
+    }
+
+    fn allowed(&mut self, old: Option<f64>, given: f64, options: Options) -> Option<f64> {
+        let Some(old) = old else { return Some(given).filter(|_| !options.only_existing) };
         if options.only_new {
-            return Ok(());
+            return None;
         }
         let score = if options.adds { old + given } else { given };
-        if score.is_nan() {
-            return Err(CommandError::text("ERR resulting score is not a number (NaN)"));
-        }
-        if options.only_less && score >= old || options.only_greater && score <= old {
-            return Ok(());
-        }
-        if score != old {
-            set.set_score(member, score);
-            self.updated += 1;
-        }
-        self.score = Some(score);
-        Ok(())
+        self.has_nan |= score.is_nan();
+        let is_refused = self.has_nan
+            || options.only_less && score >= old
+            || options.only_greater && score <= old;
+        Some(score).filter(|_| !is_refused)
     }
 }
 
@@ -165,7 +157,8 @@ fn add(context: &mut Context<'_>, key: &[u8], pairs: Args<'_>, options: Options)
         Slot::Occupied(entry) => {
             let mut set = SortedSetMut::new(entry, making)?;
             for (member, score) in members.zip(scores) {
-                outcomes.set(&mut set, member, score?, options)?;
+                let score = score?;
+                set.update(member, |old| outcomes.decide(old, score, options));
             }
         }
         Slot::Vacant(_) if options.only_existing => {}
@@ -173,10 +166,14 @@ fn add(context: &mut Context<'_>, key: &[u8], pairs: Args<'_>, options: Options)
             let longest = members.clone().map(<[u8]>::len).max().unwrap_or(0);
             let mut set = NewSortedSet::new(members.len(), longest, making);
             for (member, score) in members.zip(scores) {
-                outcomes.set(&mut set, member, score?, options)?;
+                let score = score?;
+                set.update(member, |old| outcomes.decide(old, score, options));
             }
             set.insert_into(slot);
         }
+    }
+    if outcomes.has_nan {
+        return Err(CommandError::text("ERR resulting score is not a number (NaN)"));
     }
     match (options.adds, outcomes.score) {
         (true, Some(score)) => context.reply.double(score),

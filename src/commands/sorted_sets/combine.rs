@@ -180,6 +180,15 @@ pub(super) fn found(
     found.collect()
 }
 
+/// Gives them back, so that they are freed when there is time.
+pub(super) fn give_back(findings: &mut Findings<'_>, first: usize, items: Vec<Option<Item>>) {
+    for (n, item) in items.into_iter().enumerate() {
+        if let Some(item) = item {
+            findings.give_back(first + n, item);
+        }
+    }
+}
+
 pub(super) fn inputs_of(items: &[Option<Item>]) -> Result<Inputs<'_>, CommandError> {
     let items = items.iter().map(Option::as_ref);
     Ok(items.map(|item| item.map(Input::of_item).transpose()).collect::<Result<_, _>>()?)
@@ -196,11 +205,9 @@ pub(super) trait Operation {
     fn result(inputs: &Inputs<'_>, options: &Options, making: Making) -> SortedSet {
         let mut result = making.tree();
         Self::visit(inputs, options, &mut |member, score| {
-            let score = match result.score(member) {
-                Some(old) => options.aggregate.of(old, score),
-                None => score,
-            };
-            result.insert(member, score);
+            result.update(member, |old| {
+                Some(old.map_or(score, |old| options.aggregate.of(old, score)))
+            });
             true
         });
         result
@@ -390,6 +397,8 @@ const fn answered<O: Operation>() -> Hops {
             let options = Options::parse::<O>(rest, keys.len(), false)?;
             let result =
                 O::result(&inputs, &options, Making::with(findings.config, findings.random));
+            drop(inputs);
+            give_back(findings, 2, items);
             write(&result, options.with_scores, findings.config, &mut findings.reply)?;
             Ok(Decision::Done(Vec::new()))
         },
@@ -437,6 +446,7 @@ static CARDS: Hops = Hops {
         let (keys, rest) = keys(args, 1)?;
         let items = found(findings, 2, keys.len())?;
         let count = count(&inputs_of(&items)?, limit(rest)?);
+        give_back(findings, 2, items);
         findings.reply.integer(count as i64);
         Ok(Decision::Done(Vec::new()))
     },

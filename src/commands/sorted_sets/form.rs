@@ -261,10 +261,9 @@ impl<'a> Iterator for Entries<'a> {
 
 /// Where members get scores.
 pub trait Scores {
-    fn score(&self, member: &[u8]) -> Option<f64>;
-
-    /// Gives a member this score, which is not NaN.
-    fn set_score(&mut self, member: &[u8], score: f64);
+    /// Lets `decide`, which is given the score of a member, if it is there, choose another one, which
+    /// is not NaN. A member that is not there is added.
+    fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>);
 }
 
 /// Where an entry belongs in a run: in front of that element, or at the back.
@@ -374,26 +373,21 @@ impl NewSortedSet {
 }
 
 impl Scores for NewSortedSet {
-    fn score(&self, member: &[u8]) -> Option<f64> {
-        match self {
-            NewSortedSet::Run(run, _) => score(CollectionRef::Packed(run), member),
-            NewSortedSet::Tree(set) => set.score(member),
-        }
-    }
-
-    fn set_score(&mut self, member: &[u8], score: f64) {
+    fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) {
         match self {
             NewSortedSet::Run(run, making) => {
                 let packed = Packed::new(run);
                 let (len, found) = (packed.len() / 2 + 1, find(packed, member));
+                let Some(score) = decide(found.map(|(_, score)| score)) else { return };
                 if found.is_some() || making.limits.admit(run.len(), len, member.len()) {
                     return set_score_in_run(run, found, member, score);
                 }
-                *self = NewSortedSet::Tree(tree_of(run, *making));
-                self.set_score(member, score);
+                let mut set = tree_of(run, *making);
+                set.insert(member, score);
+                *self = NewSortedSet::Tree(set);
             }
             NewSortedSet::Tree(set) => {
-                set.insert(member, score);
+                set.update(member, decide);
             }
         }
     }
@@ -486,33 +480,26 @@ impl<'a> SortedSetMut<'a> {
 }
 
 impl Scores for SortedSetMut<'_> {
-    #[inline]
-    fn score(&self, member: &[u8]) -> Option<f64> {
-        score(self.as_ref(), member)
-    }
-
-    fn set_score(&mut self, member: &[u8], score: f64) {
-        let limits = self.making.limits;
-        let object = match self.form.take() {
-            Some(CollectionMut::Packed(mut run)) => {
-                let packed = Packed::new(run.bytes());
-                let (bytes, len) = (packed.bytes().len(), packed.len() / 2 + 1);
-                let found = find(packed, member);
-                if found.is_some() || limits.admit(bytes, len, member.len()) {
-                    set_score_in_run(&mut run, found, member, score);
-                    self.form = Some(CollectionMut::Packed(run));
-                    return;
-                }
-                let mut set = tree_of(run.bytes(), self.making);
-                set.insert(member, score);
-                run.convert(set)
-            }
-            Some(CollectionMut::Object(mut object)) => {
-                object.update_if(|set| (set.insert(member, score) != Some(score)).then_some(()));
-                object
+    fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) {
+        let run = match &mut self.form {
+            Some(CollectionMut::Packed(run)) => run,
+            Some(CollectionMut::Object(object)) => {
+                object.update_if(|set| set.update(member, decide).then_some(()));
+                return;
             }
             None => return,
         };
-        self.form = Some(CollectionMut::Object(object));
+        let packed = Packed::new(run.bytes());
+        let (bytes, len) = (packed.bytes().len(), packed.len() / 2 + 1);
+        let found = find(packed, member);
+        let Some(score) = decide(found.map(|(_, score)| score)) else { return };
+        if found.is_some() || self.making.limits.admit(bytes, len, member.len()) {
+            return set_score_in_run(run, found, member, score);
+        }
+        if let Some(CollectionMut::Packed(run)) = self.form.take() {
+            let mut set = tree_of(run.bytes(), self.making);
+            set.insert(member, score);
+            self.form = Some(CollectionMut::Object(run.convert(set)));
+        }
     }
 }

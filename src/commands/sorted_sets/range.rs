@@ -3,7 +3,7 @@
 use super::bounds::{MemberRange, ScoreRange};
 use super::form::{self, Making, NewSortedSet, Scores, SortedSetRef};
 use super::{DOCS, ROW, entries_header, write_entry};
-use crate::commands::hops::{Change, Decision, Finding, Hops, put_item, take_nothing};
+use crate::commands::hops::{Change, Decision, Finding, Hops, put_result, take_nothing};
 use crate::commands::integers::integer;
 use crate::commands::lists::range;
 use crate::commands::{
@@ -188,11 +188,11 @@ impl<'a> Range<'a> {
             {
                 (offset, limit) = (integer(first)?, integer(second)?);
                 taken = 3;
-            } else if fixed.to.is_none() && is(b"REV") {
+            } else if to.is_none() && is(b"REV") {
                 to = Some(End::Front);
-            } else if fixed.by.is_none() && is(b"BYLEX") {
+            } else if by.is_none() && is(b"BYLEX") {
                 by = Some(By::Member);
-            } else if fixed.by.is_none() && is(b"BYSCORE") {
+            } else if by.is_none() && is(b"BYSCORE") {
                 by = Some(By::Score);
             } else {
                 return Err(CommandError::Syntax);
@@ -282,7 +282,7 @@ fn selected(set: SortedSetRef<'_>, range: Range<'_>, making: Making) -> Option<N
     };
     let mut new = NewSortedSet::new(count, 0, making);
     form::visit(set, first, count, End::Back, |member, score| {
-        new.set_score(member.text(&mut Digits::default()), score);
+        new.update(member.text(&mut Digits::default()), |_| Some(score));
     });
     Some(new)
 }
@@ -295,14 +295,9 @@ fn zrangestore(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         Some(entry) => selected(entry.collection()?, range, making),
         None => None,
     };
-    let (len, now) = (new.as_ref().map_or(0, NewSortedSet::len), context.now);
-    let db = context.db_mut();
-    match new {
-        Some(new) => db.insert(new.into_item(destination), now, Event::ZRangeStore),
-        None => {
-            db.remove(destination, now, Event::Del);
-        }
-    }
+    let len = new.as_ref().map_or(0, NewSortedSet::len);
+    let change = new.map_or(Change::Plain, |new| Change::Item(new.into_item(destination)));
+    put_result(context, destination, change, Event::ZRangeStore);
     context.reply.integer(len as i64);
     Ok(())
 }
@@ -330,17 +325,6 @@ static STORES: Hops = Hops {
     },
     take: take_nothing,
     apply: |context, args, _, change| {
-        put_or_remove(context, args.at(1), change, Event::ZRangeStore);
+        put_result(context, args.at(1), change, Event::ZRangeStore);
     },
 };
-
-/// Puts a result in the place of whatever is at its key; if it is empty, nothing is left there.
-pub(super) fn put_or_remove(context: &mut Context<'_>, key: &[u8], change: Change, event: Event) {
-    match change {
-        Change::Plain => {
-            let now = context.now;
-            context.db_mut().remove(key, now, Event::Del);
-        }
-        change => put_item(context, context.db_index, key, change, event),
-    }
-}

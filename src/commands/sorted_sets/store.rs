@@ -1,13 +1,12 @@
 //! Unions, intersections and differences of sorted sets, stored.
 
 use super::combine::{
-    Difference, Intersection, Operation, Options, SOURCES, Union, found, inputs, inputs_of, keys,
-    look,
+    Difference, Intersection, Operation, Options, SOURCES, Union, found, give_back, inputs,
+    inputs_of, keys, look,
 };
 use super::form::{Making, NewSortedSet};
-use super::range::put_or_remove;
 use super::{DOCS, ROW, combine};
-use crate::commands::hops::{Change, Decision, Finding, Hops, take_nothing};
+use crate::commands::hops::{Change, Decision, Finding, Hops, put_result, take_nothing};
 use crate::commands::{Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread};
 use crate::protocol::Args;
 use crate::store::{Event, SortedSet};
@@ -89,7 +88,7 @@ fn store<O: Stored>(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let result = O::result(&inputs, &options, making);
     drop(inputs);
     let (len, key) = (result.len(), args.at(1));
-    put_or_remove(context, key, change(result, key, making), O::EVENT);
+    put_result(context, key, change(result, key, making), O::EVENT);
     context.reply.integer(len as i64);
     Ok(())
 }
@@ -112,10 +111,12 @@ const fn stored<O: Stored>() -> Hops {
             let options = Options::parse::<O>(rest, keys.len(), true)?;
             let making = Making::with(findings.config, findings.random);
             let result = O::result(&inputs, &options, making);
+            drop(inputs);
+            give_back(findings, 3, items);
             findings.reply.integer(result.len() as i64);
             Ok(Decision::Done(vec![(1, change(result, args.at(1), making))]))
         },
         take: take_nothing,
-        apply: |context, args, _, change| put_or_remove(context, args.at(1), change, O::EVENT),
+        apply: |context, args, _, change| put_result(context, args.at(1), change, O::EVENT),
     }
 }

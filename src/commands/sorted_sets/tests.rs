@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use crate::commands::test_support::{Server, words};
 use crate::protocol::reply::Encoding;
+use crate::store::Watcher;
 
 fn server() -> Server {
     Server::new()
@@ -512,4 +513,75 @@ fn large_sorted_sets_are_accounted_for() {
     assert_eq!(server.run("ZREMRANGEBYRANK z 1 -1"), ":19999");
     assert!(server.shard.allocated_bytes() - empty < 20_000);
     assert_eq!(server.run("DEL z"), ":1");
+}
+
+/// What changes nothing leaves those alone who watch the key.
+#[test]
+fn watched_keys() {
+    for mut server in both() {
+        let watcher = Watcher { core: 0, number: 1 };
+        for (line, breaks) in [
+            ("ZADD z 1 a", true),
+            ("ZADD z 1 a", false),
+            ("ZADD z NX 2 a", false),
+            ("ZADD z GT 0 a", false),
+            ("ZADD z XX 2 b", false),
+            ("ZADD z 2 b", true),
+            ("ZINCRBY z 0 a", false),
+            ("ZINCRBY z 1 a", true),
+            ("ZRANGE z 0 -1", false),
+            ("ZSCORE z a", false),
+            ("ZRANDMEMBER z", false),
+            ("ZREM z nobody", false),
+            ("ZREMRANGEBYSCORE z 5 9", false),
+            ("ZPOPMIN z 0", false),
+            ("ZUNION 1 z", false),
+            ("ZRANGESTORE other z 0 -1", false),
+            ("ZRANGESTORE z z 0 -1", true),
+            ("ZUNIONSTORE z 1 z", true),
+            ("ZPOPMIN z", true),
+            ("ZREM z b a", true),
+            ("ZPOPMIN z", false),
+            ("ZUNIONSTORE z 1 nosuch", false),
+        ] {
+            server.shard.db_mut(0).changes.watch(b"z", watcher);
+            server.run(line);
+            let broken = server.shard.db_mut(0).changes.take_broken();
+            server.shard.db_mut(0).changes.unwatch(b"z", watcher);
+            assert_eq!(broken.contains(&watcher), breaks, "{line}");
+        }
+    }
+}
+
+#[test]
+fn sorted_sets_are_found_by_type_and_evicted() {
+    for mut server in both() {
+        server.check(&[
+            ("ZADD z 1 a 2 b", ":2"),
+            ("SET s x", "+OK"),
+            ("SCAN 0 TYPE zset COUNT 100", "*2 $1 0 *1 $1 z"),
+            ("DEL s", ":1"),
+        ]);
+        assert!(server.shard.evict(server.now));
+        server.check(&[("EXISTS z", ":0"), ("ZADD z 1 a", ":1")]);
+    }
+}
+
+#[test]
+fn replies_are_bounded() {
+    for mut server in both() {
+        server.config.client_query_buffer_limit = 1 << 20;
+        server.config.proto_max_bulk_len = 1 << 20;
+        let member = "m".repeat(300_000);
+        for n in 0..4 {
+            server.run(&format!("ZADD z {n} {n}{member}"));
+        }
+        let too_long = "-ERR reply exceeds maximum allowed size (client-query-buffer-limit)";
+        for line in ["ZRANGE z 0 -1", "ZPOPMIN z 4", "ZUNION 1 z", "ZRANDMEMBER z -4", "ZSCAN z 0"]
+        {
+            assert_eq!(server.run(line), too_long, "{line}");
+        }
+        assert_eq!(server.run("ZMPOP 1 z MIN COUNT 9"), too_long);
+        server.check(&[("ZCARD z", ":4"), ("ZREMRANGEBYRANK z 0 -1", ":4")]);
+    }
 }

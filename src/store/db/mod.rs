@@ -232,7 +232,14 @@ impl Db {
     /// RENAME, MOVE and COPY do.
     pub fn insert(&mut self, item: Item, now: UnixMs, event: Event) {
         let Item { key, value, expiry } = item;
-        self.put(&key, (value, expiry), now, event);
+        self.put(&key, (value, expiry), now, event, true);
+    }
+
+    /// As [`Db::insert`], but a key that is there already is no new one, as that of ZUNIONSTORE is
+    /// none in Redis.
+    pub fn overwrite(&mut self, item: Item, now: UnixMs, event: Event) {
+        let Item { key, value, expiry } = item;
+        self.put(&key, (value, expiry), now, event, false);
     }
 
     /// Says of an entry how it was used elsewhere, as far as the eviction policy keeps that.
@@ -248,6 +255,7 @@ impl Db {
         (value, expiry): (OwnedValue, Option<UnixMs>),
         now: UnixMs,
         event: Event,
+        is_always_new: bool,
     ) {
         let hash = self.hash(key);
         let mut old = self.find(hash, key);
@@ -256,7 +264,10 @@ impl Db {
         }
         if self.changes.is_listening() {
             self.changes.show(key, old.map(|old| self.arena.entry(old)));
-            self.changes.tell_new(key, event.into());
+            match old {
+                Some(_) if !is_always_new => self.changes.tell(key, event.into()),
+                _ => self.changes.tell_new(key, event.into()),
+            }
         }
         if let Some(old) = old {
             self.dispose(hash, old);
@@ -270,7 +281,7 @@ impl Db {
         let taken = self.take_value(key, now, Event::RenameFrom);
         let is_there = taken.is_some();
         if let Some(taken) = taken {
-            self.put(new_key, taken, now, Event::RenameTo);
+            self.put(new_key, taken, now, Event::RenameTo, true);
         }
         is_there
     }

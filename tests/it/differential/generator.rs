@@ -225,7 +225,7 @@ fn is_refused_by_newer_servers_only(line: &Cmd) -> bool {
         && line.args().iter().any(|word| word == b"-9223372036854775808")
 }
 
-/// WITHSCORE is new in 7.2; in a MULTI block 7.0 would refuse the whole block.
+/// An option is new in 7.2; in a MULTI block 7.0 would refuse the whole block.
 fn is_known_to_newer_servers_only(line: &Cmd) -> bool {
     (line.is("ZRANK") || line.is("ZREVRANK")) && line.args().len() > 3
 }
@@ -552,12 +552,13 @@ impl Generator {
         if command.is("CLIENT") || command.is("SELECT") {
             return self.nonsense();
         }
-        match self.rng.below(4) {
+        let broken = match self.rng.below(4) {
             0 => command.without_last(),
             1 => command.arg(self.value()),
             2 => command.arg("EX"),
             _ => self.nonsense(),
-        }
+        };
+        if is_known_to_newer_servers_only(&broken) { self.nonsense() } else { broken }
     }
 
     fn nonsense(&mut self) -> Cmd {

@@ -153,18 +153,37 @@ impl SortedSet {
 
     /// Gives a member this score, which is not NaN; the one it had, if it was there.
     pub fn insert(&mut self, member: &[u8], score: f64) -> Option<f64> {
-        debug_assert!(!score.is_nan(), "NaN has no place in an order");
+        let mut old = None;
+        self.update(member, |score_before| {
+            old = score_before;
+            Some(score)
+        });
+        old
+    }
+
+    /// Lets `decide`, which is given the score of a member, if it is there, choose another one, which
+    /// is not NaN; whether that changes anything. A member that is not there is added.
+    #[inline]
+    pub fn update(
+        &mut self,
+        member: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> bool {
         let hash = self.hash(member);
         let Some((leaf, at)) = self.find(member, hash) else {
+            let Some(score) = decide(None) else { return false };
+            debug_assert!(!score.is_nan(), "NaN has no place in an order");
             self.add(Entry { score, member }, hash);
-            return None;
+            return true;
         };
         let old = self.leaves.get(leaf).score(at);
-        if old != score && !self.set_score_in_place(leaf, at, score) {
+        let Some(score) = decide(Some(old)).filter(|score| *score != old) else { return false };
+        debug_assert!(!score.is_nan(), "NaN has no place in an order");
+        if !self.set_score_in_place(leaf, at, score) {
             self.take(leaf, at, hash);
             self.add(Entry { score, member }, hash);
         }
-        Some(old)
+        true
     }
 
     /// Removes a member; its score, if it was there.
