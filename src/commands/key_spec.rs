@@ -103,6 +103,12 @@ impl KeySpec {
         KeySpec::new(BeginSearch::Index(count_at), find, flags)
     }
 
+    /// As many keys as an argument says, each with an argument of its own behind it.
+    pub const fn counted_pairs(count_at: usize, flags: KeyFlags) -> Self {
+        let find = FindKeys::KeyNum { count_at: 0, first: 1, step: 2 };
+        KeySpec::new(BeginSearch::Index(count_at), find, flags)
+    }
+
     /// The key behind a word, or with [`KeySpec::to`] several; see [`BeginSearch::Keyword`].
     pub const fn behind(keyword: &'static str, start_from: i32, flags: KeyFlags) -> Self {
         let begin = BeginSearch::Keyword { keyword, start_from };

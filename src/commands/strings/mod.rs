@@ -1,8 +1,10 @@
 //! Strings: every command that reads or writes a string value, bit commands excepted.
 
+mod condition;
 mod get;
 mod lcs;
 mod lifetime;
+mod msetex;
 mod numbers;
 mod ranges;
 mod set;
@@ -10,6 +12,9 @@ mod set;
 use super::{Categories, Command, Docs, Flags, Group, Handler};
 
 pub const COMMANDS: &[Command] = &[
+    condition::DELEX,
+    condition::DELIFEQ,
+    condition::DIGEST,
     get::GET,
     get::GETDEL,
     get::GETEX,
@@ -17,6 +22,7 @@ pub const COMMANDS: &[Command] = &[
     get::MGET,
     get::STRLEN,
     lcs::LCS,
+    msetex::MSETEX,
     numbers::DECR,
     numbers::DECRBY,
     numbers::INCR,

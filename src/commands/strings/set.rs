@@ -1,5 +1,6 @@
 //! Setting strings whole, with or without a condition and an expiry.
 
+use super::condition::Condition;
 use super::lifetime::{Base, ExpireTime, Lifetime, Unit};
 use super::{DOCS, ROW};
 use crate::commands::hops::{Change, Decision, Finding, Hops, Looked, take_nothing};
@@ -27,16 +28,22 @@ pub const SET: Command = Command {
     docs: Docs {
         summary: "Sets a key to a string, whatever it held before.",
         since: "1.0.0",
-        arguments: "key value [NX | XX] [GET] [EX seconds | PX milliseconds | \
-                    EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        arguments: "key value [NX | XX | IFEQ ifeq-value | IFNE ifne-value | \
+                    IFDEQ ifdeq-digest | IFDNE ifdne-digest] [GET] [EX seconds | \
+                    PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | \
+                    KEEPTTL]",
         ..DOCS
     },
     ..ROW
 };
 
-/// It reads its key only with GET.
+/// It reads its key only with GET or to compare.
 fn keys_of_set(args: Args<'_>) -> Option<KeyRanges> {
-    let flags = if args.from(3).iter().any(|option| option.eq_ignore_ascii_case(b"GET")) {
+    const READING: [&str; 5] = ["GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"];
+    let reads = |option: &[u8]| {
+        READING.iter().any(|reading| option.eq_ignore_ascii_case(reading.as_bytes()))
+    };
+    let flags = if args.from(3).iter().any(reads) {
         KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
     } else {
         KeyFlags::OW | KeyFlags::UPDATE
@@ -61,8 +68,7 @@ const SET_EXPIRING: Events = Event::Set.and(Event::Expire);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct SetOptions<'a> {
-    only_if_absent: bool,
-    only_if_present: bool,
+    condition: Condition<'a>,
     get: bool,
     lifetime: Lifetime<'a>,
 }
@@ -74,19 +80,28 @@ impl<'a> SetOptions<'a> {
         while at < args.len() {
             let option = args.at(at);
             let mut taken = 1;
+            let mut condition = None;
             if option.eq_ignore_ascii_case(b"NX") {
-                options.only_if_absent = true;
+                condition = Some(Condition::Absent);
             } else if option.eq_ignore_ascii_case(b"XX") {
-                options.only_if_present = true;
+                condition = Some(Condition::Present);
             } else if option.eq_ignore_ascii_case(b"GET") {
                 options.get = true;
+            } else if let Some(comparison) = Condition::comparison(args, at)? {
+                condition = Some(comparison);
+                taken = 2;
             } else {
                 taken = options.lifetime.read(args, at)?;
             }
-            let contradiction = options.only_if_absent && options.only_if_present
-                || options.lifetime == Lifetime::Persist;
-            if taken == 0 || contradiction {
+            if taken == 0 || options.lifetime == Lifetime::Persist {
                 return Err(CommandError::Syntax);
+            }
+            if let Some(condition) = condition {
+                let again = options.condition == condition && !condition.compares();
+                if options.condition != Condition::Always && !again {
+                    return Err(CommandError::Syntax);
+                }
+                options.condition = condition;
             }
             at += taken;
         }
@@ -135,7 +150,7 @@ fn put(
             if options.get {
                 context.reply.bulk(&entry.as_string()?);
             }
-            if options.only_if_absent {
+            if !options.condition.holds_of(entry.get())? {
                 return Ok(false);
             }
             let kept = (options.lifetime == Lifetime::Keep).then(|| entry.expiry()).flatten();
@@ -146,7 +161,7 @@ fn put(
             if options.get {
                 context.reply.null();
             }
-            if options.only_if_present {
+            if !options.condition.holds_of_nothing() {
                 return Ok(false);
             }
             slot.insert(value, Encoding::of_value(value), expiry);

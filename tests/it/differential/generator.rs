@@ -230,6 +230,13 @@ fn is_known_to_newer_servers_only(line: &Cmd) -> bool {
     (line.is("ZRANK") || line.is("ZREVRANK")) && line.args().len() > 3
 }
 
+/// Comparisons are new in Redis 8.4.
+fn compares(line: &Cmd) -> bool {
+    const COMPARISONS: [&[u8]; 4] = [b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"];
+    line.is("SET")
+        && line.args().iter().any(|word| COMPARISONS.contains(&&word.to_ascii_uppercase()[..]))
+}
+
 /// Redis 7.0 takes them for negative.
 fn has_far_too_long_a_timeout(line: &Cmd) -> bool {
     let seconds = |word: &Vec<u8>| std::str::from_utf8(word).ok()?.parse::<f64>().ok();
@@ -241,7 +248,7 @@ const IN_STEPS: [&str; 7] =
     ["hrandfield", "hscan", "spop", "srandmember", "sscan", "zrandmember", "zscan"];
 
 /// Commands of these versions of Redis are not in the 7.0 that they are compared with.
-const NEWER_THAN_PEER: [&str; 2] = ["7.4.0", "8.0.0"];
+const NEWER_THAN_PEER: [&str; 4] = ["7.4.0", "8.0.0", "8.4.0", "9.0.0"];
 
 /// Whether a command's replies depend on the keys alone.
 fn is_comparable(row: &Row) -> bool {
@@ -439,6 +446,7 @@ impl Generator {
             let line = lines::line(row, self).into_iter().fold(cmd([]), Cmd::arg);
             if !is_refused_by_newer_servers_only(&line)
                 && !is_known_to_newer_servers_only(&line)
+                && !compares(&line)
                 && !expires_soon(&line)
             {
                 return line.compared(compare);

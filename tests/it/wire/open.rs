@@ -12,6 +12,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(connection());
     rows.extend(resp3());
     rows.extend(strings());
+    rows.extend(compare_and_set());
     rows.extend(keys());
     rows.extend(lists());
     rows.extend(hashes());
@@ -353,6 +354,41 @@ fn lists() -> Vec<Row> {
         row("RPUSH <key> a\r\nBRPOP <key> 0\r\n", ":1\r\n*2\r\n$5\r\n<key>\r\n$1\r\na\r\n"),
         row("SET <key> v\r\nRPUSH <key> a\r\nBLPOP <key> 0\r\n", format!("+OK\r\n{wrong}{wrong}")),
     ]
+}
+
+fn compare_and_set() -> Vec<Row> {
+    let rows = vec![
+        row(
+            "SET <key> a\r\nSET <key> b IFEQ a\r\nSET <key> c IFEQ a\r\nSET <key> d IFNE b GET\r\n\
+             SET x<key> d IFEQ d\r\nSET x<key> d IFNE e\r\n",
+            "+OK\r\n+OK\r\n$-1\r\n$1\r\nb\r\n$-1\r\n+OK\r\n",
+        ),
+        row("SET <key> a IFEQ b NX\r\n", "-ERR syntax error\r\n"),
+        row(
+            "SET <key> a\r\nDIGEST <key>\r\nDELEX <key> IFDNE e6c632b61e964e1f\r\n\
+             DELEX <key> IFDEQ E6C632B61E964E1F\r\nDIGEST <key>\r\n",
+            "+OK\r\n$16\r\ne6c632b61e964e1f\r\n:0\r\n:1\r\n$-1\r\n",
+        ),
+        row(
+            "SET <key> a\r\nDELIFEQ <key> b\r\nDELIFEQ <key> a\r\nDELIFEQ <key> a\r\n",
+            "+OK\r\n:0\r\n:1\r\n:0\r\n",
+        ),
+        row(
+            "MSETEX 2 <key> 1 x<key> 2 NX EX 100\r\nMSETEX 3 y<key> 1 z<key> 2 x<key> 3 NX\r\n\
+             MSETEX 3 y<key> 1 z<key> 2 x<key> 3 XX\r\nEXISTS <key> x<key> y<key> z<key>\r\n\
+             MSETEX 2 <key> 3 x<key> 4 KEEPTTL XX\r\nMGET <key> x<key>\r\nPERSIST x<key>\r\n\
+             MSETEX 2 <key> 3 x<key> 4 PXAT 1\r\nEXISTS <key> x<key>\r\n",
+            ":1\r\n:0\r\n:0\r\n:2\r\n:1\r\n*2\r\n$1\r\n3\r\n$1\r\n4\r\n:1\r\n:1\r\n:0\r\n",
+        ),
+        row(
+            "MSETEX 2 <key> 1 x<key>\r\nMSETEX 2 <key> 1 x<key> 2 foo\r\nMSETEX 0 <key> 1\r\n\
+             MSETEX 2 <key> 1 x<key> 2 EX 0\r\n",
+            "-ERR syntax error\r\n-ERR syntax error\r\n\
+             -ERR invalid numkeys value or out of range\r\n\
+             -ERR invalid expire time in 'msetex' command\r\n",
+        ),
+    ];
+    rows.into_iter().map(|row| row.ours("new in Redis 8.4, Valkey 8.1 and 9.0")).collect()
 }
 
 fn hashes() -> Vec<Row> {
