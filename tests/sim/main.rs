@@ -36,6 +36,7 @@ mod eviction;
 mod faults;
 mod history;
 mod hops;
+mod limit;
 mod moves;
 #[cfg(debug_assertions)]
 mod order;

@@ -24,7 +24,7 @@ use crate::history::{Value, values};
 use crate::threads::Threads;
 use crate::trace::{Trace, described, shown};
 
-struct NoHost;
+pub struct NoHost;
 
 impl Host for NoHost {
     fn facts(&self) -> HostFacts {
