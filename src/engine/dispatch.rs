@@ -303,7 +303,10 @@ fn run_at(shard: &mut Shard, session: &mut Session, row: &'static Row, args: Arg
     let run_as = session.client.run_as();
     let out = session.output.buffer();
     let before = out.len();
-    shard.run(row, args, run_as, out);
+    match &session.lent {
+        None => shard.run(row, args, run_as, out),
+        Some(lent) => shard.run_with(lent, row, args, run_as, out),
+    }
     if suppressed {
         out.truncate(before);
     }

@@ -61,6 +61,7 @@ use std::sync::Arc;
 use crate::access::Peer;
 use crate::config::Config;
 use crate::session::{Session, Stall};
+use crate::store::Incoming;
 use crate::txn::{Message, Work};
 use core::{Core, Held};
 use sessions::Sessions;
@@ -164,6 +165,11 @@ impl Engine {
                     sessions::receive(&mut self.core, session, data, outbox);
                 }
             }
+            Event::Fetched { conn, bytes } => {
+                if let Some(session) = self.sessions.get_mut(conn) {
+                    sessions::fetched(&mut self.core, session, bytes, outbox);
+                }
+            }
             Event::Sent { conn, bytes } => {
                 if let Some(session) = self.sessions.get_mut(conn) {
                     session.output.sent(bytes);
@@ -227,6 +233,14 @@ impl Engine {
                 sessions::list_output(session, outbox);
             }
         }
+    }
+
+    /// Where what this connection sends next is to be put if it is the rest of a large argument, and
+    /// how much that is; [`Event::Fetched`] tells how much has come. `None`: nothing large is on its
+    /// way in, and bytes come as [`Event::Bytes`], which they always may.
+    #[inline]
+    pub fn room(&mut self, conn: ConnId) -> Option<(&mut Incoming, usize)> {
+        sessions::room(self.sessions.get_mut(conn)?)
     }
 
     /// Moves what may be sent into `buffer`, which must be empty; its memory is used again.

@@ -1,63 +1,125 @@
 //! Payloads too large for a block of the arena: one allocation each, outside of it.
 //!
-//! Up to a mebibyte they come from the process's allocator; larger ones are mappings of their own,
-//! which grow without being copied and whose memory goes back to the system in slices, so that
-//! dropping a huge value stalls nobody.
+//! Up to some megabytes they come from the process's allocator, which uses the memory of those that
+//! are dropped again; larger ones are mappings of their own, which grow without being copied and
+//! whose memory goes back to the system in slices, so that dropping a huge value stalls nobody.
+//!
+//! # Copies
+//!
+//! What is so large costs above all its copies. So a command is received into memory of which the
+//! value becomes a payload ([`Incoming`]), and a payload is sent from where it lies: it has holders,
+//! which are counted, and whoever changes it while there are others changes a copy.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use bytes::BufMut;
+use bytes::buf::UninitSlice;
 
 use super::memory::good_size;
 
-/// From here on a payload is a mapping.
-const MAPPED_BYTES_MIN: usize = 1 << 20;
+/// From here on a block is a mapping: rarely more than what the allocator keeps for the next one.
+const MAPPED_BYTES_MIN: usize = 2 << 20;
 const SYSTEM_PAGE_BYTES: usize = 4096;
-const ALIGN: usize = 8;
+const ALIGN: usize = 16;
 
-/// Initialised bytes in an allocation of their own, which dropping gives back at once.
+/// What a block begins with; the bytes follow.
+#[derive(Debug)]
+struct Header {
+    holders: AtomicU32,
+    /// How far behind the header the payload begins.
+    offset: u32,
+    /// Of the whole block.
+    bytes: usize,
+}
+
+const HEADER_BYTES: usize = size_of::<Header>();
+
+/// Initialised bytes in a block of their own, which dropping its last holder gives back at once.
 ///
-/// Invariant: the bytes of a mapping behind its length are zero, so that it grows by zero bytes
-/// without writing them: a hole costs no memory and no time.
+/// Invariant: the bytes of a mapping behind its length are zero unless the payload has an offset, so
+/// that it grows by zero bytes without writing them: a hole costs no memory and no time.
 #[derive(Debug)]
 pub struct Payload {
-    start: NonNull<u8>,
+    block: NonNull<Header>,
     len: usize,
 }
 
-// SAFETY: a payload owns its memory; nothing about it is tied to a thread.
+// SAFETY: the bytes are changed only by their one holder, and holders are counted atomically.
 unsafe impl Send for Payload {}
+// SAFETY: as above; what takes a payload by a shared reference only reads.
+unsafe impl Sync for Payload {}
 
-/// What a payload of `len` bytes takes. The memory behind a mapping's spare end is not there until
-/// it is written.
-pub fn held_bytes(len: usize) -> usize {
-    if is_mapped(len) { len.next_multiple_of(SYSTEM_PAGE_BYTES) } else { good_size(len) }
+fn is_mapping(block_bytes: usize) -> bool {
+    block_bytes >= MAPPED_BYTES_MIN && cfg!(not(miri))
 }
 
-/// Whether a payload of `len` bytes is a mapping of its own. Giving such memory back takes so long
-/// that it is done in slices.
-pub fn is_mapped(len: usize) -> bool {
-    len >= MAPPED_BYTES_MIN && cfg!(not(miri))
+/// The size of a block for so many bytes. Mappings have steps of an eighth, so that appending moves
+/// one seldom.
+fn block_bytes(content: usize) -> usize {
+    let needed = HEADER_BYTES.saturating_add(content);
+    if !is_mapping(needed) {
+        return good_size(needed);
+    }
+    let step = (needed.next_power_of_two() / 8).max(SYSTEM_PAGE_BYTES);
+    needed.checked_next_multiple_of(step).unwrap_or(needed)
 }
 
-/// Steps of an eighth, so that appending moves a mapping seldom.
-fn mapping_bytes(len: usize) -> usize {
-    let step = (len.next_power_of_two() / 8).max(SYSTEM_PAGE_BYTES);
-    len.checked_next_multiple_of(step).unwrap_or(len)
+fn layout(block_bytes: usize) -> Layout {
+    Layout::from_size_align(block_bytes, ALIGN).expect("a payload is far below isize::MAX")
 }
 
-fn layout(len: usize) -> Layout {
-    Layout::from_size_align(good_size(len), ALIGN).expect("a payload is far below isize::MAX")
-}
-
-/// Memory for `len` bytes, which are not initialised unless they are mapped.
-fn allocate(len: usize) -> NonNull<u8> {
-    let start = if is_mapped(len) {
-        mapping::map(mapping_bytes(len))
+/// A block with one holder; its content is not initialised unless it is a mapping.
+fn allocate(bytes: usize, offset: u32) -> NonNull<Header> {
+    let start = if is_mapping(bytes) {
+        mapping::map(bytes)
     } else {
-        // SAFETY: the layout is not of size zero.
-        NonNull::new(unsafe { alloc(layout(len)) })
+        // SAFETY: a block has a header at least.
+        NonNull::new(unsafe { alloc(layout(bytes)) })
     };
-    start.unwrap_or_else(|| handle_alloc_error(layout(len)))
+    let block: NonNull<Header> =
+        start.unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast();
+    // SAFETY: the new memory is nobody else's, large enough and aligned.
+    unsafe { block.write(Header { holders: AtomicU32::new(1), offset, bytes }) };
+    block
+}
+
+/// # Safety
+/// The block has no holder any more.
+unsafe fn free(block: NonNull<Header>) {
+    // SAFETY: the caller's: it is there, and allocated with this size.
+    unsafe {
+        let bytes = block.as_ref().bytes;
+        if is_mapping(bytes) {
+            mapping::unmap(block.cast(), bytes);
+        } else {
+            dealloc(block.as_ptr().cast(), layout(bytes));
+        }
+    }
+}
+
+/// Gives a block another size; what is new of it is as [`allocate`] leaves it.
+///
+/// # Safety
+/// The caller is the block's only holder and forgets its former address. Both sizes are those of
+/// mappings, or neither is.
+unsafe fn reallocate(block: NonNull<Header>, bytes: usize) -> NonNull<Header> {
+    // SAFETY: the caller's.
+    let old = unsafe { block.as_ref().bytes };
+    debug_assert_eq!(is_mapping(old), is_mapping(bytes));
+    let moved = if is_mapping(bytes) {
+        mapping::remap(block.cast(), old, bytes)
+    } else if old == bytes {
+        Some(block.cast())
+    } else {
+        // SAFETY: allocated with the old size.
+        NonNull::new(unsafe { realloc(block.as_ptr().cast(), layout(old), bytes) })
+    };
+    let moved = moved.unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast::<Header>();
+    // SAFETY: the header has moved along, and is the caller's alone.
+    unsafe { (*moved.as_ptr()).bytes = bytes };
+    moved
 }
 
 impl Payload {
@@ -67,40 +129,99 @@ impl Payload {
 
     /// `len` bytes that begin with as many of `bytes` as fit; the others are zero.
     pub fn starting_with(bytes: &[u8], len: usize) -> Payload {
-        let start = allocate(len);
+        let block = allocate(block_bytes(len), 0);
+        let payload = Payload { block, len };
         let copied = bytes.len().min(len);
-        // SAFETY: the new memory holds `len` bytes and is nobody else's.
+        // SAFETY: the new block holds `len` bytes and is nobody else's.
         unsafe {
-            start.copy_from_nonoverlapping(NonNull::from(bytes).cast(), copied);
-            if !is_mapped(len) {
-                start.add(copied).write_bytes(0, len - copied);
+            payload.start().copy_from_nonoverlapping(NonNull::from(bytes).cast(), copied);
+            if !payload.is_mapped() {
+                payload.start().add(copied).write_bytes(0, len - copied);
             }
         }
-        Payload { start, len }
+        payload
     }
 
+    fn header(&self) -> &Header {
+        // SAFETY: a block begins with its header, and lives while it has a holder.
+        unsafe { self.block.as_ref() }
+    }
+
+    #[inline]
+    fn start(&self) -> NonNull<u8> {
+        // SAFETY: the payload lies in the block, this far behind its header.
+        unsafe { self.block.cast().add(HEADER_BYTES + self.header().offset as usize) }
+    }
+
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: all bytes are initialised.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.start().as_ptr(), self.len) }
+    }
+
+    pub(super) fn start_and_len(&self) -> (NonNull<u8>, usize) {
+        (self.start(), self.len)
+    }
+
+    /// Another holder of the same bytes.
+    pub fn share(&self) -> Payload {
+        // Holders are far fewer than 2^32: each is counted as some client's memory.
+        self.header().holders.fetch_add(1, Ordering::Relaxed);
+        Payload { block: self.block, len: self.len }
+    }
+
+    /// Whether there are other holders. There is none to come if there is none.
+    pub fn is_shared(&self) -> bool {
+        self.header().holders.load(Ordering::Acquire) > 1
+    }
+
+    /// Makes it the only holder of its bytes, which take as much memory as before.
+    pub fn unshare(&mut self) {
+        if !self.is_shared() {
+            return;
+        }
+        let Header { offset, bytes, .. } = *self.header();
+        let own = Payload { block: allocate(bytes, offset), len: self.len };
+        // SAFETY: the new block is as large as the old one and nobody else's.
+        unsafe { own.start().copy_from_nonoverlapping(self.start(), self.len) };
+        *self = own;
     }
 
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and they are borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        self.unshare();
+        // SAFETY: as in `as_slice`; it is the only holder, and borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start().as_ptr(), self.len) }
     }
 
+    /// Whether it is a mapping of its own. Giving such memory back takes so long that it is done in
+    /// slices.
     pub fn is_mapped(&self) -> bool {
-        is_mapped(self.len)
+        is_mapping(self.header().bytes)
+    }
+
+    /// What it takes. The memory behind a mapping's spare end is not there until it is written.
+    pub fn held_bytes(&self) -> usize {
+        let Header { offset, bytes, .. } = *self.header();
+        match is_mapping(bytes) {
+            true => (HEADER_BYTES + offset as usize + self.len).next_multiple_of(SYSTEM_PAGE_BYTES),
+            false => bytes,
+        }
     }
 
     /// Whether making it this long leaves its memory as it is or moves it without a copy.
     pub fn grows_in_place(&self, len: usize) -> bool {
-        let (mapped, old) = (is_mapped(len), self.is_mapped());
-        mapped == old && (mapped || layout(len) == layout(self.len))
+        let (old, new) = (self.header().bytes, block_bytes(len));
+        let stays = old == new || is_mapping(old) && is_mapping(new);
+        stays && self.header().offset == 0 && !self.is_shared()
     }
 
     /// Whether making it this much shorter gives so much back that it should be done in slices.
@@ -110,54 +231,163 @@ impl Payload {
 
     /// Makes it `len` bytes long; new ones are zero.
     pub fn resize(&mut self, len: usize) {
-        let old = self.len;
-        if is_mapped(old) != is_mapped(len) {
+        let (old, bytes) = (self.len, block_bytes(len));
+        let changes_kind = is_mapping(self.header().bytes) != is_mapping(bytes);
+        if changes_kind || self.header().offset > 0 || self.is_shared() {
             *self = Payload::starting_with(self.as_slice(), len);
             return;
         }
-        let moved = if is_mapped(len) {
-            mapping::remap(self.start, mapping_bytes(old), mapping_bytes(len))
-        } else if layout(old) == layout(len) {
-            Some(self.start)
-        } else {
-            // SAFETY: allocated with the old length's layout.
-            NonNull::new(unsafe { realloc(self.start.as_ptr(), layout(old), layout(len).size()) })
-        };
-        self.start = moved.unwrap_or_else(|| handle_alloc_error(layout(len)));
+        let old_bytes = self.header().bytes;
+        // SAFETY: it is the only holder, and both are mappings or neither is.
+        self.block = unsafe { reallocate(self.block, bytes) };
         self.len = len;
-        if !is_mapped(len) {
-            // SAFETY: the memory is `len` bytes long.
-            unsafe { self.start.add(old.min(len)).write_bytes(0, len.saturating_sub(old)) };
+        if !is_mapping(bytes) {
+            // SAFETY: the block holds `len` bytes.
+            unsafe { self.start().add(old.min(len)).write_bytes(0, len.saturating_sub(old)) };
         } else if len < old {
-            let end = old.min(mapping_bytes(len));
+            let end = (HEADER_BYTES + old).min(bytes.min(old_bytes));
             // SAFETY: the mapping goes on to `end`, and what lies behind `len` is nobody's.
-            unsafe { mapping::clear(self.start, len, end) };
+            unsafe { mapping::clear(self.block.cast(), HEADER_BYTES + len, end) };
         }
     }
 
     /// Gives the address away; [`Payload::from_start`] takes it back.
     pub fn into_bits(self) -> u64 {
-        let bits = self.start.as_ptr().expose_provenance() as u64;
+        let bits = self.block.as_ptr().expose_provenance() as u64;
         std::mem::forget(self);
         bits
     }
 
     /// # Safety
     /// `start` is what [`Payload::into_bits`] gave of a payload of `len` bytes, and nobody else
-    /// makes a payload of it.
+    /// makes a payload of it that is dropped.
     pub unsafe fn from_start(start: NonNull<u8>, len: usize) -> Payload {
-        Payload { start, len }
+        Payload { block: start.cast(), len }
     }
 }
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        if self.is_mapped() {
-            mapping::unmap(self.start, mapping_bytes(self.len));
-        } else {
-            // SAFETY: allocated with this layout.
-            unsafe { dealloc(self.start.as_ptr(), layout(self.len)) };
+        // As `Arc` does it: whoever frees the block has seen all that others did with it.
+        if self.header().holders.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            // SAFETY: nobody else holds the block.
+            unsafe { free(self.block) };
         }
+    }
+}
+
+/// A command on its way in, in one piece: what comes before a large argument, that argument, of
+/// which a payload can be made where it lies, and what follows.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Its header's offset is where the argument begins. Nobody else changes the block, which has
+    /// other holders only when all of the argument is there.
+    block: NonNull<Header>,
+    filled: usize,
+    argument_len: usize,
+}
+
+// SAFETY: it alone writes to its block, and only to what no other holder reads.
+unsafe impl Send for Incoming {}
+
+impl Incoming {
+    /// Begins with `head`; the argument of `len` bytes begins at `offset`, or will. Takes memory for
+    /// `capacity` bytes at least.
+    pub fn new(head: &[u8], offset: u32, len: usize, capacity: usize) -> Incoming {
+        assert!(offset > 0, "an argument comes behind its header line");
+        let block = allocate(block_bytes(capacity.max(head.len())), offset);
+        let mut incoming = Incoming { block, filled: 0, argument_len: len };
+        incoming.put_slice(head);
+        incoming
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: as for a payload.
+        unsafe { self.block.as_ref() }
+    }
+
+    fn start(&self) -> NonNull<u8> {
+        // SAFETY: a block is longer than its header.
+        unsafe { self.block.cast().add(HEADER_BYTES) }
+    }
+
+    /// Bytes of its memory.
+    pub fn memory(&self) -> usize {
+        self.header().bytes
+    }
+
+    /// How many bytes there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.header().bytes - HEADER_BYTES
+    }
+
+    /// What has come.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: so many bytes are initialised.
+        unsafe { std::slice::from_raw_parts(self.start().as_ptr(), self.filled) }
+    }
+
+    /// Whether a payload has been made of the argument.
+    fn is_shared(&self) -> bool {
+        self.header().holders.load(Ordering::Acquire) > 1
+    }
+
+    /// Makes sure that there is memory for `capacity` bytes.
+    pub fn reserve(&mut self, capacity: usize) {
+        let (old, bytes) = (self.header().bytes, block_bytes(capacity));
+        if bytes <= old {
+            return;
+        }
+        if is_mapping(old) == is_mapping(bytes) && !self.is_shared() {
+            // SAFETY: the block has no other holder.
+            self.block = unsafe { reallocate(self.block, bytes) };
+        } else {
+            let offset = self.header().offset;
+            *self = Incoming::new(self.bytes(), offset, self.argument_len, capacity);
+        }
+    }
+
+    /// The argument as a payload, without a copy; `None` unless all of it has come and most of the
+    /// memory is its own.
+    pub fn payload(&self) -> Option<Payload> {
+        const WASTED_PART_MAX: usize = 4;
+        let Header { offset, bytes, .. } = *self.header();
+        let whole = offset as usize + self.argument_len <= self.filled;
+        let needed = block_bytes(self.argument_len);
+        if !whole || bytes.saturating_sub(needed) > needed / WASTED_PART_MAX {
+            return None;
+        }
+        self.header().holders.fetch_add(1, Ordering::Relaxed);
+        Some(Payload { block: self.block, len: self.argument_len })
+    }
+}
+
+// SAFETY: what `chunk_mut` lends is the end of the block, as long as `remaining_mut` says, which
+// nobody else writes to or reads.
+unsafe impl BufMut for Incoming {
+    fn remaining_mut(&self) -> usize {
+        self.capacity() - self.filled
+    }
+
+    unsafe fn advance_mut(&mut self, bytes: usize) {
+        assert!(bytes <= self.remaining_mut());
+        self.filled += bytes;
+    }
+
+    fn chunk_mut(&mut self) -> &mut UninitSlice {
+        // SAFETY: as above.
+        unsafe {
+            let end = self.start().add(self.filled);
+            UninitSlice::from_raw_parts_mut(end.as_ptr(), self.remaining_mut())
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        drop(Payload { block: self.block, len: 0 });
     }
 }
 
@@ -172,12 +402,14 @@ pub struct Unmapping {
 unsafe impl Send for Unmapping {}
 
 impl Unmapping {
-    /// Of a payload that is mapped.
-    pub fn new(payload: Payload) -> Unmapping {
-        debug_assert!(payload.is_mapped());
-        let remains = Unmapping { start: payload.start, bytes: mapping_bytes(payload.len) };
+    /// Of a payload that is mapped and has no other holder; any other is dropped.
+    pub fn of(payload: Payload) -> Option<Unmapping> {
+        if !payload.is_mapped() || payload.is_shared() {
+            return None;
+        }
+        let remains = Unmapping { start: payload.block.cast(), bytes: payload.header().bytes };
         std::mem::forget(payload);
-        remains
+        Some(remains)
     }
 
     pub fn bytes(&self) -> usize {
@@ -267,13 +499,13 @@ mod tests {
         let lengths = [
             9_000,
             10_000,
-            1 << 20,
-            (1 << 20) + 1,
+            MAPPED_BYTES_MIN,
+            MAPPED_BYTES_MIN + 1,
             5 << 20,
             (5 << 20) - 9_000,
             (5 << 20) - 1,
             3 << 20,
-            (1 << 20) - 1,
+            MAPPED_BYTES_MIN - HEADER_BYTES - 1,
             20,
         ];
         let mut payload = Payload::copy_of(&[0xAB; 8_500]);
@@ -309,7 +541,7 @@ mod tests {
         let mut pages = vec![0_u8; payload.len().div_ceil(SYSTEM_PAGE_BYTES)];
         // SAFETY: the mapping is as long as the payload, and there is a byte for every page.
         let answer = unsafe {
-            libc::mincore(payload.start.as_ptr().cast(), payload.len(), pages.as_mut_ptr())
+            libc::mincore(payload.block.as_ptr().cast(), payload.len(), pages.as_mut_ptr())
         };
         assert_eq!(answer, 0);
         pages.iter().filter(|page| **page & 1 == 1).count()
@@ -319,7 +551,7 @@ mod tests {
     #[cfg(not(miri))]
     fn mappings_go_slice_by_slice() {
         let payload = Payload::starting_with(&[], (3 << 20) + 5);
-        let mut remains = Unmapping::new(payload);
+        let mut remains = Unmapping::of(payload).unwrap();
         let mut slices = 1;
         while remains.free_slice(1 << 20) {
             slices += 1;

@@ -34,6 +34,7 @@ pub use db::{
 pub use entry::{CollectionRef, Encoding, EntryRef, Kind, Text};
 pub use eviction::{LfuSettings, Order, Policy, frequency};
 pub use item::Item;
+pub use large::{Incoming, Payload};
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
 pub use value::{Buffer, Collection, End, List, Object};

@@ -170,6 +170,18 @@ impl Queue {
         self.push(opcode::RecvMulti::new(Fd(fd), GROUP).build(), token);
     }
 
+    /// Receives once.
+    pub fn receive_once(&mut self, fd: RawFd, token: Token) {
+        // No length: that of the buffer which the kernel chooses.
+        let entry = opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0).buf_group(GROUP).build();
+        self.push(entry.flags(squeue::Flags::BUFFER_SELECT), token);
+    }
+
+    /// Completes once, when there is something to receive.
+    pub fn await_readable(&mut self, fd: RawFd, token: Token) {
+        self.push(opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).build(), token);
+    }
+
     /// Sends without waiting. If `silent`, a completion comes only if not all of `output` was taken.
     pub fn try_send(&mut self, fd: RawFd, output: &[u8], silent: bool, token: Token) {
         // `WAITALL` makes a short send count as a failure, which is what posts its completion.

@@ -347,6 +347,7 @@ impl EntryMut<'_> {
             // Memory that is there already is written again.
             Some(mut payload)
                 if !inline
+                    && self.db.lent.is_none()
                     && payload.grows_in_place(bytes.len())
                     && !payload.gives_much_back(bytes.len()) =>
             {
@@ -363,7 +364,7 @@ impl EntryMut<'_> {
                     self.db.arena.entry_mut(self.handle).write_inline(bytes);
                 } else {
                     self.refit(PAYLOAD_BYTES, expiry);
-                    let payload = Payload::copy_of(bytes);
+                    let payload = self.db.payload_of(bytes);
                     self.db.arena.entry_mut(self.handle).put_payload(payload);
                 }
             }

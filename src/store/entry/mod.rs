@@ -32,10 +32,11 @@ mod value;
 mod view;
 
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::arena::{Arena, BLOCK_BYTES_MAX, Handle, prefetch_line};
-use super::large;
+use super::large::Payload;
 use super::value::{Collection, Content, ObjectRef, OwnedValue};
 use super::{UnixMs, WrongType};
 
@@ -96,9 +97,9 @@ pub(super) struct Outside {
 }
 
 impl Outside {
-    fn of_payload(len: usize) -> Outside {
-        let bytes = large::held_bytes(len);
-        Outside { bytes, mapped_bytes: if large::is_mapped(len) { bytes } else { 0 } }
+    fn of_payload(payload: &Payload) -> Outside {
+        let bytes = payload.held_bytes();
+        Outside { bytes, mapped_bytes: if payload.is_mapped() { bytes } else { 0 } }
     }
 
     fn plus(self, other: Outside) -> Outside {
@@ -153,19 +154,26 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// Where a payload lies that is named at this offset, and how long it is.
+    /// The payload that is named at this offset, to look at.
     ///
     /// # Safety
     /// The header must say that it is there.
-    unsafe fn payload_at(self, offset: usize) -> (NonNull<u8>, usize) {
-        // SAFETY: the caller's; a payload's address is not null.
+    unsafe fn payload_at(self, offset: usize) -> ManuallyDrop<Payload> {
+        // SAFETY: the caller's; a payload's address is not null, and the entry stays its holder.
         unsafe {
             let at = self.block.add(offset);
             let bits = at.cast::<u64>().read_unaligned();
             let start = std::ptr::with_exposed_provenance_mut(bits as usize);
             let len = at.add(8).cast::<u32>().read_unaligned();
-            (NonNull::new_unchecked(start), len as usize)
+            let start = NonNull::new_unchecked(start);
+            ManuallyDrop::new(Payload::from_start(start, len as usize))
         }
+    }
+
+    /// Another holder of a value that is a payload.
+    pub fn share_payload(self) -> Option<Payload> {
+        // SAFETY: the header says that it is there.
+        self.is_payload().then(|| unsafe { self.payload_at(self.value_at()) }.share())
     }
 
     #[inline]
@@ -173,7 +181,7 @@ impl<'a> EntryRef<'a> {
         // SAFETY: the key was written when the entry was laid out; the arena is borrowed.
         unsafe {
             let (start, len) = match self.key_field() {
-                PAYLOAD => self.payload_at(self.body_at()),
+                PAYLOAD => self.payload_at(self.body_at()).start_and_len(),
                 len => (self.block.add(self.body_at()), len as usize),
             };
             std::slice::from_raw_parts(start.as_ptr(), len)
@@ -193,7 +201,7 @@ impl<'a> EntryRef<'a> {
         unsafe {
             let at = self.block.add(self.value_at());
             match self.value_field() {
-                PAYLOAD => self.payload_at(self.value_at()),
+                PAYLOAD => self.payload_at(self.value_at()).start_and_len(),
                 OBJECT => (at, 0),
                 len => (at, len as usize),
             }
@@ -236,11 +244,13 @@ impl<'a> EntryRef<'a> {
 
     fn walk_outside(self) -> Outside {
         let key = match self.key_field() {
-            PAYLOAD => Outside::of_payload(self.key().len()),
+            // SAFETY: the header says that it is there.
+            PAYLOAD => Outside::of_payload(&*unsafe { self.payload_at(self.body_at()) }),
             _ => Outside::default(),
         };
         let value = match self.value_field() {
-            PAYLOAD => Outside::of_payload(self.stored_value().len()),
+            // SAFETY: as above.
+            PAYLOAD => Outside::of_payload(&*unsafe { self.payload_at(self.value_at()) }),
             _ => {
                 let bytes = self.object_ref().map_or(0, ObjectRef::heap_bytes);
                 Outside { bytes, mapped_bytes: 0 }
@@ -308,7 +318,7 @@ impl<'a> EntryRef<'a> {
         let content = match self.object_ref() {
             Some(object) => Content::Object(object.to_object()),
             None if self.is_payload() => {
-                Content::Payload(large::Payload::copy_of(self.stored_value()))
+                Content::Payload(Payload::copy_of(self.stored_value()))
             }
             None => Content::Bytes(self.stored_value().into()),
         };
