@@ -60,7 +60,7 @@ use std::sync::Arc;
 
 use crate::access::Peer;
 use crate::config::Config;
-use crate::session::{Session, Stall};
+use crate::session::{Apart, Session, Stall};
 use crate::store::Incoming;
 use crate::txn::{Message, Work};
 use core::{Core, Held};
@@ -251,6 +251,22 @@ impl Engine {
             session.output.take(buffer);
             self.core.memory.update(session);
         }
+    }
+
+    /// As [`Engine::take_output`], but for a part of it that lies elsewhere. Whether there is more
+    /// to be sent.
+    #[inline]
+    pub fn take_output_with_apart(
+        &mut self,
+        conn: ConnId,
+        buffer: &mut Vec<u8>,
+    ) -> (Option<Apart>, bool) {
+        let Some(session) = self.sessions.get_mut(conn) else { return (None, false) };
+        self.core.stats.writes += 1;
+        session.listed = false;
+        let apart = session.output.take_with_apart(buffer);
+        self.core.memory.update(session);
+        (apart, session.output.has_ready())
     }
 
     /// Whether replies are still to come for what this connection has sent. One that waits for data

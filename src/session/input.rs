@@ -173,7 +173,9 @@ impl Input {
 
     /// Forgets the first bytes of the front.
     pub fn consume(&mut self, bytes: usize) {
-        if bytes > 0 && let Some(incoming) = self.incoming.take() {
+        if bytes > 0
+            && let Some(incoming) = self.incoming.take()
+        {
             self.front.extend_from_slice(&incoming.bytes()[bytes..]);
         } else {
             self.start += bytes;
@@ -323,6 +325,46 @@ mod tests {
                 let (len, memory) = (input.len(), input.memory());
                 assert!(memory <= (AHEAD_MULTIPLE_MAX * len).min(AHEAD_BYTES_MAX.max(2 * len)));
             }
+        }
+    }
+
+    /// A command whose argument of this length begins behind so many bytes.
+    fn with_argument(head: usize, argument: usize) -> Awaited {
+        Awaited { bytes: head + argument + 2, argument }
+    }
+
+    /// Whether parts are handed over or put into place, and wherever they are cut.
+    #[test]
+    fn a_large_argument_lies_in_one_piece_with_its_command() {
+        const HEAD: usize = 30;
+        const LEN: usize = LARGE_ARGUMENT_BYTES;
+        let command: Vec<u8> = (0..HEAD + LEN + 2).map(|at| (at * 31 + at / 255) as u8).collect();
+        let ends = (1..100).chain((1..100).map(|left| command.len() - left));
+        for cut in ends {
+            let mut input = Input::default();
+            // The length is known only when its line has come.
+            let known = |received: usize| match received >= HEAD {
+                true => with_argument(HEAD, LEN),
+                false => awaited(received + 1),
+            };
+            input.extend(&command[..cut], known(cut));
+            let mut at = cut;
+            while let Some((incoming, missing)) = input.room(known(at)) {
+                assert_eq!(missing, command.len() - at);
+                let part = missing.min(incoming.remaining_mut()).min(10_000);
+                incoming.put_slice(&command[at..at + part]);
+                at += part;
+            }
+            let rest = [&command[at..], b"next"].concat();
+            input.extend(&rest, known(at));
+            input.refill(known(at));
+            assert!(input.front().starts_with(&command), "cut at {cut}");
+            assert_eq!(input.len(), command.len() + 4);
+            assert_eq!(input.payload().is_some(), cut >= HEAD, "cut at {cut}");
+            input.consume(command.len());
+            while input.front().len() < 4 && input.refill(awaited(0)) {}
+            assert_eq!((input.front(), input.payload().is_none()), (&b"next"[..], true));
+            assert!(input.memory() <= 2 * CHUNK_BYTES, "{}", input.memory());
         }
     }
 

@@ -10,7 +10,7 @@ pub use client::{ClientState, OutputClass};
 pub use input::Input;
 pub use multi::{Multi, Reach, Watching};
 pub use order::{Destination, UnderWay};
-pub use output::Output;
+pub use output::{Apart, Output};
 
 use std::sync::Arc;
 

@@ -44,6 +44,22 @@ impl Shard {
         }
     }
 
+    /// As [`Shard::run`]; a large value that the reply ends with may be left out of it, with its line
+    /// end, and is returned then.
+    #[inline]
+    pub fn run_apart(
+        &mut self,
+        row: &'static Row,
+        args: Args<'_>,
+        run_as: RunAs,
+        out: &mut Vec<u8>,
+    ) -> Option<Payload> {
+        self.store.set_sends_apart(true);
+        self.run(row, args, run_as, out);
+        self.store.set_sends_apart(false);
+        self.store.take_apart()
+    }
+
     /// As [`Shard::run`] of a command of which a large argument lies in this memory, to be stored
     /// without a copy.
     pub fn run_with(

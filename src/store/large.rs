@@ -78,8 +78,7 @@ fn allocate(bytes: usize, offset: u32) -> NonNull<Header> {
         // SAFETY: a block has a header at least.
         NonNull::new(unsafe { alloc(layout(bytes)) })
     };
-    let block: NonNull<Header> =
-        start.unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast();
+    let block: NonNull<Header> = start.unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast();
     // SAFETY: the new memory is nobody else's, large enough and aligned.
     unsafe { block.write(Header { holders: AtomicU32::new(1), offset, bytes }) };
     block
@@ -263,6 +262,12 @@ impl Payload {
     /// makes a payload of it that is dropped.
     pub unsafe fn from_start(start: NonNull<u8>, len: usize) -> Payload {
         Payload { block: start.cast(), len }
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
     }
 }
 
@@ -518,6 +523,78 @@ mod tests {
             assert!(new.iter().all(|byte| *byte == 0), "{len}");
             payload.as_mut_slice().fill(0xAB);
             kept = len;
+        }
+    }
+
+    /// A command that has come up to its value, and then in pieces.
+    fn incoming(head: &[u8], value: &[u8], piece: usize) -> Incoming {
+        let offset = head.len() as u32;
+        let mut incoming = Incoming::new(head, offset, value.len(), head.len() + 1);
+        for part in [value, b"\r\n"].concat().chunks(piece) {
+            let len = incoming.bytes().len() + part.len();
+            incoming.reserve(len);
+            incoming.put_slice(part);
+        }
+        incoming
+    }
+
+    #[test]
+    fn an_argument_becomes_a_payload_where_it_was_received() {
+        for piece in [1_000, 20_000, 3_000_000] {
+            let value: Vec<u8> = (0..40_000_u32).map(|at| (at * 7 + at / 251) as u8).collect();
+            let value = value.repeat(if cfg!(miri) { 1 } else { 60 });
+            let incoming = incoming(b"*3 SET k ", &value, piece);
+            assert_eq!(incoming.bytes().len(), 9 + value.len() + 2);
+            let payload = incoming.payload().unwrap();
+            assert!(std::ptr::eq(payload.as_slice(), &incoming.bytes()[9..9 + value.len()]));
+            assert!(payload.is_shared() && payload.held_bytes() >= value.len());
+            drop(incoming);
+            assert!(!payload.is_shared() && payload.as_slice() == value);
+        }
+    }
+
+    /// What lay behind the argument is not what a longer value continues with.
+    #[test]
+    fn a_payload_made_of_an_argument_grows_by_zeros() {
+        let value = vec![b'v'; if cfg!(miri) { 40_000 } else { 3_000_000 }];
+        let mut payload = incoming(b"SET k ", &value, 100_000).payload().unwrap();
+        payload.resize(value.len() + 10);
+        assert_eq!(&payload.as_slice()[value.len() - 1..], b"v\0\0\0\0\0\0\0\0\0\0");
+    }
+
+    #[test]
+    fn only_a_whole_argument_that_fills_its_memory_becomes_a_payload() {
+        let mut early = Incoming::new(b"SET k ", 6, 40_000, 100);
+        assert!(early.payload().is_none());
+        early.reserve(40_006);
+        early.put_slice(&[b'v'; 39_999]);
+        assert!(early.payload().is_none());
+        early.put_slice(b"v");
+        assert_eq!(early.payload().unwrap().as_slice(), [b'v'; 40_000]);
+        let long_key = Incoming::new(&[b'k'; 100_000], 60_000, 40_000, 100_000);
+        assert!(long_key.payload().is_none());
+    }
+
+    /// Memory that somebody else reads is not changed, and goes when the last holder has gone.
+    #[test]
+    fn whoever_changes_a_shared_payload_changes_a_copy() {
+        for len in [9_000, if cfg!(miri) { 10_000 } else { 3 << 20 }] {
+            let mut payload = Payload::copy_of(&vec![b'a'; len]);
+            let held = payload.held_bytes();
+            let reader = payload.share();
+            let other = std::thread::spawn(move || {
+                assert!(reader.as_slice().iter().all(|byte| *byte == b'a'));
+                reader
+            });
+            payload.as_mut_slice().fill(b'b');
+            assert_eq!(payload.held_bytes(), held);
+            let reader = other.join().unwrap();
+            assert!(!reader.is_shared() && reader.as_slice().iter().all(|byte| *byte == b'a'));
+            let longer = payload.share();
+            assert!(!payload.grows_in_place(len));
+            payload.resize(len + 1);
+            assert_eq!((longer.len(), payload.len()), (len, len + 1));
+            assert!(Unmapping::of(longer.share()).is_none());
         }
     }
 

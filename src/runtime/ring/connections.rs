@@ -6,6 +6,7 @@
 
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
+use super::message::Insert;
 use super::token::{INDEX_MAX, Key};
 
 /// The receive of a connection.
@@ -58,7 +59,9 @@ pub(super) struct Slot {
     /// The result of a send in state `Trying` that failed or stayed short.
     pub trial: Option<i32>,
     pub output: Vec<u8>,
-    /// How much of `output` the kernel has taken.
+    /// What goes in between.
+    pub insert: Option<Box<Insert>>,
+    /// How much of both the kernel has taken.
     pub sent: usize,
 }
 
@@ -122,6 +125,7 @@ impl Slots {
     pub fn leak_outputs(&mut self) {
         for slot in &mut self.slots {
             std::mem::forget(std::mem::take(&mut slot.output));
+            std::mem::forget(slot.insert.take());
         }
     }
 }
@@ -141,8 +145,14 @@ impl Slot {
             in_use: false,
             trial: None,
             output: Vec::new(),
+            insert: None,
             sent: 0,
         }
+    }
+
+    /// Bytes of the output, sent or not.
+    pub fn output_bytes(&self) -> usize {
+        self.output.len() + self.insert.as_ref().map_or(0, |insert| insert.bytes.len())
     }
 
     /// What the next receive is to do.

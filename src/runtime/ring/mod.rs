@@ -33,6 +33,7 @@
 
 mod buffers;
 mod connections;
+mod message;
 mod queue;
 mod receive;
 mod send;
@@ -77,7 +78,8 @@ impl Default for Options {
             completions: 8192,
             buffers: 1024,
             buffers_circulating: 64,
-            buffer_bytes: 16 * 1024,
+            // A value of 16 KiB comes in one piece with its command.
+            buffer_bytes: 17 * 1024,
         }
     }
 }
@@ -427,6 +429,7 @@ impl Ring {
             return;
         }
         let output = std::mem::take(&mut slot.output);
+        slot.insert = None;
         if let Some(fd) = self.slots.remove(key) {
             self.queue.close(fd);
         }

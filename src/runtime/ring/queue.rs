@@ -198,6 +198,28 @@ impl Queue {
         self.push(send(fd, output, libc::MSG_WAITALL | libc::MSG_NOSIGNAL), token);
     }
 
+    /// As [`Queue::try_send`] of a message.
+    pub fn try_send_message(
+        &mut self,
+        fd: RawFd,
+        message: *const libc::msghdr,
+        silent: bool,
+        token: Token,
+    ) {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+        let mut entry = opcode::SendMsg::new(Fd(fd), message).flags(flags as u32).build();
+        if silent {
+            entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+        }
+        self.push(entry, token);
+    }
+
+    /// As [`Queue::wait_send`] of a message.
+    pub fn wait_send_message(&mut self, fd: RawFd, message: *const libc::msghdr, token: Token) {
+        let flags = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+        self.push(opcode::SendMsg::new(Fd(fd), message).flags(flags as u32).build(), token);
+    }
+
     pub fn accept(&mut self, fd: RawFd, token: Token) {
         let entry = opcode::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC).build();
         self.push(entry, token);

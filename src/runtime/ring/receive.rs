@@ -75,8 +75,7 @@ impl Ring {
         let room = into.chunk_mut();
         let len = room.len().min(bytes_max);
         // SAFETY: the kernel writes at most `len` bytes, and only during the call.
-        let received =
-            unsafe { libc::recv(fd, room.as_mut_ptr().cast(), len, libc::MSG_DONTWAIT) };
+        let received = unsafe { libc::recv(fd, room.as_mut_ptr().cast(), len, libc::MSG_DONTWAIT) };
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         // SAFETY: so many bytes have been written.
         unsafe { into.advance_mut(received) };

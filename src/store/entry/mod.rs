@@ -33,6 +33,7 @@ mod view;
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::ops::RangeInclusive;
 use std::ptr::NonNull;
 
 use super::arena::{Arena, BLOCK_BYTES_MAX, Handle, prefetch_line};
@@ -64,6 +65,9 @@ const SET_BACK_SECONDS_MAX: u64 = 24 * 60 * 60;
 const PAYLOAD: u64 = LEN_MASK;
 /// In the place of a value's length: it is an object.
 const OBJECT: u64 = LEN_MASK - 1;
+
+/// How long values are of which others become holders.
+const SHARED_BYTES: RangeInclusive<usize> = 16 * 1024..=4 * 1024 * 1024;
 
 /// An entry to look at.
 #[derive(Clone, Copy)]
@@ -170,10 +174,15 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// Another holder of a value that is a payload.
-    pub fn share_payload(self) -> Option<Payload> {
+    /// Another holder of the value, if it is a string and so large that it had better not be
+    /// copied, yet not so large that freeing it, which may be left to that holder, takes long.
+    pub fn share_large(self) -> Option<Payload> {
+        if !self.is_payload() || self.kind() != Kind::String {
+            return None;
+        }
         // SAFETY: the header says that it is there.
-        self.is_payload().then(|| unsafe { self.payload_at(self.value_at()) }.share())
+        let payload = unsafe { self.payload_at(self.value_at()) };
+        SHARED_BYTES.contains(&payload.len()).then(|| payload.share())
     }
 
     #[inline]
@@ -317,9 +326,7 @@ impl<'a> EntryRef<'a> {
     pub(super) fn owned_value(self) -> OwnedValue {
         let content = match self.object_ref() {
             Some(object) => Content::Object(object.to_object()),
-            None if self.is_payload() => {
-                Content::Payload(Payload::copy_of(self.stored_value()))
-            }
+            None if self.is_payload() => Content::Payload(Payload::copy_of(self.stored_value())),
             None => Content::Bytes(self.stored_value().into()),
         };
         OwnedValue { kind: self.kind(), encoding: self.encoding(), content }
