@@ -685,7 +685,7 @@ mod tests {
             let [first, second] = values.each_ref().map(|value| bulk(value));
             let expected = format!("+OK\r\n{first}{second}+OK\r\n{second}{second}");
             assert!(replies == expected, "pieces of {piece} bytes");
-            let some_fetched = fetches && requests.len() / piece > 4;
+            let some_fetched = fetches && scale == 1 && piece < 65_536;
             assert!(pair.fetched > 0 || !some_fetched, "pieces of {piece} bytes");
         }
     }
@@ -698,14 +698,16 @@ mod tests {
         let request = command(&["SET", &key, &value, "EX", "100"]) + &command(&["STRLEN", &key]);
         let head = request.find('v').expect("a value");
         let behind = head + value.len();
-        for cut in (head..head + 3).chain(behind - 2..request.len()) {
+        // By then there is memory for all of it.
+        let begun = head + 40_000;
+        for cut in (begun..begun + 3).chain(behind - 2..request.len()) {
             let mut pair = Pair::new();
             pair.fetches = true;
-            let (mut replies, _) = pair.run(&request[..head + 1]);
+            let (mut replies, _) = pair.run(&request[..begun]);
             let (incoming, _) = pair.engines[0].room(CONN).expect("a large value on its way");
             let received_at = incoming.bytes().as_ptr();
-            replies += &pair.run(&request[head + 1..cut.max(head + 1)]).0;
-            replies += &pair.run(&request[cut.max(head + 1)..]).0;
+            replies += &pair.run(&request[begun..cut]).0;
+            replies += &pair.run(&request[cut..]).0;
             assert_eq!(replies, format!("+OK\r\n:{}\r\n", value.len()), "cut at {cut}");
             let db = pair.engines[0].store().db(0);
             let entry = db.get(key.as_bytes(), NOW.unix_ms).expect("it was stored");

@@ -42,14 +42,9 @@ const HEADER_BYTES: usize = size_of::<Header>();
 /// that it grows by zero bytes without writing them: a hole costs no memory and no time.
 #[derive(Debug)]
 pub struct Payload {
-    block: NonNull<Header>,
+    block: Block,
     len: usize,
 }
-
-// SAFETY: the bytes are changed only by their one holder, and holders are counted atomically.
-unsafe impl Send for Payload {}
-// SAFETY: as above; what takes a payload by a shared reference only reads.
-unsafe impl Sync for Payload {}
 
 fn is_mapping(block_bytes: usize) -> bool {
     block_bytes >= MAPPED_BYTES_MIN && cfg!(not(miri))
@@ -70,55 +65,88 @@ fn layout(block_bytes: usize) -> Layout {
     Layout::from_size_align(block_bytes, ALIGN).expect("a payload is far below isize::MAX")
 }
 
-/// A block with one holder; its content is not initialised unless it is a mapping.
-fn allocate(bytes: usize, offset: u32) -> NonNull<Header> {
-    let start = if is_mapping(bytes) {
-        mapping::map(bytes)
-    } else {
-        // SAFETY: a block has a header at least.
-        NonNull::new(unsafe { alloc(layout(bytes)) })
-    };
-    let block: NonNull<Header> = start.unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast();
-    // SAFETY: the new memory is nobody else's, large enough and aligned.
-    unsafe { block.write(Header { holders: AtomicU32::new(1), offset, bytes }) };
-    block
-}
+/// One holder of a block.
+#[derive(Debug)]
+struct Block(NonNull<Header>);
 
-/// # Safety
-/// The block has no holder any more.
-unsafe fn free(block: NonNull<Header>) {
-    // SAFETY: the caller's: it is there, and allocated with this size.
-    unsafe {
-        let bytes = block.as_ref().bytes;
-        if is_mapping(bytes) {
-            mapping::unmap(block.cast(), bytes);
+// SAFETY: holders are counted atomically; who may read or write the content is up to those who have
+// the block.
+unsafe impl Send for Block {}
+// SAFETY: as above; of a shared block only the header is looked at.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// A block with one holder; its content is not initialised unless it is a mapping.
+    fn allocate(bytes: usize, offset: u32) -> Block {
+        let start = if is_mapping(bytes) {
+            mapping::map(bytes)
         } else {
-            dealloc(block.as_ptr().cast(), layout(bytes));
-        }
+            // SAFETY: a block has a header at least.
+            NonNull::new(unsafe { alloc(layout(bytes)) })
+        };
+        let start = start.unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast::<Header>();
+        // SAFETY: the new memory is nobody else's, large enough and aligned.
+        unsafe { start.write(Header { holders: AtomicU32::new(1), offset, bytes }) };
+        Block(start)
+    }
+
+    #[inline]
+    fn header(&self) -> &Header {
+        // SAFETY: a block begins with its header, and lives while it has a holder.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    fn content(&self) -> NonNull<u8> {
+        // SAFETY: a block is longer than its header.
+        unsafe { self.0.cast().add(HEADER_BYTES) }
+    }
+
+    fn share(&self) -> Block {
+        // Holders are far fewer than 2^32: each is counted as some client's memory.
+        self.header().holders.fetch_add(1, Ordering::Relaxed);
+        Block(self.0)
+    }
+
+    /// Whether there are other holders. There is none to come if there is none.
+    fn is_shared(&self) -> bool {
+        self.header().holders.load(Ordering::Acquire) > 1
+    }
+
+    /// Gives it another size; what is new of it is as [`Block::allocate`] leaves it. It must have no
+    /// other holder, and both sizes must be those of mappings, or neither.
+    fn resize(&mut self, bytes: usize) {
+        let old = self.header().bytes;
+        assert!(!self.is_shared() && is_mapping(old) == is_mapping(bytes));
+        let moved = if is_mapping(bytes) {
+            mapping::remap(self.0.cast(), old, bytes)
+        } else if old == bytes {
+            Some(self.0.cast())
+        } else {
+            // SAFETY: allocated with the old size.
+            NonNull::new(unsafe { realloc(self.0.as_ptr().cast(), layout(old), bytes) })
+        };
+        self.0 = moved.unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast();
+        // SAFETY: the header has moved along, and nobody else looks at it.
+        unsafe { (*self.0.as_ptr()).bytes = bytes };
     }
 }
 
-/// Gives a block another size; what is new of it is as [`allocate`] leaves it.
-///
-/// # Safety
-/// The caller is the block's only holder and forgets its former address. Both sizes are those of
-/// mappings, or neither is.
-unsafe fn reallocate(block: NonNull<Header>, bytes: usize) -> NonNull<Header> {
-    // SAFETY: the caller's.
-    let old = unsafe { block.as_ref().bytes };
-    debug_assert_eq!(is_mapping(old), is_mapping(bytes));
-    let moved = if is_mapping(bytes) {
-        mapping::remap(block.cast(), old, bytes)
-    } else if old == bytes {
-        Some(block.cast())
-    } else {
-        // SAFETY: allocated with the old size.
-        NonNull::new(unsafe { realloc(block.as_ptr().cast(), layout(old), bytes) })
-    };
-    let moved = moved.unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast::<Header>();
-    // SAFETY: the header has moved along, and is the caller's alone.
-    unsafe { (*moved.as_ptr()).bytes = bytes };
-    moved
+impl Drop for Block {
+    fn drop(&mut self) {
+        // As `Arc` does it: whoever frees the block has seen all that others did with it.
+        if self.header().holders.fetch_sub(1, Ordering::Release) != 1 {
+            return;
+        }
+        fence(Ordering::Acquire);
+        let bytes = self.header().bytes;
+        if is_mapping(bytes) {
+            mapping::unmap(self.0.cast(), bytes);
+        } else {
+            // SAFETY: allocated with this size, and nobody holds it any more.
+            unsafe { dealloc(self.0.as_ptr().cast(), layout(bytes)) };
+        }
+    }
 }
 
 impl Payload {
@@ -128,8 +156,7 @@ impl Payload {
 
     /// `len` bytes that begin with as many of `bytes` as fit; the others are zero.
     pub fn starting_with(bytes: &[u8], len: usize) -> Payload {
-        let block = allocate(block_bytes(len), 0);
-        let payload = Payload { block, len };
+        let payload = Payload { block: Block::allocate(block_bytes(len), 0), len };
         let copied = bytes.len().min(len);
         // SAFETY: the new block holds `len` bytes and is nobody else's.
         unsafe {
@@ -142,14 +169,13 @@ impl Payload {
     }
 
     fn header(&self) -> &Header {
-        // SAFETY: a block begins with its header, and lives while it has a holder.
-        unsafe { self.block.as_ref() }
+        self.block.header()
     }
 
     #[inline]
     fn start(&self) -> NonNull<u8> {
         // SAFETY: the payload lies in the block, this far behind its header.
-        unsafe { self.block.cast().add(HEADER_BYTES + self.header().offset as usize) }
+        unsafe { self.block.content().add(self.header().offset as usize) }
     }
 
     #[inline]
@@ -173,14 +199,12 @@ impl Payload {
 
     /// Another holder of the same bytes.
     pub fn share(&self) -> Payload {
-        // Holders are far fewer than 2^32: each is counted as some client's memory.
-        self.header().holders.fetch_add(1, Ordering::Relaxed);
-        Payload { block: self.block, len: self.len }
+        Payload { block: self.block.share(), len: self.len }
     }
 
     /// Whether there are other holders. There is none to come if there is none.
     pub fn is_shared(&self) -> bool {
-        self.header().holders.load(Ordering::Acquire) > 1
+        self.block.is_shared()
     }
 
     /// Makes it the only holder of its bytes, which take as much memory as before.
@@ -189,7 +213,7 @@ impl Payload {
             return;
         }
         let Header { offset, bytes, .. } = *self.header();
-        let own = Payload { block: allocate(bytes, offset), len: self.len };
+        let own = Payload { block: Block::allocate(bytes, offset), len: self.len };
         // SAFETY: the new block is as large as the old one and nobody else's.
         unsafe { own.start().copy_from_nonoverlapping(self.start(), self.len) };
         *self = own;
@@ -237,8 +261,7 @@ impl Payload {
             return;
         }
         let old_bytes = self.header().bytes;
-        // SAFETY: it is the only holder, and both are mappings or neither is.
-        self.block = unsafe { reallocate(self.block, bytes) };
+        self.block.resize(bytes);
         self.len = len;
         if !is_mapping(bytes) {
             // SAFETY: the block holds `len` bytes.
@@ -246,13 +269,13 @@ impl Payload {
         } else if len < old {
             let end = (HEADER_BYTES + old).min(bytes.min(old_bytes));
             // SAFETY: the mapping goes on to `end`, and what lies behind `len` is nobody's.
-            unsafe { mapping::clear(self.block.cast(), HEADER_BYTES + len, end) };
+            unsafe { mapping::clear(self.block.0.cast(), HEADER_BYTES + len, end) };
         }
     }
 
     /// Gives the address away; [`Payload::from_start`] takes it back.
     pub fn into_bits(self) -> u64 {
-        let bits = self.block.as_ptr().expose_provenance() as u64;
+        let bits = self.block.0.as_ptr().expose_provenance() as u64;
         std::mem::forget(self);
         bits
     }
@@ -261,7 +284,7 @@ impl Payload {
     /// `start` is what [`Payload::into_bits`] gave of a payload of `len` bytes, and nobody else
     /// makes a payload of it that is dropped.
     pub unsafe fn from_start(start: NonNull<u8>, len: usize) -> Payload {
-        Payload { block: start.cast(), len }
+        Payload { block: Block(start.cast()), len }
     }
 }
 
@@ -271,85 +294,55 @@ impl AsRef<[u8]> for Payload {
     }
 }
 
-impl Drop for Payload {
-    fn drop(&mut self) {
-        // As `Arc` does it: whoever frees the block has seen all that others did with it.
-        if self.header().holders.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
-            // SAFETY: nobody else holds the block.
-            unsafe { free(self.block) };
-        }
-    }
-}
-
 /// A command on its way in, in one piece: what comes before a large argument, that argument, of
 /// which a payload can be made where it lies, and what follows.
 #[derive(Debug)]
 pub struct Incoming {
-    /// Its header's offset is where the argument begins. Nobody else changes the block, which has
-    /// other holders only when all of the argument is there.
-    block: NonNull<Header>,
+    /// Its offset is where the argument begins. It has other holders only when all of the argument
+    /// is there, and then they read no more than that.
+    block: Block,
     filled: usize,
     argument_len: usize,
 }
-
-// SAFETY: it alone writes to its block, and only to what no other holder reads.
-unsafe impl Send for Incoming {}
 
 impl Incoming {
     /// Begins with `head`; the argument of `len` bytes begins at `offset`, or will. Takes memory for
     /// `capacity` bytes at least.
     pub fn new(head: &[u8], offset: u32, len: usize, capacity: usize) -> Incoming {
         assert!(offset > 0, "an argument comes behind its header line");
-        let block = allocate(block_bytes(capacity.max(head.len())), offset);
+        let block = Block::allocate(block_bytes(capacity.max(head.len())), offset);
         let mut incoming = Incoming { block, filled: 0, argument_len: len };
         incoming.put_slice(head);
         incoming
     }
 
-    fn header(&self) -> &Header {
-        // SAFETY: as for a payload.
-        unsafe { self.block.as_ref() }
-    }
-
-    fn start(&self) -> NonNull<u8> {
-        // SAFETY: a block is longer than its header.
-        unsafe { self.block.cast().add(HEADER_BYTES) }
-    }
-
     /// Bytes of its memory.
     pub fn memory(&self) -> usize {
-        self.header().bytes
+        self.block.header().bytes
     }
 
     /// How many bytes there is memory for.
     pub fn capacity(&self) -> usize {
-        self.header().bytes - HEADER_BYTES
+        self.memory() - HEADER_BYTES
     }
 
     /// What has come.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: so many bytes are initialised.
-        unsafe { std::slice::from_raw_parts(self.start().as_ptr(), self.filled) }
-    }
-
-    /// Whether a payload has been made of the argument.
-    fn is_shared(&self) -> bool {
-        self.header().holders.load(Ordering::Acquire) > 1
+        unsafe { std::slice::from_raw_parts(self.block.content().as_ptr(), self.filled) }
     }
 
     /// Makes sure that there is memory for `capacity` bytes.
     pub fn reserve(&mut self, capacity: usize) {
-        let (old, bytes) = (self.header().bytes, block_bytes(capacity));
+        let (old, bytes) = (self.memory(), block_bytes(capacity));
         if bytes <= old {
             return;
         }
-        if is_mapping(old) == is_mapping(bytes) && !self.is_shared() {
-            // SAFETY: the block has no other holder.
-            self.block = unsafe { reallocate(self.block, bytes) };
+        if is_mapping(old) == is_mapping(bytes) && !self.block.is_shared() {
+            self.block.resize(bytes);
         } else {
-            let offset = self.header().offset;
+            let offset = self.block.header().offset;
             *self = Incoming::new(self.bytes(), offset, self.argument_len, capacity);
         }
     }
@@ -358,14 +351,13 @@ impl Incoming {
     /// memory is its own.
     pub fn payload(&self) -> Option<Payload> {
         const WASTED_PART_MAX: usize = 4;
-        let Header { offset, bytes, .. } = *self.header();
+        let Header { offset, bytes, .. } = *self.block.header();
         let whole = offset as usize + self.argument_len <= self.filled;
         let needed = block_bytes(self.argument_len);
         if !whole || bytes.saturating_sub(needed) > needed / WASTED_PART_MAX {
             return None;
         }
-        self.header().holders.fetch_add(1, Ordering::Relaxed);
-        Some(Payload { block: self.block, len: self.argument_len })
+        Some(Payload { block: self.block.share(), len: self.argument_len })
     }
 }
 
@@ -384,15 +376,9 @@ unsafe impl BufMut for Incoming {
     fn chunk_mut(&mut self) -> &mut UninitSlice {
         // SAFETY: as above.
         unsafe {
-            let end = self.start().add(self.filled);
+            let end = self.block.content().add(self.filled);
             UninitSlice::from_raw_parts_mut(end.as_ptr(), self.remaining_mut())
         }
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        drop(Payload { block: self.block, len: 0 });
     }
 }
 
@@ -412,7 +398,7 @@ impl Unmapping {
         if !payload.is_mapped() || payload.is_shared() {
             return None;
         }
-        let remains = Unmapping { start: payload.block.cast(), bytes: payload.header().bytes };
+        let remains = Unmapping { start: payload.block.0.cast(), bytes: payload.header().bytes };
         std::mem::forget(payload);
         Some(remains)
     }
@@ -618,7 +604,7 @@ mod tests {
         let mut pages = vec![0_u8; payload.len().div_ceil(SYSTEM_PAGE_BYTES)];
         // SAFETY: the mapping is as long as the payload, and there is a byte for every page.
         let answer = unsafe {
-            libc::mincore(payload.block.as_ptr().cast(), payload.len(), pages.as_mut_ptr())
+            libc::mincore(payload.block.0.as_ptr().cast(), payload.len(), pages.as_mut_ptr())
         };
         assert_eq!(answer, 0);
         pages.iter().filter(|page| **page & 1 == 1).count()

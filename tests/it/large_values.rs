@@ -21,6 +21,15 @@ fn value(len: usize, salt: usize) -> Vec<u8> {
     (0..len).map(|at| ((at + salt) * 7 + at / 251) as u8).collect()
 }
 
+fn set(client: &mut Client, key: &str, value: &[u8]) {
+    assert_eq!(client.command(&[&b"SET"[..], key.as_bytes(), value]), Value::ok());
+}
+
+/// Without printing a value that is wrong.
+fn expect_value(client: &mut Client, key: &str, value: &[u8]) {
+    assert!(client.command(&["GET", key]) == Value::bulk(value), "{key}, {} bytes", value.len());
+}
+
 /// Of every size, on every shard, alone and with small commands between.
 fn come_and_go_whole(shards: usize) {
     let server = Server::ringwell(shards, &[]);
@@ -28,13 +37,13 @@ fn come_and_go_whole(shards: usize) {
     for (n, len) in SIZES.into_iter().enumerate() {
         for key in (0..6).map(|k| format!("key:{k}")) {
             let (first, second) = (value(len, n), value(len, n + 1));
-            assert_eq!(client.command(&[b"SET", key.as_bytes(), &first]), Value::ok());
-            assert!(client.command(&[b"GET", key.as_bytes()]) == Value::bulk(&first));
+            set(&mut client, &key, &first);
+            expect_value(&mut client, &key, &first);
             let pipeline = [
-                encode(&[b"SET", key.as_bytes(), &second, b"EX", b"100"]),
-                encode(&[b"STRLEN", key.as_bytes()]),
-                encode(&[b"GET", key.as_bytes()]),
-                encode(&[b"GET", key.as_bytes()]),
+                encode(&[&b"SET"[..], key.as_bytes(), &second, b"EX", b"100"]),
+                encode(&["STRLEN", &key]),
+                encode(&["GET", &key]),
+                encode(&["GET", &key]),
                 encode(&["PING"]),
             ];
             client.send(&pipeline.concat());
@@ -44,10 +53,7 @@ fn come_and_go_whole(shards: usize) {
             assert!(client.read_value() == Value::bulk(&second));
             assert_eq!(client.read_value().text(), "PONG");
             assert_eq!(client.command(&["APPEND", &key, "+"]).int(), len as i64 + 1);
-            assert!(
-                client.command(&[b"GET", key.as_bytes()])
-                    == Value::bulk([&second[..], b"+"].concat())
-            );
+            expect_value(&mut client, &key, &[&second[..], b"+"].concat());
         }
     }
     // In the end what is counted is given back.
@@ -77,13 +83,13 @@ fn slow_readers_get_what_there_was(shards: usize) {
     .into_iter()
     .enumerate()
     {
-        assert_eq!(writer.command(&[b"SET", b"k", &old[..]]), Value::ok());
+        set(&mut writer, "k", &old);
         let mut reader = server.connect().with_small_buffers();
         reader.send(&encode(&["GET", "k"]));
         // It has been asked for when the reply begins to come.
         reader.expect(b"$");
         assert!(!writer.command(change).is_error(), "{n}");
-        assert_eq!(writer.command(&[b"SET", b"k", &value(3 << 20, 2)[..]]), Value::ok());
+        set(&mut writer, "k", &value(3 << 20, 2));
         reader.expect(format!("{}\r\n", old.len()).as_bytes());
         reader.expect(&old);
         reader.expect(b"\r\n");
@@ -94,7 +100,7 @@ fn slow_readers_get_what_there_was(shards: usize) {
 fn clients_that_vanish_leave_nothing(shards: usize) {
     let server = Server::ringwell(shards, &[]);
     let mut client = server.connect();
-    assert_eq!(client.command(&[b"SET", b"k", &value(3 << 20, 1)[..]]), Value::ok());
+    set(&mut client, "k", &value(3 << 20, 1));
     let before = used_memory(&mut client);
     for n in 0..40 {
         let mut vanishing = server.connect().with_small_buffers();
@@ -109,7 +115,7 @@ fn clients_that_vanish_leave_nothing(shards: usize) {
         }
     }
     wait_for("their memory to be free", || used_memory(&mut client) < before + (1 << 20));
-    assert!(client.command(&["GET", "k"]) == Value::bulk(value(3 << 20, 1)));
+    expect_value(&mut client, "k", &value(3 << 20, 1));
 }
 
 fn limits_hold(shards: usize) {
@@ -125,6 +131,6 @@ fn limits_hold(shards: usize) {
     let _ = too_much.try_send(&value(2_000_000, 1));
     assert!(too_much.read_until_closed().is_empty());
     assert_eq!(client.command(&["EXISTS", "k"]).int(), 0);
-    assert_eq!(client.command(&[b"SET", b"k", &value(1_000_000, 1)[..]]), Value::ok());
-    assert!(client.command(&["GET", "k"]) == Value::bulk(value(1_000_000, 1)));
+    set(&mut client, "k", &value(1_000_000, 1));
+    expect_value(&mut client, "k", &value(1_000_000, 1));
 }
