@@ -14,8 +14,9 @@ import pathlib
 import socket
 import statistics
 import sys
+import time
 
-from servers import ROOT, Server, free_port, peers, redis_benchmark
+from servers import ROOT, Server, free_port, peers, redis_benchmark, send_all
 
 CLIENTS, PIPELINE = 50, 16
 ELEMENT = "e" * 64
@@ -99,9 +100,11 @@ def measure(args, command, test):
 def overhead(args, command, length):
     with start(command) as server:
         warm_up(server.port)
+        settle(server.port)
         before = resident(server)
         total = LENGTHS[-1]
         push(server.port, [(b"list:%07d" % n, length) for n in range(total // length)])
+        settle(server.port)
         return (resident(server) - before) / total - len(SMALL % 0)
 
 
@@ -116,6 +119,14 @@ def warm_up(port):
                 replies.readline()
 
 
+def settle(port):
+    """Lets the server give back what it has freed, which its allocator does some time later and only
+    while it works."""
+    for _ in range(5):
+        time.sleep(0.1)
+        warm_up(port)
+
+
 def resident(server):
     text = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
     return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS"))) * 1024
@@ -123,27 +134,8 @@ def resident(server):
 
 def push(port, lists):
     """Fills lists at their backs, a few elements with each command, as an application would."""
-    with socket.create_connection(("127.0.0.1", port), 60) as s:
-        replies = s.makefile("rb")
-        batch = []
-        for key, count in lists:
-            for first in range(0, count, 10):
-                values = [SMALL % n for n in range(first, min(first + 10, count))]
-                words = [b"RPUSH", key, *values]
-                batch.append(b"*%d\r\n" % len(words)
-                             + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
-                if len(batch) == 100:
-                    flush(s, replies, batch)
-        flush(s, replies, batch)
-
-
-def flush(s, replies, batch):
-    s.sendall(b"".join(batch))
-    for _ in batch:
-        reply = replies.readline()
-        if not reply.startswith(b":"):
-            sys.exit(f"filling a list failed: {reply!r}")
-    batch.clear()
+    send_all(port, ([b"RPUSH", key, *(SMALL % n for n in range(first, min(first + 10, count)))]
+                    for key, count in lists for first in range(0, count, 10)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import collections
 import csv
 import importlib.util
 import io
+import itertools
 import os
 import pathlib
 import shutil
@@ -127,3 +128,18 @@ def redis_benchmark(server, requests, options, prefix=()):
     row = next(csv.DictReader(io.StringIO("\n".join(lines))))
     return Figures(cpu, float(row["rps"]), float(row["p50_latency_ms"]),
                    float(row["p99_latency_ms"]))
+
+
+def send_all(port, commands):
+    """Sends commands, each a list of words, in batches; every reply must be a line, and no error."""
+    with socket.create_connection(("127.0.0.1", port), 60) as s:
+        replies = s.makefile("rb")
+        commands = iter(commands)
+        while batch := list(itertools.islice(commands, 100)):
+            s.sendall(b"".join(b"*%d\r\n" % len(words)
+                               + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+                               for words in batch))
+            for words in batch:
+                reply = replies.readline()
+                if not reply.startswith((b":", b"+")):
+                    raise Failed(f"{words[0]} failed: {reply!r}")

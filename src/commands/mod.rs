@@ -6,19 +6,25 @@
 mod context;
 mod error;
 mod help;
+mod integers;
 mod key_spec;
 mod operation;
+mod rdb;
 mod row;
+mod scanning;
 mod table;
 
 pub mod access;
 pub mod blocking;
 pub mod connection;
+pub mod hashes;
 pub mod hops;
 pub mod introspection;
 pub mod keys;
 pub mod lists;
 pub mod server;
+pub mod sets;
+pub mod sorted_sets;
 pub mod strings;
 pub mod transactions;
 

@@ -2,7 +2,7 @@
 
 use bitflags::bitflags;
 
-use super::hops::Hops;
+use super::hops::{Hops, Reaching};
 use super::key_spec::{FindKeys, GetKeys, KeyFlags, KeyRanges, KeySpec};
 use super::{Context, Operation, Outcome};
 use crate::commands::CommandError;
@@ -54,6 +54,8 @@ pub enum Spread {
     Split(Merge),
     /// It is carried out in hops.
     Hops(&'static Hops),
+    /// As [`Spread::Hops`], and it may read keys that it finds named on the way.
+    Reaching(&'static Reaching),
     /// One of its keys is enough, and if there is nothing at any of them its client waits, unless
     /// the row lacks [`Flags::BLOCKING`], as LMPOP's does. The handler is what runs where nobody can
     /// wait, in a MULTI block.
@@ -205,8 +207,11 @@ pub struct Docs {
 pub enum Group {
     Connection,
     Generic,
+    Hash,
     List,
     Server,
+    Set,
+    SortedSet,
     String,
     Transactions,
 }
@@ -216,8 +221,11 @@ impl Group {
         match self {
             Group::Connection => "connection",
             Group::Generic => "generic",
+            Group::Hash => "hash",
             Group::List => "list",
             Group::Server => "server",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
             Group::String => "string",
             Group::Transactions => "transactions",
         }
@@ -344,10 +352,19 @@ impl Command {
     pub fn is_fence(&self, args: Args<'_>) -> bool {
         match self.handler {
             Handler::Keyed(_, Spread::OneKey) => false,
-            Handler::Keyed(_, Spread::Split(_) | Spread::Hops(_)) => {
-                self.key_positions(args).nth(1).is_some()
+            Handler::Keyed(_, Spread::Split(_) | Spread::Hops(_) | Spread::Reaching(_)) => {
+                self.key_positions(args).nth(1).is_some() || self.reaches(args)
             }
             _ => true,
+        }
+    }
+
+    /// Whether the command reads keys that are not among its arguments; see [`Reaching`].
+    #[inline]
+    pub fn reaches(&self, args: Args<'_>) -> bool {
+        match self.handler {
+            Handler::Keyed(_, Spread::Reaching(reaching)) => (reaching.reaches)(args),
+            _ => false,
         }
     }
 

@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use super::key_spec::KeySpec;
 use super::row::Command;
-use super::{access, connection, introspection, keys, lists, server, strings, transactions};
+use super::{
+    access, connection, hashes, introspection, keys, lists, server, sets, sorted_sets, strings,
+    transactions,
+};
 use crate::protocol::Args;
 
 /// Slots of the name index; a power of two several times the number of commands.
@@ -81,10 +84,13 @@ pub fn table() -> &'static CommandTable {
         CommandTable::new(&[
             access::COMMANDS,
             connection::COMMANDS,
+            hashes::COMMANDS,
             introspection::COMMANDS,
             keys::COMMANDS,
             lists::COMMANDS,
             server::COMMANDS,
+            sets::COMMANDS,
+            sorted_sets::COMMANDS,
             strings::COMMANDS,
             transactions::COMMANDS,
         ])

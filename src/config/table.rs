@@ -254,22 +254,22 @@ directives! {
         "list-compress-depth" list_compress_depth: i64 = "0", INT, Anytime, None;
         /// Most fields of a hash that is a listpack.
         "hash-max-listpack-entries" ["hash-max-ziplist-entries"] hash_max_listpack_entries: i64 =
-            "512", COUNT, Anytime, None;
+            "512", COUNT, Anytime, Here;
         /// Longest field or value of a hash that is a listpack.
         "hash-max-listpack-value" ["hash-max-ziplist-value"] hash_max_listpack_value: u64 = "64",
-        SIZE, Anytime, None;
+        SIZE, Anytime, Here;
         /// Most members of a set of integers that is an intset.
-        "set-max-intset-entries" set_max_intset_entries: i64 = "512", COUNT, Anytime, None;
+        "set-max-intset-entries" set_max_intset_entries: i64 = "512", COUNT, Anytime, Here;
         /// Most members of a set that is a listpack.
-        "set-max-listpack-entries" set_max_listpack_entries: i64 = "128", COUNT, Anytime, None;
+        "set-max-listpack-entries" set_max_listpack_entries: i64 = "128", COUNT, Anytime, Here;
         /// Longest member of a set that is a listpack.
-        "set-max-listpack-value" set_max_listpack_value: u64 = "64", SIZE, Anytime, None;
+        "set-max-listpack-value" set_max_listpack_value: u64 = "64", SIZE, Anytime, Here;
         /// Most members of a sorted set that is a listpack.
         "zset-max-listpack-entries" ["zset-max-ziplist-entries"] zset_max_listpack_entries: i64 =
-            "128", COUNT, Anytime, None;
+            "128", COUNT, Anytime, Here;
         /// Longest member of a sorted set that is a listpack.
         "zset-max-listpack-value" ["zset-max-ziplist-value"] zset_max_listpack_value: u64 = "64",
-        SIZE, Anytime, None;
+        SIZE, Anytime, Here;
         /// Most bytes of a HyperLogLog in its sparse form.
         "hll-sparse-max-bytes" hll_sparse_max_bytes: u64 = "3000", SIZE, Anytime, None;
         /// Most bytes of a node of a stream. 0: no limit.

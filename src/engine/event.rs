@@ -12,6 +12,9 @@ use crate::txn::Message;
 
 pub use crate::txn::{ConnId, ShardId};
 
+/// How often an engine with periodic work wants a tick.
+pub(super) const TICK_US: u64 = 100_000;
+
 /// The time of an event: read by the runtime when a pass begins and again for every message, never
 /// before what it brings was sent; frozen for every command that runs because of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

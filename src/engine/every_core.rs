@@ -11,14 +11,9 @@
 use std::fmt::{Debug, Formatter};
 use std::sync::{Arc, OnceLock};
 
-use super::Engine;
-use super::coordinate::{Kind, Share};
-use super::core::Core;
-use super::event::{Outbox, ShardId};
-use crate::commands::Row;
-use crate::protocol::reply::{Encoding, Reply};
-use crate::session::Session;
-use crate::txn::{Message, Part, PartDone, PartResult, Work};
+use super::state::Here;
+use crate::protocol::reply::Reply;
+use crate::txn::ShardId;
 
 /// A command that every core does its part of.
 pub(super) trait EveryCore: Send + Sync + 'static {
@@ -26,62 +21,14 @@ pub(super) trait EveryCore: Send + Sync + 'static {
     type Answer: Send + Sync + 'static;
 
     /// One core's part.
-    fn run(&self, engine: &mut Engine, outbox: &mut Outbox) -> Self::Answer;
+    fn run(&self, here: &mut Here<'_>) -> Self::Answer;
 
     /// Writes the reply, on the core of the client, when all have answered; `answers` by core.
-    fn merge(&self, engine: &mut Engine, answers: &[&Self::Answer], reply: &mut Reply<'_>);
+    fn merge(&self, here: &mut Here<'_>, answers: &[&Self::Answer], reply: &mut Reply<'_>);
 
     /// Whether it is answered only when all that cores had sent each other before is over.
     fn is_fenced(&self) -> bool {
         false
-    }
-}
-
-impl Core {
-    /// Has every core do its part, this one included, and stalls the session until all have.
-    pub fn ask_every_core(
-        &mut self,
-        session: &mut Session,
-        row: &'static Row,
-        command: impl EveryCore,
-        outbox: &mut Outbox,
-    ) {
-        let round = Round::start(command, self.shard_count);
-        let share = |shard| Share {
-            shard,
-            locks: Vec::new(),
-            whole_shard: false,
-            work: Work::Task(Box::new(Arc::clone(&round))),
-        };
-        let shares = (0..self.shard_count).map(share).collect();
-        let kind = Kind::EveryCore { round, fenced: false };
-        self.begin(session, row, kind, shares, outbox);
-    }
-}
-
-impl Engine {
-    /// This core's part of a command that every core does.
-    pub(super) fn run_task(&mut self, part: Part, outbox: &mut Outbox) {
-        let Part { txn, work: Work::Task(task), .. } = part else { return };
-        // The layer that carries messages cannot name the type; nothing else is ever put in.
-        match task.downcast::<Arc<dyn AnyRound>>() {
-            Ok(round) => round.run(self, outbox),
-            // The answer is missing: the client gets an error.
-            Err(_) => debug_assert!(false, "a task of another type"),
-        }
-        let done = PartDone { txn, shard: self.core.shard_id, result: PartResult::Done };
-        if txn.coordinator == self.core.shard_id {
-            self.part_done(done, outbox);
-        } else {
-            outbox.messages.push((txn.coordinator, Message::PartDone(Box::new(done))));
-        }
-    }
-
-    /// The reply, when every core has done its part.
-    pub(super) fn finish_round(&mut self, round: &dyn AnyRound, encoding: Encoding) -> Vec<u8> {
-        let mut out = Vec::new();
-        round.finish(self, &mut Reply::new(&mut out, encoding));
-        out
     }
 }
 
@@ -91,35 +38,34 @@ struct Round<C: EveryCore> {
     answers: Box<[OnceLock<C::Answer>]>,
 }
 
-impl<C: EveryCore> Round<C> {
-    fn start(command: C, cores: usize) -> Arc<dyn AnyRound> {
-        Arc::new(Round { command, answers: (0..cores).map(|_| OnceLock::new()).collect() })
-    }
+/// A command that so many cores are to do their part of.
+pub(super) fn round(command: impl EveryCore, cores: usize) -> Arc<dyn AnyRound> {
+    Arc::new(Round { command, answers: (0..cores).map(|_| OnceLock::new()).collect() })
 }
 
 /// A [`Round`] of any command.
 pub(super) trait AnyRound: Send + Sync {
-    fn run(&self, engine: &mut Engine, outbox: &mut Outbox);
-    fn finish(&self, engine: &mut Engine, reply: &mut Reply<'_>);
+    fn run(&self, here: &mut Here<'_>);
+    fn finish(&self, here: &mut Here<'_>, reply: &mut Reply<'_>);
     fn is_fenced(&self) -> bool;
 }
 
 impl<C: EveryCore> AnyRound for Round<C> {
-    fn run(&self, engine: &mut Engine, outbox: &mut Outbox) {
-        let answer = self.command.run(engine, outbox);
-        let core: ShardId = engine.core.shard_id;
+    fn run(&self, here: &mut Here<'_>) {
+        let answer = self.command.run(here);
+        let core: ShardId = here.core.site.shard_id;
         // One core writes to one place once, so this never waits.
         let is_first = self.answers.get(core).map(|place| place.set(answer).is_ok());
         debug_assert_eq!(is_first, Some(true), "a core answered twice, or is none of them");
     }
 
-    fn finish(&self, engine: &mut Engine, reply: &mut Reply<'_>) {
+    fn finish(&self, here: &mut Here<'_>, reply: &mut Reply<'_>) {
         let answers: Vec<&C::Answer> = self.answers.iter().filter_map(OnceLock::get).collect();
         if answers.len() < self.answers.len() {
             debug_assert!(false, "a core has not answered");
             return reply.error("ERR internal error: a core has not answered");
         }
-        self.command.merge(engine, &answers, reply);
+        self.command.merge(here, &answers, reply);
     }
 
     fn is_fenced(&self) -> bool {

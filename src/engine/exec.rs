@@ -10,21 +10,18 @@
 
 use std::sync::Arc;
 
-use super::Engine;
-use super::coordinate::{Kind, Share, Transaction};
-use super::core::Core;
-use super::dispatch::{
-    cursor_shard, refuse, reply_now, run_here, run_keyed_in_turn, run_operation, suppress_reply,
-};
 use super::event::{Outbox, ShardId};
-use crate::commands::{CommandError, Handler, Row, reply_bytes_max};
+use super::part::PlannedPart;
+use super::reply::{reply_now, suppress_reply};
+use super::state::Core;
+use super::transaction::Kind;
+use super::{at_once, coordinate, pair};
+use crate::commands::{Handler, Row};
 use crate::protocol::Args;
-use crate::protocol::reply::Reply;
 use crate::session::{Destination, Exec, Multi, Reach, Session, Stall, Watching};
 use crate::store::Watcher;
 use crate::txn::{
-    CommandList, Fault, LockKey, LockMode, Message, OwnedWork, PartResult, Release, Request, TxnId,
-    Unit, Watched, Work, shard_of_key,
+    CommandList, LockKey, LockMode, OwnedWork, Request, Unit, Watched, Work, shard_of_key,
 };
 
 /// Where a command leads that is about to be queued; `shard` is that of its first key.
@@ -37,7 +34,9 @@ pub(super) fn reach_of(core: &Core, row: &Row, args: Args<'_>, shard: ShardId) -
         }
         Handler::Keyed(..) => {
             let mut keys = row.key_positions(args).map(|index| args.at(index));
-            if core.shard_count == 1 || keys.all(|key| shard_of_key(key, core.shard_count) == shard)
+            if core.site.shard_count == 1
+                || keys.all(|key| shard_of_key(key, core.site.shard_count) == shard)
+                    && !row.reaches(args)
             {
                 Reach::One(shard)
             } else {
@@ -69,7 +68,7 @@ pub(super) fn start(
     outbox: &mut Outbox,
 ) {
     match reach_with(&multi, watching.as_ref()) {
-        Reach::Anywhere => start_unit(core, session, row, multi, watching, core.shard_id),
+        Reach::Anywhere => start_unit(core, session, row, multi, watching, core.site.shard_id),
         Reach::One(shard) => start_unit(core, session, row, multi, watching, shard),
         Reach::Several => start_parts(core, session, row, multi.queued, watching, outbox),
         Reach::InTurn => start_in_turn(core, session, row, multi.queued, watching, outbox),
@@ -93,7 +92,7 @@ fn start_unit(
     let suppressed = suppress_reply(session);
     let mut request = Request::new(row, session.conn, 0, run_as);
     let here = core.is_at_hand(session, shard);
-    if here && !core.shards.get(shard).unit_must_wait(core.shard_id, &request, &unit) {
+    if here && !core.shards.get(shard).unit_must_wait(core.site.shard_id, &request, &unit) {
         let out = session.output.buffer();
         let before = out.len();
         core.shards.get_mut(shard).run_unit(&unit, out, None);
@@ -115,11 +114,11 @@ fn start_unit(
 /// The parts of an EXEC: what each shard is to lock, to look at and to run.
 struct Plan {
     part_of_shard: Vec<Option<usize>>,
-    parts: Vec<PlannedPart>,
+    parts: Vec<ExecPart>,
 }
 
 #[derive(Default)]
-struct PlannedPart {
+struct ExecPart {
     shard: ShardId,
     locks: Vec<LockKey>,
     whole_shard: bool,
@@ -129,7 +128,7 @@ struct PlannedPart {
 
 impl Plan {
     fn new(core: &Core, watching: Option<Watching>) -> Plan {
-        let mut plan = Plan { part_of_shard: vec![None; core.shard_count], parts: Vec::new() };
+        let mut plan = Plan { part_of_shard: vec![None; core.site.shard_count], parts: Vec::new() };
         let Some(watching) = watching else { return plan };
         let watcher = watching.watcher;
         for (shard, keys) in watching.into_keys() {
@@ -143,12 +142,12 @@ impl Plan {
 
     fn index(&mut self, shard: ShardId) -> usize {
         *self.part_of_shard[shard].get_or_insert_with(|| {
-            self.parts.push(PlannedPart { shard, ..PlannedPart::default() });
+            self.parts.push(ExecPart { shard, ..ExecPart::default() });
             self.parts.len() - 1
         })
     }
 
-    fn part(&mut self, shard: ShardId) -> &mut PlannedPart {
+    fn part(&mut self, shard: ShardId) -> &mut ExecPart {
         let index = self.index(shard);
         &mut self.parts[index]
     }
@@ -158,18 +157,18 @@ impl Plan {
         for position in row.key_positions(args) {
             let key = args.at(position);
             let lock = LockKey::new(key, mode);
-            self.part(shard_of_key(key, core.shard_count)).locks.push(lock);
+            self.part(shard_of_key(key, core.site.shard_count)).locks.push(lock);
         }
     }
 }
 
-impl PlannedPart {
-    fn into_share(mut self, work: Work) -> Share {
+impl ExecPart {
+    fn into_part(mut self, work: Work) -> PlannedPart {
         if self.whole_shard {
             self.locks.clear();
         }
         LockKey::merge(&mut self.locks);
-        Share { shard: self.shard, locks: self.locks, whole_shard: self.whole_shard, work }
+        PlannedPart { shard: self.shard, locks: self.locks, whole_shard: self.whole_shard, work }
     }
 }
 
@@ -183,9 +182,9 @@ fn start_parts(
 ) {
     let run_as = session.client.run_as();
     let watches = watching.is_some();
-    let queued = match core.may_run_at_once(session) {
+    let queued = match at_once::may_run_at_once(core, session) {
         true => queued,
-        false => match core.start_pair_of_units(session, row, queued, watches) {
+        false => match pair::start_pair_of_units(core, session, row, queued, watches) {
             Some(queued) => queued,
             None => return,
         },
@@ -198,12 +197,12 @@ fn start_parts(
     for (row, args) in queued.iter() {
         let key = row.first_key(args);
         // What has no key runs with the first part: there are several.
-        let owner = key.map_or(0, |key| plan.index(shard_of_key(key, core.shard_count)));
+        let owner = key.map_or(0, |key| plan.index(shard_of_key(key, core.site.shard_count)));
         plan.parts[owner].commands.push(row, args);
         owners.push(owner);
     }
     let mut then = Vec::new();
-    let mut shares = Vec::with_capacity(plan.parts.len());
+    let mut parts = Vec::with_capacity(plan.parts.len());
     for mut part in plan.parts {
         let commands = std::mem::take(&mut part.commands);
         let work = if watches {
@@ -212,95 +211,10 @@ fn start_parts(
         } else {
             Work::Exec { commands, run_as }
         };
-        shares.push(part.into_share(work));
+        parts.push(part.into_part(work));
     }
     let kind = Kind::Exec { owners, then };
-    core.begin_or_run(session, row, kind, shares, outbox);
-}
-
-/// Whether all parts of an EXEC found what they watch as it was.
-fn watches_are_whole(results: &[Option<PartResult>]) -> bool {
-    results.iter().all(|result| matches!(result, Some(PartResult::Held(true))))
-}
-
-impl Core {
-    /// All locks of an EXEC with watches are held. If nothing has changed, its commands are what its
-    /// parts are to do next; otherwise it has ended.
-    pub fn works_of_exec(&mut self, transaction: &mut Transaction) -> Vec<(usize, Work)> {
-        let Kind::Exec { then, .. } = &mut transaction.kind else { return Vec::new() };
-        let some_whole = self.planted.is(Fault::WatchesNotAgreed)
-            && transaction.results.iter().any(|r| matches!(r, Some(PartResult::Held(true))));
-        if then.is_empty() || !(watches_are_whole(&transaction.results) || some_whole) {
-            return Vec::new();
-        }
-        let run_as = transaction.run_as;
-        let mut works = Vec::with_capacity(then.len());
-        for (part, commands) in std::mem::take(then).into_iter().enumerate() {
-            if commands.is_empty() {
-                let none = PartResult::Replies { bytes: Vec::new(), lens: Vec::new() };
-                transaction.results[part] = Some(none);
-            } else {
-                works.push((part, Work::Exec { commands, run_as }));
-            }
-        }
-        works
-    }
-}
-
-impl Engine {
-    /// All locks of an EXEC are held whose commands run in turn. If what it watches is whole, it
-    /// begins; tells what EXEC replies before those of the commands, and whether the locks stay.
-    pub(super) fn hold_for_exec(
-        &mut self,
-        number: u64,
-        transaction: &Transaction,
-    ) -> (Vec<u8>, bool) {
-        let mut out = Vec::new();
-        let reply = &mut Reply::new(&mut out, transaction.run_as.encoding);
-        let Some(session) = self.sessions.get_mut(transaction.reply.conn) else {
-            return (out, false);
-        };
-        let Some(exec) = &mut session.exec else { return (out, false) };
-        let holds = watches_are_whole(&transaction.results);
-        if holds {
-            let txn = TxnId { coordinator: self.core.shard_id, number };
-            let shards = transaction.parts.iter().map(|(shard, _)| *shard).collect();
-            exec.held = Some((txn, shards));
-            exec.started = true;
-            reply.array(exec.commands.len());
-        } else {
-            session.exec = None;
-            session.stall.remove(Stall::EXEC);
-            reply.null_array();
-        }
-        (out, holds)
-    }
-}
-
-/// The reply of an EXEC whose commands ran in parts; `owners[i]` is the part of command `i`.
-pub(super) fn merge_replies(
-    results: &mut [Option<PartResult>],
-    owners: &[usize],
-    reply: &mut Reply<'_>,
-) {
-    let taken = results.iter_mut().map(Option::take);
-    let parts: Option<Vec<(Vec<u8>, Vec<usize>)>> = taken
-        .map(|result| match result {
-            Some(PartResult::Replies { bytes, lens }) => Some((bytes, lens)),
-            _ => None,
-        })
-        .collect();
-    // A watch that is broken.
-    let Some(parts) = parts else { return reply.null_array() };
-    reply.array(owners.len());
-    let mut next: Vec<(usize, usize)> = vec![(0, 0); parts.len()];
-    for &owner in owners {
-        let ((bytes, lens), (index, start)) = (&parts[owner], &mut next[owner]);
-        let len = lens.get(*index).copied().unwrap_or(0);
-        debug_assert!(len > 0, "a command without a reply");
-        reply.raw(&bytes[*start..*start + len]);
-        (*index, *start) = (*index + 1, *start + len);
-    }
+    coordinate::begin_or_run(core, session, row, kind, parts, outbox);
 }
 
 fn start_in_turn(
@@ -314,119 +228,35 @@ fn start_in_turn(
     let mut plan = Plan::new(core, watching);
     for (row, args) in queued.iter() {
         match row.handler {
-            Handler::Keyed(..) => plan.lock_keys(core, row, args),
-            Handler::EveryShard(..) => {
-                (0..core.shard_count).for_each(|shard| plan.part(shard).whole_shard = true);
+            Handler::Keyed(..) if !row.reaches(args) => plan.lock_keys(core, row, args),
+            Handler::Keyed(..) | Handler::EveryShard(..) => {
+                (0..core.site.shard_count).for_each(|shard| plan.part(shard).whole_shard = true);
             }
-            Handler::Cursor(_) => plan.part(cursor_shard(core, args)).whole_shard = true,
+            Handler::Cursor(_) => plan.part(core.site.cursor_shard(args)).whole_shard = true,
             Handler::Anywhere(_) | Handler::Engine(_) | Handler::Container => {}
         }
     }
-    let share = |part: PlannedPart| {
+    let part = |part: ExecPart| {
         let work = Work::Hold { watcher: part.watcher };
-        part.into_share(work)
+        part.into_part(work)
     };
-    let shares: Vec<Share> = plan.parts.into_iter().map(share).collect();
+    let parts: Vec<PlannedPart> = plan.parts.into_iter().map(part).collect();
     let count = queued.len();
     let exec = Exec {
         commands: Arc::new(queued),
         next: 0,
-        started: shares.is_empty(),
+        started: parts.is_empty(),
         held: None,
         skipped: false,
     };
     session.stall.insert(Stall::EXEC);
-    if shares.is_empty() {
+    if parts.is_empty() {
         let skipped = std::mem::take(&mut session.client.skip_reply);
         session.exec = Some(Box::new(Exec { skipped, ..exec }));
         reply_now(session, |reply| reply.array(count));
-        return advance(core, session, outbox);
+        return;
     }
     let skipped = session.client.skip_reply;
-    core.begin(session, row, Kind::Hold, shares, outbox);
+    coordinate::begin(core, session, row, Kind::Hold, parts, outbox);
     session.exec = Some(Box::new(Exec { skipped, ..exec }));
-}
-
-/// Whether commands of an EXEC have begun to run, so that the others must follow.
-pub(super) fn is_running(session: &Session) -> bool {
-    session.exec.as_ref().is_some_and(|exec| exec.started)
-}
-
-/// Runs the next commands of an EXEC whose commands run in turn, up to one that takes a while.
-pub(super) fn advance(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
-    while !session.stall.contains(Stall::TRANSACTION) {
-        let Some(exec) = session.exec.as_mut().filter(|exec| exec.started) else { return };
-        let (commands, index) = (Arc::clone(&exec.commands), exec.next);
-        exec.next += 1;
-        match commands.get(index) {
-            Some((row, args)) => run_in_turn(core, session, row, args, outbox),
-            None => return end(core, session, outbox),
-        }
-        if session.gone {
-            session.output.discard_ready();
-        }
-    }
-}
-
-/// All commands have run: the locks go.
-fn end(core: &Core, session: &mut Session, outbox: &mut Outbox) {
-    let Some(exec) = session.exec.take() else { return };
-    session.stall.remove(Stall::EXEC);
-    let Some((txn, shards)) = exec.held else { return };
-    debug_assert_eq!(txn.coordinator, core.shard_id);
-    for shard in shards {
-        let release = Release::of(txn);
-        outbox.messages.push((shard, Message::Release(Box::new(release))));
-    }
-}
-
-fn run_in_turn(
-    core: &mut Core,
-    session: &mut Session,
-    row: &'static Row,
-    args: Args<'_>,
-    outbox: &mut Outbox,
-) {
-    core.stats.commands.commands += 1;
-    if session.output.unsent_bytes() > reply_bytes_max(&core.settings.config) {
-        return refuse(core, session, &CommandError::ReplyTooLong);
-    }
-    match row.handler {
-        Handler::Keyed(_, spread) => run_keyed_in_turn(core, session, row, args, spread, outbox),
-        Handler::Anywhere(_) => run_here(core, session, row, args),
-        Handler::EveryShard(_, merge) => core.start_every_shard(session, row, args, merge, outbox),
-        Handler::Cursor(_) => {
-            core.start_elsewhere(session, row, args, cursor_shard(core, args), outbox);
-        }
-        Handler::Engine(parse) => run_operation(core, session, row, parse(args), outbox),
-        Handler::Container => {
-            debug_assert!(false, "{} was queued without a subcommand", row.name);
-            refuse(core, session, &CommandError::Syntax);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::resp::Version;
-
-    #[test]
-    fn replies_come_in_the_order_of_the_commands() {
-        let part = |replies: &[&str]| {
-            let bytes = replies.concat().into_bytes();
-            let lens = replies.iter().map(|reply| reply.len()).collect();
-            Some(PartResult::Replies { bytes, lens })
-        };
-        let merged = |results: &mut [Option<PartResult>], owners: &[usize]| {
-            let mut out = Vec::new();
-            merge_replies(results, owners, &mut Reply::new(&mut out, Version::Resp2));
-            String::from_utf8(out).unwrap()
-        };
-        let mut results = [part(&["+OK\r\n", ":1\r\n"]), part(&[]), part(&["$-1\r\n"])];
-        assert_eq!(merged(&mut results, &[0, 2, 0]), "*3\r\n+OK\r\n$-1\r\n:1\r\n");
-        assert_eq!(merged(&mut [part(&[]), part(&[])], &[]), "*0\r\n");
-        let broken = &mut [Some(PartResult::Held(true)), Some(PartResult::Held(false))];
-        assert_eq!(merged(broken, &[0]), "*-1\r\n");
-    }
 }

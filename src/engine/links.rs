@@ -1,13 +1,11 @@
 //! Requests to other shards, gathered over a pass and sent as one batch each; and what their answers
 //! are for.
 
-use super::Engine;
 use super::event::{Outbox, ShardId};
 use super::memory::MemoryAccount;
-use super::sessions::settle;
 use crate::protocol::Args;
 use crate::shard::{Buffers, Shard};
-use crate::txn::{Batch, Message, Replies, Request, Unit};
+use crate::txn::{Batch, Message, Request, Unit};
 
 /// What is gathered for one peer; empty between two passes.
 #[derive(Debug, Default)]
@@ -157,41 +155,5 @@ impl Links {
                 outbox.messages.push((core, Message::Requests(requests)));
             }
         }
-    }
-}
-
-impl Engine {
-    /// Answers from another shard: each fills its connection's slot.
-    pub(super) fn take_replies(
-        &mut self,
-        from: ShardId,
-        replies: Box<Replies>,
-        outbox: &mut Outbox,
-    ) {
-        self.core.links.answered(from, replies.replies.len());
-        let mut start = 0;
-        // The replies to a pipeline stand together: its session is settled once.
-        for of_one in replies.replies.chunk_by(|a, b| a.conn == b.conn) {
-            // A command of two halves is the only one under way of its connection.
-            if let [answer] = of_one
-                && self.is_half(answer, &replies.bytes[start..start + answer.len], outbox)
-            {
-                start += answer.len;
-                continue;
-            }
-            let mut session = self.sessions.get_mut(of_one[0].conn);
-            for reply in of_one {
-                let end = start + reply.len;
-                if let Some(session) = &mut session {
-                    session.output.fill(reply.sequence, &replies.bytes[start..end]);
-                }
-                start = end;
-            }
-            if let Some(session) = session {
-                settle(&mut self.core, session, outbox);
-            }
-        }
-        self.core.memory.received(replies.size());
-        self.core.links.buffers_mut().keep(replies);
     }
 }

@@ -7,14 +7,15 @@
 
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
 use super::event::ShardId;
-use super::report::CoreFacts;
-use crate::protocol::Span;
+use super::shards::Shards;
+use super::site::Site;
 use crate::session::Session;
 
 /// After a change of so much a core says again how cold its next victim is.
 const COLDEST_STEP_BYTES: usize = 16 * 1024;
+/// In place of a second: no entry may be evicted.
+const NOTHING_TO_GIVE: u64 = u64::MAX;
 
 /// The accounts of one core.
 #[derive(Debug, Default)]
@@ -75,7 +76,8 @@ impl MemoryAccount {
         self.sessions
     }
 
-    fn note_exceeded(&mut self, exceeded: bool, now_us: u64) {
+    /// Commands have found too much memory in use, or no longer do.
+    pub fn note_exceeded(&mut self, exceeded: bool, now_us: u64) {
         match (exceeded, self.exceeded_since_us) {
             (true, None) => self.exceeded_since_us = Some(now_us),
             (false, Some(since)) => {
@@ -85,244 +87,133 @@ impl MemoryAccount {
             _ => {}
         }
     }
-}
-
-impl Core {
     /// Bytes that this core holds for its clients: their sessions, and what is on its way from
     /// other cores. Buffers that wait to be used again are not among them, neither the runtime's nor
     /// [`Core::kept_memory`]: they have bounds of their own, and no eviction makes them any smaller.
-    pub fn client_memory(&self) -> isize {
-        self.memory.sessions as isize + self.memory.under_way
+    ///
+    /// [`Core::kept_memory`]: super::state::Core::kept_memory
+    pub fn of_clients(&self) -> isize {
+        self.sessions as isize + self.under_way
     }
 
-    /// Bytes of the buffers that this core keeps for the next commands.
-    pub fn kept_memory(&self) -> usize {
-        self.spans.capacity() * size_of::<Span>()
-            + self.pairs.memory()
-            + self.pieces.memory()
-            + self.links.memory()
+    /// What the other cores hold is asked for again: this core's neighbours have run.
+    pub fn forget_others(&mut self) {
+        self.others_at = None;
     }
 
+    /// Commands wait for memory, and nothing else might end that.
+    pub fn is_exceeded(&self) -> bool {
+        self.exceeded_since_us.is_some()
+    }
+
+    pub fn exceeded_time(&self, now_us: u64) -> ExceededTime {
+        let since = self.exceeded_since_us;
+        let current_us = since.map_or(0, |since| now_us.saturating_sub(since));
+        ExceededTime { current_us, total_us: self.exceeded_us + current_us }
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_exceeded_time(&mut self) {
+        self.exceeded_us = 0;
+        self.exceeded_since_us = None;
+    }
+
+    /// Tells the other cores what this one holds, if that has changed. Before a reply leaves that
+    /// tells of a key they know that there is something to evict.
+    pub fn publish(&mut self, site: &Site, shards: &Shards) {
+        let now = [shards.home().memory() as isize, self.of_clients()];
+        if now != self.published {
+            self.published = now;
+            let counters = &site.shared.cores[site.shard_id];
+            counters.shard_memory.store(now[0] as usize, Ordering::Relaxed);
+            counters.client_memory.store(now[1], Ordering::Relaxed);
+        }
+        let evictable = Some(shards.home().store().can_evict());
+        let step = now[0].abs_diff(self.coldest_bytes);
+        if evictable != self.published_evictable || step >= COLDEST_STEP_BYTES {
+            self.published_evictable = evictable;
+            self.coldest_bytes = now[0];
+            publish_coldest(site, shards);
+        }
+    }
+}
+
+/// Tells the other cores whether this one has something to give, and how cold that is.
+pub(super) fn publish_coldest(site: &Site, shards: &Shards) {
+    let (now, store) = (site.now.unix_ms, shards.home().store());
+    let second = if store.can_evict() {
+        (now / 1000).saturating_sub(u64::from(store.oldest_idle_seconds(now)))
+    } else {
+        NOTHING_TO_GIVE
+    };
+    site.shared.cores[site.shard_id].coldest_second.store(second, Ordering::Relaxed);
+}
+
+/// What all cores hold, as this one sees it.
+pub(super) struct Budget<'a> {
+    pub site: &'a Site,
+    pub shards: &'a mut Shards,
+    pub account: &'a mut MemoryAccount,
+}
+
+impl Budget<'_> {
     /// Bytes that all cores hold for data and clients. What the others hold is asked for once in a
     /// pass.
     #[inline]
-    pub fn all_memory(&mut self) -> u64 {
-        let at = (self.now.monotonic_us, self.shared.memory_epoch.load(Ordering::Acquire));
-        if self.memory.others_at != Some(at) {
-            self.memory.others_at = Some(at);
-            self.memory.others = self.others_memory();
+    pub fn used(&mut self) -> u64 {
+        let epoch = self.site.shared.memory_epoch.load(Ordering::Acquire);
+        let at = (self.site.now.monotonic_us, epoch);
+        if self.account.others_at != Some(at) {
+            self.account.others_at = Some(at);
+            self.account.others = self.others();
         }
         let neighbours = self.growth_of_neighbours();
-        (self.own_memory() + self.memory.others + neighbours).max(0) as u64
+        (self.own() + self.account.others + neighbours).max(0) as u64
     }
 
     /// What neighbours' shards have grown by since the others were told what they hold.
     #[inline]
     pub fn growth_of_neighbours(&mut self) -> isize {
-        let told = |core: ShardId| self.shared.cores[core].shard_memory.load(Ordering::Relaxed);
+        let cores = &self.site.shared.cores;
+        let told = |core: ShardId| cores[core].shard_memory.load(Ordering::Relaxed);
         self.shards.growth_of_neighbours(told)
     }
 
-    /// What the others hold is asked for again: this core's neighbours have run.
-    pub fn forget_others_memory(&mut self) {
-        self.memory.others_at = None;
+    fn own(&self) -> isize {
+        self.shards.home().memory() as isize + self.account.of_clients()
     }
 
-    fn own_memory(&self) -> isize {
-        self.shard_memory() as isize + self.client_memory()
+    /// What the other cores have last said that they hold.
+    fn others(&self) -> isize {
+        let others = self.site.shared.cores.iter().enumerate();
+        let others = others.filter(|(core, _)| *core != self.site.shard_id);
+        others.map(|(_, core)| core.memory()).sum()
     }
 
-    /// What the shard holds, and what is still to be given back of former values.
-    #[inline]
-    pub fn shard_memory(&self) -> usize {
-        self.shards.home().memory()
+    /// Notes how much the process holds at most.
+    pub fn note_peak(&self) {
+        let all = (self.own() + self.others()).max(0) as usize;
+        self.site.shared.peak_memory.fetch_max(all, Ordering::Relaxed);
     }
 
     /// Commands have found too much memory in use, or no longer do.
     pub fn note_exceeded(&mut self, exceeded: bool) {
-        self.memory.note_exceeded(exceeded, self.now.monotonic_us);
+        self.account.note_exceeded(exceeded, self.site.now.monotonic_us);
     }
 
-    /// What the other cores have last said that they hold.
-    fn others_memory(&self) -> isize {
-        let others = self.shared.cores.iter().enumerate();
-        let others = others.filter(|(core, _)| *core != self.shard_id);
-        others.map(|(_, core)| core.memory()).sum()
-    }
-
-    /// Tells the other cores what this one holds, if that has changed. Before a reply leaves that
-    /// tells of a key they know that there is something to evict.
-    pub fn publish_memory(&mut self) {
-        let now = [self.shard_memory() as isize, self.client_memory()];
-        if now != self.memory.published {
-            self.memory.published = now;
-            let counters = &self.shared.cores[self.shard_id];
-            counters.shard_memory.store(now[0] as usize, Ordering::Relaxed);
-            counters.client_memory.store(now[1], Ordering::Relaxed);
-        }
-        let evictable = Some(self.shards.home().store().can_evict());
-        let step = now[0].abs_diff(self.memory.coldest_bytes);
-        if evictable != self.memory.published_evictable || step >= COLDEST_STEP_BYTES {
-            self.memory.published_evictable = evictable;
-            self.memory.coldest_bytes = now[0];
-            self.publish_coldest();
-        }
-    }
-
-    /// Another limit or policy is in force here. Its client is told when that is so on every core:
-    /// until then each has said exactly what it holds under it, and none goes by what it knew of the
-    /// others before.
-    pub fn limit_changed(&mut self) {
-        self.forget_debts();
-        self.publish_memory();
-        self.publish_coldest();
-        self.shared.memory_epoch.fetch_add(1, Ordering::Release);
-    }
-
-    pub fn maxmemory_bytes(&self) -> u64 {
-        self.settings.config.maxmemory.bytes(self.shared.memory_limit_bytes)
-    }
-
-    /// In every tick: notes how much the process holds at most, and whether too much still.
-    pub fn sample_memory(&mut self) {
-        let all = (self.own_memory() + self.others_memory()).max(0) as usize;
-        self.shared.peak_memory.fetch_max(all, Ordering::Relaxed);
-        if self.memory.exceeded_since_us.is_some() {
-            let exceeded = self.is_out_of_memory(self.shard_id);
-            // Without a limit nothing is exceeded either.
-            self.note_exceeded(exceeded);
-        }
-    }
-
-    /// Commands wait for memory, and nothing else might end that.
-    pub fn is_memory_exceeded(&self) -> bool {
-        self.memory.exceeded_since_us.is_some()
-    }
-
-    pub fn facts(&self) -> CoreFacts {
-        CoreFacts {
-            lazyfree_pending_objects: self.shards.home().store().dead_objects() as u64,
-            lazyfreed_objects: self.shards.home().store().stats().lazily_freed,
-            evicted_clients: 0,
-            exceeded: self.exceeded_time(),
-        }
-    }
-
-    fn exceeded_time(&self) -> ExceededTime {
-        let since = self.memory.exceeded_since_us;
-        let current_us = since.map_or(0, |since| self.now.monotonic_us.saturating_sub(since));
-        ExceededTime { current_us, total_us: self.memory.exceeded_us + current_us }
-    }
-
-    /// CONFIG RESETSTAT.
-    pub fn reset_exceeded_time(&mut self) {
-        self.memory.exceeded_us = 0;
-        self.memory.exceeded_since_us = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::super::event::{ClientOrigin, ConnId, Event, Now, Outbox};
-    use super::super::shared::{Host, HostFacts, Shared};
-    use super::super::{Engine, EngineSetup};
-    use super::*;
-    use crate::access::Peer;
-    use crate::config::Config;
-
-    struct NoHost;
-
-    impl Host for NoHost {
-        fn facts(&self) -> HostFacts {
-            HostFacts::default()
-        }
-    }
-
-    const NOW: Now = Now { unix_ms: 1, monotonic_us: 1 };
-
-    struct Rig {
-        engine: Engine,
-        outbox: Outbox,
-    }
-
-    impl Rig {
-        fn new(config: Config) -> Rig {
-            let shared = Shared::new(1, Arc::new(config), Box::new(NoHost), 1, "0".repeat(40));
-            let shared = Arc::new(shared);
-            let setup = EngineSetup { shard: 0, shards: 1, shared, seed: 1, stopwatch: || 0 };
-            Rig { engine: Engine::new(setup), outbox: Outbox::default() }
-        }
-
-        fn handle(&mut self, now: Now, event: Event<'_>) {
-            self.engine.handle(now, event, &mut self.outbox);
-            self.engine.end_pass(now, &mut self.outbox);
-        }
-
-        fn open(&mut self, generation: u32) -> ConnId {
-            let (conn, addr) = (ConnId { index: 0, generation }, "/sim:0".to_owned());
-            let (id, laddr) = (u64::from(generation), addr.clone());
-            let origin = ClientOrigin { id, peer: Peer::Unix, addr, laddr, fd: 3 };
-            self.handle(NOW, Event::Open { conn, origin });
-            conn
-        }
-
-        /// The sum that is kept, which must be the sum over the sessions.
-        fn sessions(&self) -> usize {
-            let walked: usize = self.engine.sessions.memory();
-            assert_eq!(self.engine.core.memory.sessions(), walked);
-            walked
-        }
-    }
-
-    /// The runtime may use a connection's place again before it says that the connection is gone.
-    #[test]
-    fn a_place_may_be_taken_before_it_was_given_up() {
-        let mut rig = Rig::new(Config::default());
-        let first = rig.open(1);
-        let one = rig.sessions();
-        rig.handle(NOW, Event::Bytes { conn: first, data: b"*2\r\n$3\r\nGET\r\n$9\r\nab" });
-        assert!(rig.sessions() > one);
-        let second = rig.open(2);
-        assert_eq!(rig.sessions(), one);
-        rig.handle(NOW, Event::Closed { conn: first });
-        assert_eq!(rig.sessions(), one);
-        rig.handle(NOW, Event::Closed { conn: second });
-        assert_eq!(rig.sessions(), 0);
-    }
-
-    #[test]
-    fn buffers_count_until_their_output_is_sent() {
-        let mut rig = Rig::new(Config::default());
-        let conn = rig.open(1);
-        let idle = rig.sessions();
-        let echo =
-            [b"*2\r\n$4\r\nECHO\r\n$70000\r\n".as_slice(), &[b'x'; 70_000], b"\r\n"].concat();
-        rig.handle(NOW, Event::Bytes { conn, data: &echo });
-        assert!(rig.sessions() > idle + 70_000);
-        let mut buffer = Vec::new();
-        rig.engine.take_output(conn, &mut buffer);
-        assert!(rig.sessions() > idle + 70_000, "still to be sent");
-        rig.handle(NOW, Event::Sent { conn, bytes: buffer.len() });
-        assert!(rig.sessions() < idle + 1000);
-    }
-
-    #[test]
-    fn the_time_over_the_limit_is_measured_until_it_ends() {
-        let config = Config::default().with_changes(&[(b"maxmemory", b"1000")], true);
-        let mut rig = Rig::new(config.expect("a good value"));
-        let conn = rig.open(1);
-        let at = |millis: u64| Now { unix_ms: 1 + millis, monotonic_us: 1 + millis * 1000 };
-        // The empty tables are more than that.
-        rig.handle(at(0), Event::Bytes { conn, data: b"SET k v\r\n" });
-        assert!(rig.engine.tick_in_us(at(0)).is_some(), "somebody must look whether it ends");
-        rig.handle(at(200), Event::Tick);
-        let expected = ExceededTime { current_us: 200_000, total_us: 200_000 };
-        assert_eq!(rig.engine.core.exceeded_time(), expected);
-        rig.engine.core.settings = Arc::new(super::super::Settings::new(9, Arc::default()));
-        rig.handle(at(400), Event::Tick);
-        let expected = ExceededTime { current_us: 0, total_us: 400_000 };
-        assert_eq!(rig.engine.core.exceeded_time(), expected);
+    /// The other core, of those with at least so many bytes, whose next victim has not been used for
+    /// longest, and for how many seconds.
+    pub fn coldest_other(&self, bytes_min: isize) -> Option<(ShardId, u64)> {
+        let now = self.site.now.unix_ms / 1000;
+        let others = self.site.shared.cores.iter().enumerate();
+        let others = others.filter(|(core, counters)| {
+            let bytes = counters.shard_memory.load(Ordering::Relaxed) as isize;
+            let gives = counters.coldest_second.load(Ordering::Relaxed) != NOTHING_TO_GIVE;
+            *core != self.site.shard_id && bytes >= bytes_min && gives
+        });
+        let idle = |second: u64| now.saturating_sub(second);
+        others
+            .map(|(core, counters)| (core, idle(counters.coldest_second.load(Ordering::Relaxed))))
+            .max_by_key(|(_, idle)| *idle)
     }
 }

@@ -1,81 +1,119 @@
 //! One core: its sessions, the shards it owns, and the commands it coordinates. A pure state machine.
 //! What runs on a key runs in [`crate::shard`]; a core asks the shard for it by its id.
 //!
-//! | file | what it does |
-//! |---|---|
-//! | `event` | what goes in and what comes out |
-//! | `shared` | what the engines of one process share |
-//! | `core` | the state behind every command |
-//! | `sessions` | the connections of this core; input, stalls, limits |
-//! | `moves` | connections at rest that go on at another core |
-//! | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
-//! | `memory` | what this core holds, for `maxmemory` |
-//! | `room` | what is evicted when that is too much; chores that free memory |
-//! | `shards` | the shards that this core can run commands on: its own, its neighbours' |
-//! | `links` | batches of requests to other shards, and their replies |
-//! | `exec` | MULTI blocks, from their commands to EXEC's reply |
-//! | `watch` | WATCH at the core of the connection |
-//! | `blocked` | clients that wait for data, at the core of their connection |
-//! | `coordinate` | commands with keys on several shards, from locks to merged reply |
-//! | `at_once` | those whose shards are all at hand |
-//! | `pieces` | what each of them has to do with such a command |
-//! | `pair` | those with keys on this shard and one other |
-//! | `hops` | those that read here and write there, or that move something |
-//! | `split` | those that every shard runs with its own keys: taken apart, replies merged |
-//! | `every_core` | commands that every core does its part of (CLIENT LIST, CONFIG SET, ...) |
-//! | `report` | what a core tells of itself, for INFO |
-//! | `operations` | commands that concern a connection or the process |
+//! A file imports none of a layer above its own; `tests/layers.rs` holds them to it. A layer below
+//! that wants something of one above returns what is to be done, or wakes a connection.
+//!
+//! | layer | file | what it does |
+//! |---|---|---|
+//! | the engine | `mod` | events in, what is to be done out; passes and ticks |
+//! | | `moves` | connections at rest that go on at another core |
+//! | ends | `answers` | answers from other shards, for one command or for one half of it |
+//! | | `finish` | commands that take a while end: the results are here, one reply leaves |
+//! | | `waits` | clients that waited for data go on |
+//! | input | `input` | what clients send: turns, stalls, limits |
+//! | commands | `dispatch` | from arguments to a row, its checks, and the shard that runs it |
+//! | | `in_turn` | an EXEC whose commands run one after the other |
+//! | operations | `operations` | commands that concern a connection or the process |
+//! | beginnings | `run` | commands with keys here, on another shard, or on several |
+//! | | `exec` | MULTI blocks: on one shard, on several, or in turn |
+//! | | `blocked` | commands that may wait for data; how waits begin and end |
+//! | | `connections` | connections come and go |
+//! | over several shards | `split` | commands that every shard runs, or runs with its own keys |
+//! | | `pair` | those with keys on this shard and one other |
+//! | | `hops` | those that read here and write there, or that move something |
+//! | | `coordinate` | parts go out |
+//! | | `at_once` | all shards are at hand: no parts, no messages |
+//! | | `results` | what comes of the parts' results: the next step, or the reply |
+//! | beside the core | `local` | runs a command on a shard that is at hand |
+//! | | `limits` | what a client may have the server hold for it |
+//! | | `watch` | WATCH at the core of the connection |
+//! | | `report` | what a core tells of itself, for INFO |
+//! | the core | `state` | the state behind every command, put together from the parts below |
+//! | | `transaction` | the commands under way over several shards |
+//! | | `every_core` | commands that every core does its part of (CLIENT LIST, CONFIG SET, ...) |
+//! | its parts | `sessions` | the sessions of this core's connections |
+//! | | `agenda` | connections that it has to come back to, and why |
+//! | | `pipeline` | commands that have been decoded and not run yet |
+//! | | `links` | batches of requests to other shards |
+//! | | `hopping` | a command in hops, from what is looked at to what changes |
+//! | | `pairs` | commands of which another shard runs one half |
+//! | | `key_parts` | which shard has to do what with a command's keys |
+//! | | `part` | what one shard is to do for a command |
+//! | | `merge` | one reply from the values that several shards answered |
+//! | | `effects` | what the runtime does for commands |
+//! | | `reply` | replies, at once or into a slot |
+//! | | `closing` | the end of a connection, as the engine decides on it |
+//! | | `statistics` | what a core has done, and how fast |
+//! | | `expiry` | the sweep for expired entries |
+//! | | `room` | what is evicted when too much is held |
+//! | | `memory` | what this core holds, and all of them, for `maxmemory` |
+//! | where it is | `shards` | the shards that this core can run commands on: its own, its neighbours' |
+//! | | `site` | which core this is, its settings, the time |
+//! | | `shared` | what the engines of one process share |
+//! | | `event` | what goes in and what comes out |
 
+mod agenda;
+mod answers;
 mod at_once;
 mod blocked;
+mod closing;
+mod connections;
 mod coordinate;
-mod core;
 mod dispatch;
+mod effects;
 mod event;
 mod every_core;
 mod exec;
+mod expiry;
+mod finish;
+mod hopping;
 mod hops;
+mod in_turn;
+mod input;
+mod key_parts;
+mod limits;
 mod links;
+mod local;
 mod memory;
 mod merge;
 mod moves;
 mod operations;
 mod pair;
-mod pieces;
-#[cfg(test)]
-mod reply_tests;
+mod pairs;
+mod part;
+mod pipeline;
+mod reply;
 mod report;
+mod results;
 mod room;
+mod run;
 mod sessions;
 mod shards;
 mod shared;
+mod site;
 mod split;
+mod state;
+mod statistics;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod waits;
 mod watch;
 
 pub use event::{ClientOrigin, ConnControl, ConnId, Effect, Event, Now, Outbox, ShardId, Ticket};
 pub use shards::ShardSet;
 pub use shared::{CoreCounters, Host, HostFacts, Settings, Shared};
-
-use std::sync::Arc;
+pub use state::EngineSetup;
 
 use crate::access::Peer;
 use crate::config::Config;
-use crate::session::{Apart, Session, Stall};
+use crate::session::Apart;
 use crate::store::Incoming;
 use crate::txn::{Message, Work};
-use core::{Core, Held};
+use event::TICK_US;
 use sessions::Sessions;
-
-/// What an engine is made from.
-pub struct EngineSetup {
-    pub shard: ShardId,
-    pub shards: usize,
-    pub shared: Arc<Shared>,
-    /// Unpredictable to clients; keys the hash tables and chooses at random.
-    pub seed: u64,
-    /// Nanoseconds since any moment, to time handlers with; the simulator's stands still.
-    pub stopwatch: fn() -> u64,
-}
+use state::{Core, Here};
 
 /// One core's state machine. See [`Event`] and [`Outbox`] for how it is driven.
 pub struct Engine {
@@ -89,15 +127,8 @@ const _: fn() = || {
     is_send::<Engine>();
 };
 
-/// How often an engine with periodic work wants a tick.
-const TICK_US: u64 = 100_000;
-
 /// Turns taken in one tick: about a mebibyte of input.
 const TURNS_PER_TICK: usize = 16;
-
-/// How long output may wait for the replies of other shards behind it.
-const HELD_PASSES_MAX: u64 = 8;
-const HELD_US_MAX: u64 = 2_000;
 
 impl Engine {
     pub fn new(setup: EngineSetup) -> Engine {
@@ -114,7 +145,7 @@ impl Engine {
     /// Gives the engine the shards of its thread, its own among them.
     pub fn give_shards(&mut self, shards: ShardSet) {
         self.core.shards.give(shards);
-        self.core.forget_others_memory();
+        self.core.memory.forget_others();
     }
 
     /// See [`ShardSet::next_touched`].
@@ -127,7 +158,7 @@ impl Engine {
     #[cfg(debug_assertions)]
     pub fn plant(&mut self, fault: crate::txn::Fault) {
         let planted = crate::txn::Planted::new(fault);
-        self.core.planted = planted;
+        self.core.site.planted = planted;
         self.core.shards.home_mut().plant(planted);
     }
 
@@ -146,91 +177,84 @@ impl Engine {
 
     /// The configuration that this core goes by now.
     pub fn config(&self) -> &Config {
-        &self.core.settings.config
+        &self.core.site.settings.config
     }
 
     /// Decides about a connection before a byte of it is read: the access policy, then
     /// `maxclients`. The error is what the peer is to be told before it is closed.
     pub fn admit(&mut self, now: Now, peer: &Peer) -> Result<(), Vec<u8>> {
-        self.core.now = now;
-        self.core.admit(peer)
+        self.core.site.now = now;
+        connections::admit(&self.core, peer)
     }
 
     /// Takes in one event. Call [`Engine::end_pass`] after the last of a pass.
     pub fn handle(&mut self, now: Now, event: Event<'_>, outbox: &mut Outbox) {
         self.core.set_now(now);
+        let mut here = self.here(outbox);
         match event {
             Event::Bytes { conn, data } => {
-                if let Some(session) = self.sessions.get_mut(conn) {
-                    sessions::receive(&mut self.core, session, data, outbox);
+                if let Some(session) = here.sessions.get_mut(conn) {
+                    input::receive(here.core, session, data, here.outbox);
                 }
             }
             Event::Fetched { conn, bytes } => {
-                if let Some(session) = self.sessions.get_mut(conn) {
-                    sessions::fetched(&mut self.core, session, bytes, outbox);
+                if let Some(session) = here.sessions.get_mut(conn) {
+                    input::fetched(here.core, session, bytes, here.outbox);
                 }
             }
             Event::Sent { conn, bytes } => {
-                if let Some(session) = self.sessions.get_mut(conn) {
+                if let Some(session) = here.sessions.get_mut(conn) {
                     session.output.sent(bytes);
                     session.client.active_us = now.monotonic_us;
-                    sessions::settle(&mut self.core, session, outbox);
+                    input::settle(here.core, session, here.outbox);
                 }
             }
-            Event::Message { from, message } => self.receive_message(from, message, outbox),
-            Event::Open { conn, origin } => {
-                // Its place may be taken before its predecessor's end has been told.
-                if let Some(predecessor) = self.sessions.in_place_of(conn) {
-                    self.forget_connection(predecessor, outbox);
-                }
-                let mut session = self.core.new_session(conn, origin);
-                tracing::debug!("Accepted {}, client {}", session.client.addr, session.client.id);
-                self.core.memory.update(&mut session);
-                self.sessions.insert(Box::new(session));
-            }
-            Event::Closed { conn } => {
-                if let Some(session) = self.sessions.get_mut(conn) {
-                    tracing::debug!(
-                        "Connection of {}, client {}, has ended",
-                        session.client.addr,
-                        session.client.id
-                    );
-                }
-                self.forget_connection(conn, outbox);
-            }
-            Event::EffectDone { ticket, result } => self.effect_done(ticket, result, outbox),
-            Event::Tick => self.tick(outbox),
+            Event::Message { from, message } => receive_message(&mut here, from, message),
+            Event::Open { conn, origin } => connections::open(&mut here, conn, origin),
+            Event::Closed { conn } => connections::closed(&mut here, conn),
+            Event::EffectDone { ticket, result } => finish::effect_done(&mut here, ticket, result),
+            Event::Tick => tick(&mut here),
         }
-        self.route_if_needed(outbox);
+        route_if_needed(&mut here);
     }
 
     /// Sends what has gathered: batches to peers, and the list of connections with output. Call
     /// [`Engine::order`] before anything else.
     pub fn end_pass(&mut self, now: Now, outbox: &mut Outbox) {
         self.core.set_now(now);
-        self.core.end_pass_of_room(outbox);
+        let (room, mut budget) = self.core.room();
+        room.end_pass(&mut budget, outbox);
         self.core.shards.home_mut().find_broken_watches();
-        self.route(outbox);
-        self.core.flush_pairs(outbox);
+        route(&mut self.here(outbox));
+        pair::flush_pairs(&mut self.core, outbox);
         self.core.flush_links(outbox);
         self.let_go_of_output(outbox);
         self.core.publish_memory();
     }
 
+    /// Settles the order of this pass's multi-shard commands. The driver calls it once for every
+    /// [`Engine::end_pass`], under the mutex that it puts `ordered` into the inboxes with, before it
+    /// does; if there is nothing `ordered`, at any time.
+    ///
+    /// If something has come into this core's inbox since it was looked into, that may be a command
+    /// which meets another shard before ours do and this one behind them.
+    pub fn order(&mut self, inbox_is_empty: bool, outbox: &mut Outbox) {
+        pair::order(&mut self.core, inbox_is_empty, outbox);
+    }
+
+    #[inline]
+    fn here<'a>(&'a mut self, outbox: &'a mut Outbox) -> Here<'a> {
+        Here { core: &mut self.core, sessions: &mut self.sessions, outbox }
+    }
+
     /// Lists the connections whose output has been held back long enough.
     fn let_go_of_output(&mut self, outbox: &mut Outbox) {
-        let (passes, now_us) = (self.core.links.passes(), self.core.now.monotonic_us);
-        while let Some(&Held { conn, since_pass, since_us }) = self.core.held.front() {
-            if passes.saturating_sub(since_pass) < HELD_PASSES_MAX
-                && now_us < since_us + HELD_US_MAX
-            {
-                return;
-            }
-            self.core.held.pop_front();
+        let (passes, now_us) = (self.core.links.passes(), self.core.site.now.monotonic_us);
+        while let Some(conn) = self.core.agenda.next_held(passes, now_us) {
             if let Some(session) = self.sessions.get_mut(conn)
                 && session.held
             {
-                sessions::list_output(session, outbox);
+                input::list_output(session, outbox);
             }
         }
     }
@@ -240,7 +264,7 @@ impl Engine {
     /// way in, and bytes come as [`Event::Bytes`], which they always may.
     #[inline]
     pub fn room(&mut self, conn: ConnId) -> Option<(&mut Incoming, usize)> {
-        sessions::room(self.sessions.get_mut(conn)?)
+        input::room(self.sessions.get_mut(conn)?)
     }
 
     /// Moves what may be sent into `buffer`, which must be empty; its memory is used again.
@@ -274,31 +298,19 @@ impl Engine {
     pub fn awaits_replies(&mut self, conn: ConnId) -> bool {
         let session = self.sessions.get_mut(conn);
         session.is_some_and(|session| {
-            session.output.awaited() > 0 && !session.is_blocked()
-                || sessions::has_more_to_run(session)
+            session.output.awaited() > 0 && !session.is_blocked() || input::has_more_to_run(session)
         })
     }
 
     /// Whether commands that this connection has sent will begin although it sends no more. To wait
     /// for data or for the end of a pause does not count.
     pub fn has_more_to_run(&mut self, conn: ConnId) -> bool {
-        self.sessions.get_mut(conn).is_some_and(|session| sessions::has_more_to_run(session))
+        self.sessions.get_mut(conn).is_some_and(|session| input::has_more_to_run(session))
     }
 
     /// Whether input waits for nothing but its turn: a tick is wanted at once.
     pub fn has_turns(&self) -> bool {
-        !self.core.turns.is_empty()
-    }
-
-    /// Executes more of what has been received from clients that sent much at once.
-    fn take_turns(&mut self, outbox: &mut Outbox) {
-        // Who needs yet another turn is behind those that wait for theirs.
-        for _ in 0..self.core.turns.len().min(TURNS_PER_TICK) {
-            let Some(conn) = self.core.turns.pop_front() else { return };
-            if let Some(session) = self.sessions.get_mut(conn) {
-                sessions::go_on(&mut self.core, session, outbox);
-            }
-        }
+        self.core.agenda.turns() > 0
     }
 
     /// Microseconds until a tick is wanted; `None` if nothing is to be done until something
@@ -308,21 +320,19 @@ impl Engine {
         if self.has_turns() {
             return Some(0);
         }
-        let periodic = core.sampler_wants_tick()
-            || core.active_expire && core.shards.home().store().has_expiring()
+        let periodic = core.stats.want_tick(core.shards.home().statistics())
+            || core.expiry.wants_ticks(core.shards.home().store())
             || core.pause.is_some()
-            || !self.sessions.is_empty() && core.settings.config.timeout > 0
-            || core.soft_limits_watched
-            || core.is_memory_exceeded()
+            || !self.sessions.is_empty() && core.site.settings.config.timeout > 0
+            || core.agenda.watches_soft_limits()
+            || core.memory.is_exceeded()
             || core.links.memory() > 0;
         let tick_at = if core.has_chores() {
             Some(core.last_tick_us + room::CHORE_TICK_US)
         } else {
             periodic.then_some(core.last_tick_us + TICK_US)
         };
-        let let_go_at = core.held.front().map(|held| held.since_us + HELD_US_MAX);
-        let deadline = core.wait_deadlines.first().map(|(deadline_us, _)| *deadline_us);
-        let at = [tick_at, let_go_at, deadline].into_iter().flatten().min()?;
+        let at = tick_at.into_iter().chain(core.agenda.due_us()).min()?;
         Some(at.saturating_sub(now.monotonic_us))
     }
 
@@ -332,121 +342,93 @@ impl Engine {
         self.core.coordinator.is_idle()
             && self.core.pairs.is_empty()
             && self.core.shards.home().is_at_rest()
-            && self.core.wait_deadlines.is_empty()
+            && self.core.agenda.deadlines() == 0
             && self.sessions.detached() == 0
     }
+}
 
-    /// A message, whoever sent it: to one of this core's shards, or to the core itself.
-    fn receive_message(&mut self, from: ShardId, message: Message, outbox: &mut Outbox) {
-        let core = &mut self.core;
-        let shard = core.shards.home_mut();
-        match message {
-            Message::Requests(batch) => shard.serve_batch(from, batch, core.links.buffers_mut()),
-            Message::Part(part) if matches!(part.work, Work::Task(_)) => {
-                self.run_task(*part, outbox);
-            }
-            Message::Part(part) => shard.receive(part),
-            Message::Release(release) => core.release(*release),
-            Message::Unwatch(watcher) => {
-                shard.end_watch(watcher);
-            }
-            Message::WaitOn(id) => shard.wait_on(id),
-            Message::EndWait(id) => shard.end_wait(id),
-            Message::Replies(replies) => self.take_replies(from, replies, outbox),
-            Message::PartDone(done) => self.part_done(*done, outbox),
-            Message::MakeRoom { bytes } => core.owe_room(bytes),
-            Message::WatchBroken { conn, watcher } => self.watch_broken(conn, watcher),
-            Message::Served { waiter, reply } => self.served(from, &waiter, &reply, outbox),
-            Message::Ready(waiter) => self.try_again(&waiter, outbox),
+/// A message, whoever sent it: to one of this core's shards, or to the core itself.
+fn receive_message(here: &mut Here<'_>, from: ShardId, message: Message) {
+    let core = &mut *here.core;
+    let shard = core.shards.home_mut();
+    match message {
+        Message::Requests(batch) => shard.serve_batch(from, batch, core.links.buffers_mut()),
+        Message::Part(part) if matches!(part.work, Work::Task(_)) => {
+            finish::run_task(here, *part);
         }
+        Message::Part(part) => shard.receive(part),
+        Message::Release(release) => core.release(*release),
+        Message::Unwatch(watcher) => {
+            shard.end_watch(watcher);
+        }
+        Message::WaitOn(id) => shard.wait_on(id),
+        Message::EndWait(id) => shard.end_wait(id),
+        Message::Replies(replies) => answers::take_replies(here, from, replies),
+        Message::PartDone(done) => finish::part_done(here, *done),
+        Message::MakeRoom { bytes } => core.room.owe(bytes, shard.store().allocated_bytes()),
+        Message::WatchBroken { conn, watcher } => connections::watch_broken(here, conn, watcher),
+        Message::Served { waiter, reply } => waits::served(here, from, &waiter, &reply),
+        Message::Ready(waiter) => waits::try_again(here, &waiter),
     }
+}
 
-    #[inline]
-    fn route_if_needed(&mut self, outbox: &mut Outbox) {
-        if self.core.shards.home().has_messages() {
-            self.route(outbox);
-        }
+#[inline]
+fn route_if_needed(here: &mut Here<'_>) {
+    if here.core.shards.home().has_messages() {
+        route(here);
     }
+}
 
-    /// Brings what this core's shards have for cores to them. What is for this one is dealt with
-    /// here and now, but never where it arises: what a result lets go on may have parts that have
-    /// waited here, and so on, each a few calls deeper.
-    fn route(&mut self, outbox: &mut Outbox) {
-        while let Some((to, message)) = self.core.shards.home_mut().next_message() {
-            match &message {
-                Message::PartDone(done) => self.core.memory.sent(done.result.bytes()),
-                Message::Served { reply, .. } => self.core.memory.sent(reply.capacity()),
-                _ => {}
-            }
-            if to == self.core.shard_id {
-                self.receive_message(to, message, outbox);
-            } else {
-                outbox.messages.push((to, message));
-            }
+/// Brings what this core's shards have for cores to them. What is for this one is dealt with
+/// here and now, but never where it arises: what a result lets go on may have parts that have
+/// waited here, and so on, each a few calls deeper.
+fn route(here: &mut Here<'_>) {
+    while let Some((to, message)) = here.core.shards.home_mut().next_message() {
+        match &message {
+            Message::PartDone(done) => here.core.memory.sent(done.result.bytes()),
+            Message::Served { reply, .. } => here.core.memory.sent(reply.capacity()),
+            _ => {}
         }
-    }
-
-    fn tick(&mut self, outbox: &mut Outbox) {
-        self.take_turns(outbox);
-        self.end_overdue_waits(outbox);
-        // What the end of the pass lets go of may have been all that was due.
-        let since_us = self.core.now.monotonic_us.saturating_sub(self.core.last_tick_us);
-        if since_us < TICK_US && !(self.core.has_chores() && since_us >= room::CHORE_TICK_US) {
-            return;
-        }
-        self.core.last_tick_us = self.core.now.monotonic_us;
-        self.core.sample();
-        self.core.sample_memory();
-        self.core.sweep_expired();
-        self.core.tick_of_room();
-        self.core.give_idle_buffers_back();
-        if self.core.pause.is_some_and(|pause| pause.until_us <= self.core.now.monotonic_us) {
-            self.core.pause = None;
-            self.end_pause(outbox);
-        }
-        self.enforce_limits(outbox);
-    }
-
-    /// Lets the sessions go on that CLIENT PAUSE had stopped.
-    fn end_pause(&mut self, outbox: &mut Outbox) {
-        for session in self.sessions.iter_mut() {
-            if session.stall.contains(Stall::PAUSED) {
-                session.stall.remove(Stall::PAUSED);
-                sessions::settle(&mut self.core, session, outbox);
-            }
-        }
-    }
-
-    /// Closes connections that have been idle for `timeout` or over a soft output limit too long.
-    fn enforce_limits(&mut self, outbox: &mut Outbox) {
-        self.core.soft_limits_watched = false;
-        for session in self.sessions.iter_mut() {
-            if self.core.is_idle_too_long(session) || self.core.is_over_output_limit(session) {
-                close_now(session, outbox);
-            }
+        if to == here.core.site.shard_id {
+            receive_message(here, to, message);
+        } else {
+            here.outbox.messages.push((to, message));
         }
     }
 }
 
-/// Ends a connection at once, even one that waits for its client to read the rest; what it had not
-/// been sent is lost.
-fn close_now(session: &mut Session, outbox: &mut Outbox) {
-    if !session.dropped {
-        session.dropped = true;
-        session.stall.insert(Stall::CLOSING);
-        if let Some(blocked) = &session.blocked {
-            // Nobody serves it any more; the rest follows when the connection has ended.
-            blocked.waiter.end();
-        }
-        outbox.control.push((session.conn, ConnControl::CloseNow));
+fn tick(here: &mut Here<'_>) {
+    take_turns(here);
+    waits::end_overdue_waits(here);
+    // What the end of the pass lets go of may have been all that was due.
+    let now_us = here.core.site.now.monotonic_us;
+    let since_us = now_us.saturating_sub(here.core.last_tick_us);
+    if since_us < TICK_US && !(here.core.has_chores() && since_us >= room::CHORE_TICK_US) {
+        return;
     }
+    let core = &mut *here.core;
+    core.last_tick_us = now_us;
+    core.stats.sample(&core.site, core.shards.home().statistics());
+    core.sample_memory();
+    core.expiry.sweep(core.shards.home_mut().store_mut(), core.site.now.unix_ms);
+    let (room, mut budget) = core.room();
+    room.tick(&mut budget);
+    core.give_idle_buffers_back();
+    if core.pause.is_some_and(|pause| pause.until_us <= now_us) {
+        core.pause = None;
+        connections::end_pause(here);
+        input::settle_woken(here);
+    }
+    connections::enforce_limits(here);
 }
 
-/// Ends a connection when its output has been sent, replies of other shards included: `settle`
-/// tells the runtime once all are there.
-fn close_after_output(session: &mut Session) {
-    if !session.stall.contains(Stall::CLOSING) {
-        session.stall.insert(Stall::CLOSING);
-        session.close_when_answered = true;
+/// Executes more of what has been received from clients that sent much at once.
+fn take_turns(here: &mut Here<'_>) {
+    // Who needs yet another turn is behind those that wait for theirs.
+    for _ in 0..here.core.agenda.turns().min(TURNS_PER_TICK) {
+        let Some(conn) = here.core.agenda.next_turn() else { return };
+        if let Some(session) = here.sessions.get_mut(conn) {
+            input::go_on(here.core, session, here.outbox);
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! What a core tells of itself: for INFO and MEMORY.
 
-use super::Engine;
 use super::event::ShardId;
 use super::memory::ExceededTime;
+use super::sessions::Sessions;
+use super::state::Core;
 use crate::session::Session;
 use crate::shard::{CommandStats, Latencies};
 use crate::store::{Db, ScanCursor, ShardStats, UnixMs};
@@ -22,7 +23,7 @@ pub(super) struct CoreReport {
     /// Bytes that the shard holds, and its entries alone.
     pub used_memory: usize,
     pub entry_memory: usize,
-    /// Bytes held for clients; see [`client_memory`](super::core::Core::client_memory).
+    /// Bytes held for clients; see [`MemoryAccount::of_clients`](super::memory::MemoryAccount::of_clients).
     pub client_memory: isize,
     /// The sessions' part of it.
     pub session_memory: usize,
@@ -64,53 +65,58 @@ pub(super) struct CoreFacts {
 pub(super) struct DbReport {
     pub keys: usize,
     pub expires: usize,
+    /// Hashes of which fields expire.
+    pub field_expires: usize,
     /// Bytes of the table, without the entries.
     pub table_bytes: usize,
     /// Of a sample of the keys that expire; 0 if there are none.
     pub average_ttl_ms: u128,
 }
 
-impl Engine {
-    pub(super) fn report(&self) -> CoreReport {
-        let (core, stats) = (&self.core, &self.core.stats);
-        let (shard, store) = (core.shards.home(), core.shards.home().store());
-        let mut commands = stats.commands.clone();
-        commands.add(shard.statistics());
-        let largest = |size: fn(&Session) -> usize| self.sessions.iter().map(size).max();
-        let used_memory = store.allocated_bytes();
-        debug_assert_eq!(
-            core.memory.sessions(),
-            self.sessions.memory(),
-            "a session's buffers changed and nobody settled it"
-        );
-        CoreReport {
-            shard: core.shard_id,
-            clients: self.sessions.len(),
-            blocked_clients: self.sessions.iter().filter(|s| s.is_blocked()).count(),
-            waits_with_timeout: core.wait_deadlines.len(),
-            awaited_keys: shard.awaited_keys(),
-            used_memory,
-            mapped_memory: store.mapped_bytes(),
-            entry_memory: store.dbs().map(Db::entry_bytes).sum(),
-            client_memory: core.client_memory(),
-            session_memory: core.memory.sessions(),
-            kept_memory: core.kept_memory() + shard.statistics().latencies().memory(),
-            facts: core.facts(),
-            commands: commands.commands,
-            ops_per_sec: stats.ops_per_sec,
-            input_bytes_per_sec: stats.input_bytes_per_sec,
-            output_bytes_per_sec: stats.output_bytes_per_sec,
-            reads: stats.reads,
-            writes: stats.writes,
-            error_replies: commands.error_replies,
-            errors: commands.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
-            by_command: commands.by_command().to_vec(),
-            latencies: Latencies::default(),
-            stats: store.stats(),
-            keyspace: store.dbs().map(|db| report_db(db, core.now.unix_ms)).collect(),
-            input_bytes_max: largest(|session| session.input.len()).unwrap_or(0),
-            output_bytes_max: largest(|session| session.output.unsent_bytes()).unwrap_or(0),
-        }
+pub(super) fn of(core: &Core, sessions: &Sessions) -> CoreReport {
+    let (stats, rates) = (&core.stats, core.stats.rates());
+    let (shard, store) = (core.shards.home(), core.shards.home().store());
+    let mut commands = stats.commands.clone();
+    commands.add(shard.statistics());
+    let largest = |size: fn(&Session) -> usize| sessions.iter().map(size).max();
+    let used_memory = store.allocated_bytes();
+    debug_assert_eq!(
+        core.memory.sessions(),
+        sessions.memory(),
+        "a session's buffers changed and nobody settled it"
+    );
+    CoreReport {
+        shard: core.site.shard_id,
+        clients: sessions.len(),
+        blocked_clients: sessions.iter().filter(|s| s.is_blocked()).count(),
+        waits_with_timeout: core.agenda.deadlines(),
+        awaited_keys: shard.awaited_keys(),
+        used_memory,
+        mapped_memory: store.mapped_bytes(),
+        entry_memory: store.dbs().map(Db::entry_bytes).sum(),
+        client_memory: core.memory.of_clients(),
+        session_memory: core.memory.sessions(),
+        kept_memory: core.kept_memory() + shard.statistics().latencies().memory(),
+        facts: CoreFacts {
+            lazyfree_pending_objects: store.dead_objects() as u64,
+            lazyfreed_objects: store.stats().lazily_freed,
+            evicted_clients: 0,
+            exceeded: core.memory.exceeded_time(core.site.now.monotonic_us),
+        },
+        commands: commands.commands,
+        ops_per_sec: rates.commands,
+        input_bytes_per_sec: rates.input_bytes,
+        output_bytes_per_sec: rates.output_bytes,
+        reads: stats.reads,
+        writes: stats.writes,
+        error_replies: commands.error_replies,
+        errors: commands.errors.iter().map(|(code, n)| (code.clone(), *n)).collect(),
+        by_command: commands.by_command().to_vec(),
+        latencies: Latencies::default(),
+        stats: store.stats(),
+        keyspace: store.dbs().map(|db| report_db(db, core.site.now.unix_ms)).collect(),
+        input_bytes_max: largest(|session| session.input.len()).unwrap_or(0),
+        output_bytes_max: largest(|session| session.output.unsent_bytes()).unwrap_or(0),
     }
 }
 
@@ -131,6 +137,7 @@ fn report_db(db: &Db, now: UnixMs) -> DbReport {
     DbReport {
         keys: db.len(),
         expires: db.expiring(),
+        field_expires: db.field_expiring(),
         table_bytes: db.allocated_bytes().saturating_sub(db.entry_bytes()),
         average_ttl_ms: sum / count.max(1),
     }

@@ -7,8 +7,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
 use super::event::{Outbox, ShardId};
+use super::memory::{Budget, publish_coldest};
 use crate::config::{Config, EvictionPolicy};
 use crate::store::{LfuSettings, Order, Policy, Shard as Store};
 use crate::txn::Message;
@@ -31,8 +31,6 @@ const ASKED_PART: u64 = 16;
 const MOVES: usize = 128;
 const COMPACTIONS_PER_PASS: usize = 8;
 const RELEASE_US: u64 = 500_000;
-/// In place of a second: no entry may be evicted.
-const NOTHING_TO_GIVE: u64 = u64::MAX;
 /// The chores' ticks come so often while there are any.
 pub(super) const CHORE_TICK_US: u64 = 5_000;
 
@@ -75,213 +73,207 @@ pub(super) fn policy(config: &Config) -> Policy {
     Policy { order, only_expiring, samples: config.maxmemory_samples as usize, lfu }
 }
 
-impl Core {
+impl Room {
     /// True if `maxmemory` is reached and nothing may be evicted, which makes commands that take
     /// memory fail. Whichever core takes a command, the shard of its keys makes room: `shard`, if
     /// they have one.
     #[inline]
-    pub fn is_out_of_memory(&mut self, shard: ShardId) -> bool {
-        let is_here = self.shards.has(shard);
-        if !self.is_over_limit() {
-            let shard = if is_here { shard } else { self.shard_id };
-            return self.shards.get(shard).store().is_nearly_full()
-                && !self.shards.get_mut(shard).store_mut().evict(self.now.unix_ms);
+    pub fn is_out_of_memory(&mut self, budget: &mut Budget<'_>, shard: ShardId) -> bool {
+        let is_here = budget.shards.has(shard);
+        if !is_over_limit(budget) {
+            let shard = if is_here { shard } else { budget.site.shard_id };
+            let now = budget.site.now.unix_ms;
+            return budget.shards.get(shard).store().is_nearly_full()
+                && !budget.shards.get_mut(shard).store_mut().evict(now);
         }
         let has_room = match is_here {
-            true => self.make_room(shard, EVICTIONS_PER_COMMAND, 0),
-            false => self.can_make_room(),
+            true => self.make_room(budget, shard, EVICTIONS_PER_COMMAND, 0),
+            false => can_make_room(budget),
         };
-        let out = !has_room && !self.ask_for_room(ASKED_BYTES_MIN);
-        self.note_exceeded(out);
+        let out = !has_room && !self.ask(budget, ASKED_BYTES_MIN);
+        budget.note_exceeded(out);
         out
-    }
-
-    /// Whether something of this or of another shard may be evicted, or is being freed.
-    fn can_make_room(&self) -> bool {
-        self.shards.home().store().can_evict()
-            || self.shards.home().store().dead_objects() > 0
-            || self.coldest_other(0).is_some()
-    }
-
-    /// Whether more is held than may be. What the others hold is asked for once in a pass.
-    #[inline]
-    fn is_over_limit(&mut self) -> bool {
-        self.is_over_limit_by(0)
-    }
-
-    /// Whether more is held than may be by so many bytes; if negative, whether less than so many
-    /// are left.
-    #[inline]
-    fn is_over_limit_by(&mut self, bytes: i64) -> bool {
-        let max = self.maxmemory_bytes();
-        if max == 0 {
-            return false;
-        }
-        let unknown = match self.shard_count {
-            1 => 0,
-            cores => {
-                let empty = (Store::empty_bytes() * cores) as u64;
-                let room = max.saturating_sub(empty);
-                (UNKNOWN_BYTES_PER_CORE * cores as u64).min(room / UNKNOWN_PART)
-            }
-        };
-        self.all_memory() > (max - unknown).saturating_add_signed(bytes)
     }
 
     /// Evicts entries of a shard that is here until no more is over the limit than `left` bytes;
     /// false if none may.
-    fn make_room(&mut self, shard: ShardId, evictions_max: usize, left: i64) -> bool {
-        if self.shards.get(shard).store().policy().order == Order::Never {
-            return self.shards.get(shard).store().dead_objects() > 0;
+    fn make_room(
+        &mut self,
+        budget: &mut Budget<'_>,
+        shard: ShardId,
+        evictions_max: usize,
+        left: i64,
+    ) -> bool {
+        if budget.shards.get(shard).store().policy().order == Order::Never {
+            return budget.shards.get(shard).store().dead_objects() > 0;
         }
         for _ in 0..evictions_max {
-            if !self.is_over_limit_by(left) {
+            if !is_over_limit_by(budget, left) {
                 return true;
             }
             // What is being given back already comes first.
-            if self.shards.get(shard).store().dead_objects() > 0 {
-                self.shards.get_mut(shard).store_mut().free_slice();
+            if budget.shards.get(shard).store().dead_objects() > 0 {
+                budget.shards.get_mut(shard).store_mut().free_slice();
                 return true;
             }
-            if !self.let_one_go(shard) {
+            if !self.evict_one(budget, shard) {
                 return false;
             }
         }
         true
     }
 
-    fn let_one_go(&mut self, shard: ShardId) -> bool {
-        let now = self.now.unix_ms;
-        let store = self.shards.get_mut(shard).store_mut();
+    fn evict_one(&mut self, budget: &mut Budget<'_>, shard: ShardId) -> bool {
+        let now = budget.site.now.unix_ms;
+        let store = budget.shards.get_mut(shard).store_mut();
         let before = store.allocated_bytes();
         let evicted = store.evict(now);
         let bytes = before.saturating_sub(store.allocated_bytes());
-        self.room.given += bytes;
-        if self.shards.is_own(shard) {
-            self.room.owed = self.room.owed.saturating_sub(bytes.max(1));
+        self.given += bytes;
+        if budget.shards.is_own(shard) {
+            self.owed = self.owed.saturating_sub(bytes.max(1));
         }
         evicted
     }
 
     /// At the end of a pass: keeps to the limit, evicts for others, and does some chores.
-    pub fn end_pass_of_room(&mut self, outbox: &mut Outbox) {
-        self.room.behind = false;
+    pub fn end_pass(&mut self, budget: &mut Budget<'_>, outbox: &mut Outbox) {
+        self.behind = false;
         // What neighbours' shards have grown by, these evict when they end this pass.
-        let theirs = self.growth_of_neighbours().max(0) as i64;
-        if self.is_over_limit_by(theirs) {
-            let room = self.make_room(self.shard_id, EVICTIONS_PER_PASS, theirs);
-            self.note_exceeded(!room);
-            self.room.behind = room && self.is_over_limit_by(theirs);
+        let theirs = budget.growth_of_neighbours().max(0) as i64;
+        if is_over_limit_by(budget, theirs) {
+            let room = self.make_room(budget, budget.site.shard_id, EVICTIONS_PER_PASS, theirs);
+            budget.note_exceeded(!room);
+            self.behind = room && is_over_limit_by(budget, theirs);
         }
-        self.pay_debts();
-        if self.shards.home().store().has_chores() {
-            self.shards.home_mut().store_mut().free_slice();
+        self.pay_debts(budget);
+        let shard = budget.shards.home_mut();
+        if shard.store().has_chores() {
+            shard.store_mut().free_slice();
             // As fast as a busy pass makes holes: about 150 us at the most.
-            (0..COMPACTIONS_PER_PASS).all(|_| self.shards.home_mut().store_mut().compact(MOVES));
+            (0..COMPACTIONS_PER_PASS).all(|_| shard.store_mut().compact(MOVES));
         }
-        for (shard, bytes) in self.room.asks.drain(..) {
+        for (shard, bytes) in self.asks.drain(..) {
             outbox.messages.push((shard, Message::MakeRoom { bytes }));
         }
     }
 
-    /// Lets go what others have asked for, as long as memory is short: room that they have found
+    /// Evicts what others have asked for, as long as memory is short: room that they have found
     /// elsewhere, or that a higher limit has made, need not be made once more.
-    fn pay_debts(&mut self) {
+    fn pay_debts(&mut self, budget: &mut Budget<'_>) {
         for _ in 0..EVICTIONS_PER_PASS {
-            if self.room.owed == 0 {
+            if self.owed == 0 {
                 return;
             }
-            let asked = (self.maxmemory_bytes() / ASKED_PART) as i64;
-            if !self.is_over_limit_by(-asked) || !self.let_one_go(self.shard_id) {
-                self.room.owed = 0;
+            let asked = (budget.site.maxmemory_bytes() / ASKED_PART) as i64;
+            if !is_over_limit_by(budget, -asked) || !self.evict_one(budget, budget.site.shard_id) {
+                self.owed = 0;
             }
         }
     }
 
-    /// The limit or the policy has changed: what was asked for under the former is forgotten.
-    pub fn forget_debts(&mut self) {
-        (self.room.owed, self.room.given) = (0, 0);
-        self.room.asks.clear();
-        self.room.asked_us = None;
+    /// Another limit or policy is in force here: what was asked for under the former is forgotten.
+    /// Its client is told when that is so on every core: until then each has said exactly what it
+    /// holds under it, and none goes by what it knew of the others before.
+    pub fn limit_changed(&mut self, budget: &mut Budget<'_>) {
+        (self.owed, self.given) = (0, 0);
+        self.asks.clear();
+        self.asked_us = None;
+        budget.account.publish(budget.site, budget.shards);
+        publish_coldest(budget.site, budget.shards);
+        budget.site.shared.memory_epoch.fetch_add(1, Ordering::Release);
     }
 
-    /// In every tick: has other shards share in what this one had to give since the last.
-    pub fn tick_of_room(&mut self) {
-        self.publish_coldest();
-        let given = std::mem::take(&mut self.room.given);
+    /// In every tick: has other shards share in what this one had to
+    /// give since the last.
+    pub fn tick(&mut self, budget: &mut Budget<'_>) {
+        publish_coldest(budget.site, budget.shards);
+        let given = std::mem::take(&mut self.given);
         if given == 0 {
             return;
         }
-        self.release_memory();
-        let own = u64::from(self.shards.home().store().oldest_idle_seconds(self.now.unix_ms));
-        if let Some((_, idle)) = self.coldest_other(DONOR_BYTES_MIN)
+        self.release_memory(budget);
+        let now = budget.site.now.unix_ms;
+        let own = u64::from(budget.shards.home().store().oldest_idle_seconds(now));
+        if let Some((_, idle)) = budget.coldest_other(DONOR_BYTES_MIN)
             && idle > own + own / 4 + 1
         {
-            self.ask_for_room(given);
+            self.ask(budget, given);
+        }
+    }
+
+    /// In every tick: notes how much the process holds at most, and whether too much still.
+    pub fn sample(&mut self, budget: &mut Budget<'_>) {
+        budget.note_peak();
+        if budget.account.is_exceeded() {
+            let exceeded = self.is_out_of_memory(budget, budget.site.shard_id);
+            // Without a limit nothing is exceeded either.
+            budget.note_exceeded(exceeded);
         }
     }
 
     /// While entries are evicted, the allocator keeps what was freed besides them: tables, buffers of
     /// clients. It gives that back when told to, which took 0.3 ms at most when it was measured.
-    fn release_memory(&mut self) {
-        if self.now.monotonic_us >= self.room.released_us + RELEASE_US {
-            self.room.released_us = self.now.monotonic_us;
-            self.shared.host.release_memory();
+    fn release_memory(&mut self, budget: &Budget<'_>) {
+        let now_us = budget.site.now.monotonic_us;
+        if now_us >= self.released_us + RELEASE_US {
+            self.released_us = now_us;
+            budget.site.shared.host.release_memory();
         }
-    }
-
-    /// Tells the other cores whether this one has something to give, and how cold that is.
-    pub fn publish_coldest(&mut self) {
-        let now = self.now.unix_ms;
-        let second = if self.shards.home().store().can_evict() {
-            (now / 1000)
-                .saturating_sub(u64::from(self.shards.home().store().oldest_idle_seconds(now)))
-        } else {
-            NOTHING_TO_GIVE
-        };
-        self.shared.cores[self.shard_id].coldest_second.store(second, Ordering::Relaxed);
-    }
-
-    /// The other core, of those with at least so many bytes, whose next victim has not been used for
-    /// longest, and for how many seconds.
-    fn coldest_other(&self, bytes_min: isize) -> Option<(ShardId, u64)> {
-        let now = self.now.unix_ms / 1000;
-        let others = self.shared.cores.iter().enumerate();
-        let others = others.filter(|(core, counters)| {
-            let bytes = counters.shard_memory.load(Ordering::Relaxed) as isize;
-            let gives = counters.coldest_second.load(Ordering::Relaxed) != NOTHING_TO_GIVE;
-            *core != self.shard_id && bytes >= bytes_min && gives
-        });
-        let idle = |second: u64| now.saturating_sub(second);
-        others
-            .map(|(core, counters)| (core, idle(counters.coldest_second.load(Ordering::Relaxed))))
-            .max_by_key(|(_, idle)| *idle)
     }
 
     /// Asks the coldest other core to evict `bytes`, once in a pass; false if there is none.
-    fn ask_for_room(&mut self, bytes: usize) -> bool {
-        if self.room.asked_us == Some(self.now.monotonic_us) {
+    fn ask(&mut self, budget: &Budget<'_>, bytes: usize) -> bool {
+        let now_us = budget.site.now.monotonic_us;
+        if self.asked_us == Some(now_us) {
             return true;
         }
-        let Some((core, _)) = self.coldest_other(0) else { return false };
-        self.room.asked_us = Some(self.now.monotonic_us);
-        let part = (self.maxmemory_bytes() / ASKED_PART) as usize;
-        self.room.asks.push((core, bytes.max(ASKED_BYTES_MIN).min(part)));
+        let Some((core, _)) = budget.coldest_other(0) else { return false };
+        self.asked_us = Some(now_us);
+        let part = (budget.site.maxmemory_bytes() / ASKED_PART) as usize;
+        self.asks.push((core, bytes.max(ASKED_BYTES_MIN).min(part)));
         true
     }
 
-    /// Another core asks for room.
-    pub fn owe_room(&mut self, bytes: usize) {
+    /// Another core asks for room, of a shard that holds so many bytes.
+    pub fn owe(&mut self, bytes: usize, held_bytes: usize) {
         // Two of them may ask at once; neither needs more than there is.
-        self.room.owed =
-            self.room.owed.saturating_add(bytes).min(self.shards.home().store().allocated_bytes());
+        self.owed = self.owed.saturating_add(bytes).min(held_bytes);
     }
 
-    /// Whether a tick should come soon, although nothing happens.
+    /// Whether there is more to evict, so that a tick should come soon although nothing happens.
     pub fn has_chores(&self) -> bool {
-        self.room.owed > 0
-            || self.room.behind
-            || self.shards.home().store().has_chores()
-            || self.sweep_goes_on
+        self.owed > 0 || self.behind
     }
+}
+
+/// Whether something of this or of another shard may be evicted, or is being freed.
+fn can_make_room(budget: &Budget<'_>) -> bool {
+    let store = budget.shards.home().store();
+    store.can_evict() || store.dead_objects() > 0 || budget.coldest_other(0).is_some()
+}
+
+/// Whether more is held than may be. What the others hold is asked for once in a pass.
+#[inline]
+fn is_over_limit(budget: &mut Budget<'_>) -> bool {
+    is_over_limit_by(budget, 0)
+}
+
+/// Whether more is held than may be by so many bytes; if negative, whether less than so many
+/// are left.
+#[inline]
+fn is_over_limit_by(budget: &mut Budget<'_>, bytes: i64) -> bool {
+    let max = budget.site.maxmemory_bytes();
+    if max == 0 {
+        return false;
+    }
+    let unknown = match budget.site.shard_count {
+        1 => 0,
+        cores => {
+            let empty = (Store::empty_bytes() * cores) as u64;
+            let room = max.saturating_sub(empty);
+            (UNKNOWN_BYTES_PER_CORE * cores as u64).min(room / UNKNOWN_PART)
+        }
+    };
+    budget.used() > (max - unknown).saturating_add_signed(bytes)
 }

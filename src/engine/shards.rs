@@ -166,7 +166,7 @@ impl Shards {
     /// Whether something can run on this shard here and now; [`Core::is_at_hand`] tells whether it
     /// may.
     ///
-    /// [`Core::is_at_hand`]: super::core::Core::is_at_hand
+    /// [`Core::is_at_hand`]: super::state::Core::is_at_hand
     #[inline]
     pub fn has(&self, id: ShardId) -> bool {
         id == self.id || self.others.contains(id)

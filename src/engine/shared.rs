@@ -126,8 +126,10 @@ pub struct Shared {
     /// the buffers that will be as soon as they are used.
     startup_bytes: AtomicU64,
     newest: Mutex<Arc<Settings>>,
-    /// How many threads run cores, and why no more and no fewer; for INFO.
-    active: Mutex<(usize, &'static str)>,
+    /// So many threads, from the first on, are to run cores and have connections.
+    active_threads: AtomicUsize,
+    /// Why no more and no fewer; for INFO.
+    why_active: Mutex<&'static str>,
 }
 
 impl Shared {
@@ -150,7 +152,8 @@ impl Shared {
             run_id,
             startup_bytes: AtomicU64::new(0),
             newest: Mutex::new(Arc::new(Settings::new(0, config))),
-            active: Mutex::new((1, "one_is_enough")),
+            active_threads: AtomicUsize::new(1),
+            why_active: Mutex::new("one_is_enough"),
         }
     }
 
@@ -159,13 +162,21 @@ impl Shared {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many threads run cores, and why.
-    pub fn active_threads(&self) -> (usize, &'static str) {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many threads, from the first on, are to run cores and have connections.
+    #[inline]
+    pub fn active_threads(&self) -> usize {
+        self.active_threads.load(Ordering::Relaxed)
     }
 
+    /// Why no more and no fewer, in a word.
+    pub fn why_active(&self) -> &'static str {
+        *self.why_active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// At least one is active, and none that there is not.
     pub fn set_active_threads(&self, active: usize, why: &'static str) {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = (active, why);
+        self.active_threads.store(active.clamp(1, self.cores.len().max(1)), Ordering::Relaxed);
+        *self.why_active.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// Notes what the process takes now that everything is set up.

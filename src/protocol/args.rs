@@ -45,6 +45,11 @@ impl<'a> Args<'a> {
         Args { bytes: self.bytes, spans: self.spans.get(index..).unwrap_or(&[]) }
     }
 
+    /// The first `count` arguments, or all if there are no more.
+    pub fn first(&self, count: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: &self.spans[..count.min(self.spans.len())] }
+    }
+
     pub fn iter(
         &self,
     ) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + Clone + use<'a> {
@@ -133,6 +138,9 @@ impl<'a> FromIterator<&'a [u8]> for OwnedArgs {
 
 impl From<Args<'_>> for OwnedArgs {
     fn from(args: Args<'_>) -> Self {
-        args.iter().collect()
+        let bytes = args.iter().map(<[u8]>::len).sum();
+        let mut owned = OwnedArgs::with_capacity(args.len(), bytes);
+        args.iter().for_each(|argument| owned.push(argument));
+        owned
     }
 }

@@ -1,27 +1,25 @@
 //! Who runs which core: by the first few threads, as many as the load needs.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::ShardId;
 
-/// The plan that all threads follow. Each looks at it once in a pass.
+/// The plan that all threads follow, with the number of those that are active, which is
+/// [`Shared`](crate::engine::Shared)'s. Each looks at it once in a pass.
 #[derive(Debug)]
 pub struct Plan {
     threads: usize,
     /// More would share processors.
     auto_max: usize,
-    /// So many threads, from the first on, are to run cores and have connections.
-    active: AtomicUsize,
     /// By core: whether its own thread runs it.
     at_home: Vec<AtomicBool>,
 }
 
 impl Plan {
-    pub fn new(threads: usize, processors: usize, active: usize) -> Plan {
+    pub fn new(threads: usize, processors: usize) -> Plan {
         Plan {
             threads,
             auto_max: threads.min(processors),
-            active: AtomicUsize::new(active.clamp(1, threads)),
             at_home: (0..threads).map(|_| AtomicBool::new(true)).collect(),
         }
     }
@@ -33,15 +31,6 @@ impl Plan {
     /// The most threads that the load is given, unless all are asked for.
     pub fn auto_max(&self) -> usize {
         self.auto_max
-    }
-
-    #[inline]
-    pub fn active(&self) -> usize {
-        self.active.load(Ordering::Relaxed)
-    }
-
-    pub fn set_active(&self, active: usize) {
-        self.active.store(active.clamp(1, self.threads), Ordering::Relaxed);
     }
 
     /// Whether a core's own thread runs it, so that it can have connections.
@@ -75,15 +64,5 @@ mod tests {
             let (least, most) = (cores.iter().min().unwrap(), cores.iter().max().unwrap());
             assert!(most - least <= 1, "{active} threads: {cores:?}");
         }
-    }
-
-    #[test]
-    fn at_least_one_thread_is_active_and_none_that_there_is_not() {
-        let plan = Plan::new(4, 2, 1);
-        assert_eq!((plan.active(), plan.auto_max()), (1, 2));
-        plan.set_active(0);
-        assert_eq!(plan.active(), 1);
-        plan.set_active(9);
-        assert_eq!(plan.active(), 4);
     }
 }

@@ -13,7 +13,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use super::clock::{self, Clock};
 use super::control::{self, Control, Ending, Request, Subject};
-use super::driver::{Driver, Process};
+use super::driver::{Driver, Process, SPREAD_ALL};
 use super::host::Machine;
 use super::inbox::{Mail, Parcel, Post};
 use super::limits::SmallPages;
@@ -56,7 +56,7 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
     prepare_process()?;
     kernel::check()?;
     let cpus = cpus::place(&config)?;
-    let active = if config.spread == ThreadSpread::All { cpus.len() } else { 1 };
+    let spread = config.spread;
     let few_files = limits::fit_open_files(&mut config, cpus.len());
     let mut listeners = listener::listen(&config, cpus.len())?;
     announce(&config, &source, &cpus);
@@ -68,12 +68,15 @@ fn start(mut config: Config, source: Source) -> Result<Running, StartupError> {
     let started_unix_ms = clock::unix_us() / 1000;
     let shared =
         Shared::new(cpus.len(), Arc::new(config), Box::new(machine), started_unix_ms, run_id);
+    if spread == ThreadSpread::All {
+        shared.set_active_threads(cpus.len(), SPREAD_ALL);
+    }
     let shared = Arc::new(shared);
     let (post, mail) =
         Post::new(cpus.len()).map_err(|error| failed("cannot create doorbells", error))?;
     let (control, handle) =
         Control::new().map_err(|error| failed("cannot create a doorbell", error))?;
-    let plan = Plan::new(cpus.len(), distinct(&cpus), active);
+    let plan = Plan::new(cpus.len(), distinct(&cpus));
     let process = Arc::new(Process::new(Arc::clone(&shared), Arc::clone(&post), handle, plan));
     let started = Instant::now();
     let sockets = Arc::new(Sockets::new(std::mem::take(&mut listeners.by_core)));

@@ -197,6 +197,12 @@ impl Session {
         queued.or(self.exec.as_ref().map(|exec| exec.commands.len()))
     }
 
+    /// Whether commands of an EXEC have begun to run one after the other, so that the rest must
+    /// follow.
+    pub fn is_exec_running(&self) -> bool {
+        self.exec.as_ref().is_some_and(|exec| exec.started)
+    }
+
     /// Whether its client waits, and for nothing but data.
     pub fn is_blocked(&self) -> bool {
         self.stall.contains(Stall::BLOCKED)

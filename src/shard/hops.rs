@@ -2,9 +2,10 @@
 
 use super::Shard;
 use super::way::{Way, way_of};
-use crate::commands::hops::Finding;
-use crate::commands::{Context, Flags, Readiness};
+use crate::commands::hops::{Finding, Name};
+use crate::commands::{Context, Flags, Handler, Readiness, Spread};
 use crate::protocol::Args;
+use crate::store::Item;
 use crate::txn::{Changes, PartResult, SharedCommand};
 
 impl Shard {
@@ -27,12 +28,29 @@ impl Shard {
     }
 
     /// Takes what the command needs at this key.
-    pub(super) fn take(&mut self, command: &SharedCommand, position: usize) -> PartResult {
+    pub(super) fn take(
+        &mut self,
+        command: &SharedCommand,
+        position: usize,
+        with: Option<Item>,
+    ) -> PartResult {
         let taken = self.at_shard(command, |way, context, args| match way {
-            Way::Hops(hops) => (hops.take)(context, args, position),
+            Way::Hops(hops) => (hops.take)(context, args, position, with),
             Way::FirstReady(_) => Ok(Finding::Nothing),
         });
         PartResult::Found(taken.map(|taken| (position, taken)).into_iter().collect())
+    }
+
+    /// Reads the keys that the command has named.
+    pub(super) fn read(&mut self, command: &SharedCommand, names: &[Name]) -> PartResult {
+        let Handler::Keyed(_, Spread::Reaching(reaching)) = command.row.handler else {
+            debug_assert!(false, "{} names no keys", command.row.full_name);
+            return PartResult::Read(names.iter().map(|_| None).collect());
+        };
+        let read = self.at_shard(command, |_, context, _| {
+            names.iter().map(|name| (reaching.read)(context, name)).collect()
+        });
+        PartResult::Read(read.unwrap_or_default())
     }
 
     /// Serves a command from the one of its keys that is the argument of this index.

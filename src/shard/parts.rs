@@ -2,7 +2,9 @@
 //! release.
 
 use super::{Buffers, Shard};
-use crate::txn::{Fault, Grant, Holder, Message, Part, PartDone, PartResult, Release, TxnId, Work};
+use crate::txn::{
+    Grant, Holder, Message, Part, PartDone, PartResult, Release, TxnId, Work, planted,
+};
 
 impl Shard {
     /// A part has come: runs it once its locks are held.
@@ -28,7 +30,8 @@ impl Shard {
                 PartResult::Reply(out)
             }
             Work::Look { command, positions } => self.look(&command, &positions),
-            Work::Take { command, position } => self.take(&command, position),
+            Work::Take { command, position, with } => self.take(&command, position, with),
+            Work::Read { command, names } => self.read(&command, &names),
             Work::ServeFrom { command, position } => self.serve_from(&command, position),
             Work::Watch { watcher, conn, keys } => {
                 self.watch(watcher, conn, keys);
@@ -51,19 +54,19 @@ impl Shard {
     /// runs what waited for it.
     pub fn release(&mut self, release: Release, buffers: &mut Buffers) {
         let holder = Holder::Part(release.txn);
-        if self.planted.is(Fault::StoredAfterRelease) {
+        if planted!(self, StoredAfterRelease) {
             self.run_granted(holder, buffers);
         }
         if let Some(changes) = release.changes
-            && !self.planted.is(Fault::StoreLost)
+            && !planted!(self, StoreLost)
         {
             self.apply(changes);
         }
-        let late = self.planted.is(Fault::WaitsTooLate);
+        let late = planted!(self, WaitsTooLate);
         if let Some(waiter) = release.waiter.as_ref().filter(|_| !late) {
             self.register_waiter(waiter);
         }
-        match self.planted.is(Fault::ReleaseServesNobody) {
+        match planted!(self, ReleaseServesNobody) {
             true => self.forget_ready(),
             false => self.serve_waiters(Some(holder)),
         }
@@ -91,7 +94,7 @@ impl Shard {
             match grant {
                 Grant::Part(part) => self.run_part(*part),
                 Grant::Request(waited) => {
-                    if self.planted.is(Fault::LetGoBeforeRun) {
+                    if planted!(self, LetGoBeforeRun) {
                         self.locks.release(holder);
                     }
                     self.answer(*waited, holder, buffers);

@@ -5,7 +5,7 @@ use crate::commands::{CommandError, Context, Flags, Handler, Outcome, Row, reply
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::store::Payload;
-use crate::txn::{CommandList, Fault, Holder, PartResult, RunAs, Unit};
+use crate::txn::{CommandList, Holder, PartResult, RunAs, Unit, planted};
 
 impl Shard {
     /// Runs a command on this shard and appends its reply.
@@ -140,7 +140,7 @@ impl Shard {
             } else {
                 self.run(row, args, run_as, out);
             }
-            if self.planted.is(Fault::ServedBeforeTheEnd) {
+            if planted!(self, ServedBeforeTheEnd) {
                 self.serve_waiters(None);
             }
             replied(out.len());

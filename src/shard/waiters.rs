@@ -13,7 +13,7 @@ use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::store::DATABASES;
 use crate::txn::{
-    Fault, Holder, LockKey, Message, PartResult, Planted, RunAs, TxnId, Waiter, shard_of_key,
+    Holder, LockKey, Message, PartResult, RunAs, TxnId, Waiter, planted, shard_of_key,
 };
 
 /// A key with its database.
@@ -76,11 +76,11 @@ impl Queue {
         self.lanes.retain(|lane| !lane.waiters.is_empty());
     }
 
-    /// The first of each lane, in the order of arrival.
-    fn first_of_each(&self, planted: Planted) -> Vec<Arc<Waiter>> {
+    /// The first of each lane, or by mistake the last, in the order of arrival.
+    fn first_of_each(&self, last_first: bool) -> Vec<Arc<Waiter>> {
         let first = |lane: &Lane| {
             let mut waiters = lane.waiters.iter();
-            let first = match planted.is(Fault::ServedOutOfOrder) {
+            let first = match last_first {
                 true => waiters.next_back(),
                 false => waiters.next(),
             };
@@ -194,7 +194,7 @@ impl Shard {
 
     #[cold]
     fn serve_ready(&mut self, mut holder: Option<Holder>) {
-        if self.planted.is(Fault::EndNotLookedAt) {
+        if planted!(self, EndNotLookedAt) {
             holder = holder.filter(|holder| matches!(holder, Holder::Part(_)));
         }
         if let Some(holder) = holder {
@@ -248,13 +248,13 @@ impl Shard {
             if queue.trying.is_some() {
                 return;
             }
-            let mut waiting = queue.first_of_each(self.planted).into_iter();
+            let mut waiting = queue.first_of_each(planted!(self, ServedOutOfOrder)).into_iter();
             let Some(waiter) = waiting.find(|waiter| self.is_ready(waiter, &place.1)) else {
                 return;
             };
             let alone = self.has_all_keys(&waiter, holder);
             let claimed = if alone { waiter.claim() } else { waiter.claim_to_try() };
-            if !claimed && !self.planted.is(Fault::ServedTwice) {
+            if !claimed && !planted!(self, ServedTwice) {
                 // Somebody else has ended its wait, and will say so.
                 self.end_wait(waiter.id);
             } else if alone {
@@ -344,12 +344,12 @@ impl Shard {
             if alone && !waiter.may_wait() {
                 return PartResult::Reply(self.answer_nothing(waiter));
             }
-            if alone && !self.planted.is(Fault::WaitsTooLate) {
+            if alone && !planted!(self, WaitsTooLate) {
                 self.register_waiter(waiter);
             }
             return PartResult::Ready(None);
         };
-        if alone && (waiter.claim() || self.planted.is(Fault::ServedThoughVanished)) {
+        if alone && (waiter.claim() || planted!(self, ServedThoughVanished)) {
             return PartResult::Reply(self.serve_at(waiter, ready));
         }
         PartResult::Ready(Some(ready))
@@ -387,7 +387,7 @@ impl Shard {
             if queue.trying.is_some() || self.locks.is_held_by_others(key, None) {
                 continue;
             }
-            for waiter in queue.first_of_each(Planted::default()) {
+            for waiter in queue.first_of_each(false) {
                 if self.is_ready(&waiter, key) {
                     let key = key.escape_ascii();
                     return Err(format!("{waiter:?} waits at {key}, which is ready and free"));

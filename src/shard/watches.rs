@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use super::Shard;
 use crate::store::{DATABASES, Watcher};
-use crate::txn::{ConnId, Fault, Message};
+use crate::txn::{ConnId, Message, planted};
 
 /// The watchers of this shard's keys.
 ///
@@ -66,7 +66,7 @@ impl Shard {
             whole &= !present || self.store.db(db).contains(&key, self.now);
             self.store.db_mut(db).changes.unwatch(&key, watcher);
         }
-        whole || self.planted.is(Fault::WatchNotLookedAt)
+        whole || planted!(self, WatchNotLookedAt)
     }
 
     /// Finds out whose watches have been broken by what ran since the last time, and tells their
@@ -79,7 +79,7 @@ impl Shard {
         for db in 0..DATABASES {
             for watcher in self.store.db_mut(db).changes.take_broken() {
                 let Some(watch) = self.watches.by_watcher.get_mut(&watcher) else { continue };
-                if watch.broken || self.planted.is(Fault::ChangeUnnoticed) {
+                if watch.broken || planted!(self, ChangeUnnoticed) {
                     continue;
                 }
                 watch.broken = true;

@@ -13,6 +13,7 @@ pub enum Way {
 pub fn way_of(row: &Row) -> Option<Way> {
     match row.handler {
         Handler::Keyed(_, Spread::Hops(hops)) => Some(Way::Hops(hops)),
+        Handler::Keyed(_, Spread::Reaching(reaching)) => Some(Way::Hops(&reaching.hops)),
         Handler::Keyed(_, Spread::Wait(wait)) => match wait.at {
             WaitsAt::EveryKey => Some(Way::FirstReady(wait)),
             WaitsAt::FirstKey(hops) => Some(Way::Hops(hops)),

@@ -20,6 +20,15 @@ pub const fn good_size(len: usize) -> usize {
     }
 }
 
+/// Allocations from here on are whole pages to the allocator.
+const PAGED_BYTES_MIN: usize = 1 << 20;
+const SYSTEM_PAGE_BYTES: usize = 4096;
+
+/// What an allocation of `len` bytes takes that is not made larger to grow in place.
+pub fn held_bytes(len: usize) -> usize {
+    if len < PAGED_BYTES_MIN { good_size(len) } else { len.next_multiple_of(SYSTEM_PAGE_BYTES) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::good_size;

@@ -32,12 +32,12 @@ pub use db::{
     ScanCursor, Slot, VacantSlot,
 };
 pub use entry::{CollectionRef, Encoding, EntryRef, Kind, Text};
-pub use eviction::{LfuSettings, Order, Policy, frequency};
-pub use item::Item;
+pub use eviction::{LfuSettings, Order, Policy, Usage, frequency};
+pub use item::{Item, OwnedCollection};
 pub use large::{Incoming, Payload};
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
-pub use value::{Buffer, Collection, End, List, Object};
+pub use value::{Buffer, Collection, End, Hash, List, Object, Set, SortedSet};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

@@ -27,6 +27,8 @@ pub struct ShardStats {
     pub keyspace_hits: u64,
     pub keyspace_misses: u64,
     pub expired_keys: u64,
+    /// Fields of hashes.
+    pub expired_fields: u64,
     pub evicted_keys: u64,
     /// Databases and huge values whose memory has been given back in slices.
     pub lazily_freed: u64,
@@ -82,7 +84,8 @@ impl Shard {
             used: 0,
             unused_db_bytes: new_db().allocated_bytes(),
             counts: ShardStats::default(),
-            random_state: seed,
+            // Clients see choices made by it, and must not learn the seed from them.
+            random_state: hasher.hash(b"random numbers"),
             policy,
             sweep_db: 0,
             compact_db: 0,
@@ -176,6 +179,12 @@ impl Shard {
         let slot = self.dbs[db].slot(key, now, event);
         self.counts.read(matches!(slot, Slot::Occupied(_)));
         slot
+    }
+
+    /// Random numbers, others each time.
+    pub fn random_numbers(&mut self) -> impl FnMut() -> u64 + use<> {
+        let mut state = split_mix(&mut self.random_state);
+        move || split_mix(&mut state)
     }
 
     /// Watches stay with the number of their database; they break if there is or was such a key.
@@ -280,6 +289,7 @@ impl Shard {
         let departures = |of: fn(&Db) -> u64| self.dbs.iter().map(of).sum::<u64>();
         ShardStats {
             expired_keys: departures(|db| db.departures.expired),
+            expired_fields: departures(|db| db.departures.expired_fields),
             evicted_keys: departures(|db| db.departures.evicted),
             ..self.counts
         }
@@ -327,7 +337,7 @@ impl Shard {
     }
 
     pub fn has_expiring(&self) -> bool {
-        self.dbs.iter().any(|db| db.expiring() > 0)
+        self.dbs.iter().any(Db::has_due)
     }
 
     /// One step of the sweep that gives the memory of expired entries back: up to about `count`
@@ -337,7 +347,7 @@ impl Shard {
         let mut glances = SWEEP_GLANCES;
         loop {
             let db = &mut self.dbs[self.sweep_db];
-            if db.expiring() > 0 {
+            if db.has_due() {
                 let swept = db.sweep_expired(glances, count - dropped, now);
                 dropped += swept.expired;
                 glances = glances.saturating_sub(swept.glances);

@@ -2,7 +2,7 @@
 //!
 //! Each is one that code like this is prone to, at the place where it would be made. An engine makes
 //! it only if `Engine::plant` has told it to. Without `debug_assertions` there is no such function,
-//! [`Planted`] has no size, and what depends on [`Planted::is`] is not compiled in.
+//! [`Planted`] has no size, and what depends on [`planted!`](planted) is not compiled in.
 
 /// A way to get transactions wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,15 @@ impl Fault {
         Fault::LetGoBeforeRun,
     ];
 }
+
+/// Whether a fault is planted in this owner of a [`Planted`]: the one way to ask, so that the points
+/// are found by the name of the fault.
+macro_rules! planted {
+    ($owner:expr, $fault:ident) => {
+        $owner.planted.is($crate::txn::Fault::$fault)
+    };
+}
+pub(crate) use planted;
 
 /// The fault of one engine, if it has one.
 #[derive(Clone, Copy, Debug, Default)]

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::fault::{Fault, Planted};
+use super::fault::{Planted, planted};
 use super::message::{ConnId, LockKey, OwnedRequest, Part, Request, ShardId, TxnId};
 use super::unit::OwnedWork;
 use crate::commands::Row;
@@ -83,7 +83,7 @@ struct KeyLock {
 
 impl KeyLock {
     fn compatible(&self, mode: LockMode) -> bool {
-        if self.planted.is(Fault::SharedBesideExclusive) && mode == LockMode::Shared {
+        if planted!(self, SharedBesideExclusive) && mode == LockMode::Shared {
             return true;
         }
         !self.exclusive && (mode == LockMode::Shared || self.shared == 0)
@@ -91,8 +91,7 @@ impl KeyLock {
 
     /// Whether a newcomer may have the lock at once.
     fn is_free_for(&self, mode: LockMode) -> bool {
-        (self.queue.is_empty() || self.planted.is(Fault::NewcomerOvertakes))
-            && self.compatible(mode)
+        (self.queue.is_empty() || planted!(self, NewcomerOvertakes)) && self.compatible(mode)
     }
 
     fn hold(&mut self, mode: LockMode) {
@@ -194,7 +193,7 @@ impl Locks {
     }
 
     fn is_in_the_way<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>, mode: LockMode) -> bool {
-        if self.planted.is(Fault::ReadSlipsIn) && mode == LockMode::Shared {
+        if planted!(self, ReadSlipsIn) && mode == LockMode::Shared {
             return false;
         }
         self.barrier.is_some() || keys.any(|key| !self.is_free(LockKey::new(key, mode)))
@@ -248,7 +247,7 @@ impl Locks {
     #[inline]
     pub fn is_out_of_turn(&self, turn: Turn) -> bool {
         !self.is_idle()
-            && !self.planted.is(Fault::TurnNotKept)
+            && !planted!(self, TurnNotKept)
             && self.turns.get(&turn.connection).is_some_and(|lock| !lock.is_free_for(turn.mode))
     }
 
@@ -283,7 +282,7 @@ impl Locks {
             self.arrived.insert(holder, arrived);
             granted
         } else {
-            if self.planted.is(Fault::RunsBeforeLocked) {
+            if planted!(self, RunsBeforeLocked) {
                 part.locks.retain(|lock| self.is_free(*lock));
             }
             let keys = std::mem::take(&mut part.locks);
@@ -301,7 +300,7 @@ impl Locks {
             return false;
         }
         LockKey::merge(&mut keys);
-        if self.planted.is(Fault::RunsBeforeLocked) {
+        if planted!(self, RunsBeforeLocked) {
             keys.retain(|lock| self.is_free(*lock));
         }
         let free = self.is_idle() || keys.iter().all(|wanted| self.is_free(*wanted));
@@ -356,7 +355,7 @@ impl Locks {
             let Entry::Occupied(mut entry) = self.keys.entry(held.hash) else { continue };
             let lock = entry.get_mut();
             lock.let_go(held.mode);
-            if self.planted.is(Fault::GrantedOutOfOrder) {
+            if planted!(self, GrantedOutOfOrder) {
                 lock.queue.make_contiguous().reverse();
             }
             if lock.is_unused() {
@@ -365,7 +364,7 @@ impl Locks {
                 wanted = true;
             }
         }
-        let unwoken = usize::from(self.planted.is(Fault::WakeUpLost));
+        let unwoken = usize::from(planted!(self, WakeUpLost));
         let keys = if wanted { &done.keys[..] } else { &[] };
         for held in keys.iter().skip(unwoken) {
             if let Some(lock) = self.keys.get_mut(&held.hash) {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 
 use crate::commands::Row;
-use crate::commands::hops::{Change, Finding, Looked};
+use crate::commands::hops::{Change, Finding, Looked, Name};
 use crate::protocol::args::OwnedArgs;
 use crate::protocol::reply::Encoding;
 use crate::protocol::{Args, Span};
-use crate::store::Watcher;
+use crate::store::{Item, Watcher};
 
 use super::{CommandList, LockMode, OwnedWork, Unit, Waiter};
 
@@ -278,8 +278,10 @@ pub enum Work {
     Run { row: &'static Row, args: OwnedArgs, run_as: RunAs },
     /// Looks at the keys that are these arguments of a command that is carried out in hops.
     Look { command: Arc<SharedCommand>, positions: Vec<usize> },
-    /// Takes what such a command has asked for at this key.
-    Take { command: Arc<SharedCommand>, position: usize },
+    /// Takes what such a command has asked for at this key, with something to make it of.
+    Take { command: Arc<SharedCommand>, position: usize, with: Option<Item> },
+    /// Reads the keys that such a command has found named on its way.
+    Read { command: Arc<SharedCommand>, names: Vec<Name> },
     /// Serves a command that may wait elsewhere from this key, which is ready.
     ServeFrom { command: Arc<SharedCommand>, position: usize },
     /// Registers the watcher of a connection at these keys.
@@ -303,7 +305,8 @@ impl std::fmt::Debug for Work {
         match self {
             Work::Run { row, args, .. } => write!(f, "Run({} {:?})", row.name, args.as_args()),
             Work::Look { command, positions } => write!(f, "Look({command:?} {positions:?})"),
-            Work::Take { command, position } => write!(f, "Take({command:?} {position})"),
+            Work::Take { command, position, .. } => write!(f, "Take({command:?} {position})"),
+            Work::Read { command, names } => write!(f, "Read({command:?} {})", names.len()),
             Work::ServeFrom { command, position } => write!(f, "ServeFrom({command:?} {position})"),
             Work::Watch { watcher, keys, .. } => write!(f, "Watch({watcher:?} {})", keys.len()),
             Work::Hold { watcher } => write!(f, "Hold({watcher:?})"),
@@ -323,7 +326,9 @@ impl Work {
             Work::Watch { keys, .. } => keys.iter().map(|(_, key)| key.len()).sum(),
             // The command itself is counted once.
             Work::Look { positions, .. } => size_of_val(&positions[..]),
-            Work::Take { .. } | Work::ServeFrom { .. } => 0,
+            Work::Take { with, .. } => with.as_ref().map_or(0, Item::bytes),
+            Work::Read { names, .. } => names.iter().map(Name::bytes).sum(),
+            Work::ServeFrom { .. } => 0,
             Work::Exec { commands, .. } => commands.size(),
             // Counted where the waiter is made.
             Work::Wait { .. } | Work::Serve { .. } => 0,
@@ -344,6 +349,8 @@ pub enum PartResult {
     Reply(Vec<u8>),
     /// What was found, or taken, at the keys that are these arguments.
     Found(Vec<(usize, Looked)>),
+    /// What there is at the keys that were named, in their order.
+    Read(Vec<Option<Vec<u8>>>),
     /// Done, without more to say.
     Done,
     /// Whether the watches were whole.
@@ -362,6 +369,7 @@ impl PartResult {
             PartResult::Found(found) => {
                 found.iter().flat_map(|(_, looked)| looked).map(Finding::bytes).sum()
             }
+            PartResult::Read(values) => values.iter().flatten().map(Vec::len).sum(),
             PartResult::Replies { bytes, lens } => bytes.capacity() + size_of_val(&lens[..]),
             PartResult::Done | PartResult::Held(_) | PartResult::Ready(_) => 0,
         }
@@ -373,6 +381,7 @@ impl std::fmt::Debug for PartResult {
         match self {
             PartResult::Reply(reply) => write!(f, "Reply({reply:?})"),
             PartResult::Found(found) => write!(f, "Found({found:?})"),
+            PartResult::Read(values) => write!(f, "Read({})", values.len()),
             PartResult::Done => f.write_str("Done"),
             PartResult::Held(whole) => write!(f, "Held({whole})"),
             PartResult::Ready(at) => write!(f, "Ready({at:?})"),

@@ -86,6 +86,7 @@ mod unit;
 mod waiter;
 
 pub use crate::store::Watcher;
+pub(crate) use fault::planted;
 pub use fault::{Fault, Planted};
 pub use locks::{Grant, Holder, LockMode, Locks, Turn};
 pub use message::{

@@ -9,9 +9,10 @@ use libtest_mimic::Trial;
 use crate::support::{Client, Need, Server, Value, encode, test, test_with, wait_for};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn()); 11] = [
+    let tests: [(&str, fn()); 12] = [
         ("the_longest_wait_is_for_ever", the_longest_wait_is_for_ever),
         ("a_push_serves_who_came_first", a_push_serves_who_came_first),
+        ("an_added_member_serves_who_came_first", an_added_member_serves_who_came_first),
         ("timeouts_and_replies", timeouts_and_replies),
         ("unblock_ends_a_wait", unblock_ends_a_wait),
         ("waiting_is_shown", waiting_is_shown),
@@ -80,6 +81,53 @@ fn a_push_serves_who_came_first() {
             assert_eq!(mover.read_value(), Value::Bulk("!".into()));
             assert_eq!(last.read_value(), popped(to, "!"));
         }
+    }
+}
+
+fn an_added_member_serves_who_came_first() {
+    let bulk = |text: &str| Value::Bulk(text.into());
+    for shards in [1, 4] {
+        let server = start(shards);
+        let mut adder = server.connect();
+        for key in ["a", "b", "c"] {
+            let mut waiting: Vec<Client> = (0..6).map(|_| server.connect()).collect();
+            for (n, client) in waiting.iter_mut().enumerate() {
+                let line = match n {
+                    0 => format!("BZPOPMIN {key} 0"),
+                    1 => format!("BZPOPMAX x {key} y z 0"),
+                    2 => format!("BZMPOP 0 3 x {key} y MIN COUNT 2"),
+                    // Not for what is added.
+                    3 => format!("BLPOP {key} 0"),
+                    4 => format!("BZPOPMIN {key} {key}2 0"),
+                    _ => format!("BZPOPMIN {key} x 0"),
+                };
+                send(client, &line);
+                wait_for_blocked(&mut adder, n + 1);
+            }
+            assert_eq!(adder.run(&format!("ZADD {key} 1 m 2 n 3 o 4 p 5 q")), Value::Int(5));
+            let three = |member, score| Value::Array(vec![bulk(key), bulk(member), bulk(score)]);
+            assert_eq!(waiting[0].read_value(), three("m", "1"), "{shards} shards");
+            assert_eq!(waiting[1].read_value(), three("q", "5"), "{shards} shards");
+            let pair = |member, score| Value::Array(vec![bulk(member), bulk(score)]);
+            let pairs = Value::Array(vec![pair("n", "2"), pair("o", "3")]);
+            assert_eq!(waiting[2].read_value(), Value::Array(vec![bulk(key), pairs]));
+            assert_eq!(waiting[4].read_value(), three("p", "4"), "{shards} shards");
+            // What a list is waited for with stays; what else makes a sorted set serves too.
+            wait_for_blocked(&mut adder, 2);
+            assert_eq!(adder.run("ZADD other 7 r 8 s"), Value::Int(2));
+            match key {
+                "a" => adder.run(&format!("RENAME other {key}")),
+                "b" => adder.run(&format!("ZUNIONSTORE {key} 2 other nosuch")),
+                _ => adder.run(&format!("ZRANGESTORE {key} other 0 0")),
+            };
+            assert_eq!(waiting[5].read_value(), three("r", "7"), "{shards} shards");
+            adder.run(&format!("DEL {key} other"));
+            adder.run(&format!("RPUSH {key} !"));
+            assert_eq!(waiting[3].read_value(), popped(key, "!"));
+            wait_for_blocked(&mut adder, 0);
+        }
+        assert_eq!(adder.run("BZPOPMIN a b c 0.05"), Value::NullArray);
+        assert_eq!(adder.run("BZMPOP 0.05 2 a b MAX"), Value::NullArray);
     }
 }
 

@@ -126,9 +126,12 @@ fn what_the_readme_misses_is_missing() {
     for name in names {
         assert!(!is_command(name), "{name} is there by now");
     }
+    let families = sentence.split(" are not there yet").next().unwrap_or_default().to_lowercase();
+    let missing: Vec<&str> =
+        families.split(',').flat_map(|part| part.split(" and ")).map(str::trim).collect();
     for row in table().rows() {
         let family = family(row.docs.group.name());
-        assert!(!sentence.to_lowercase().contains(family), "{}: {family} are there", row.name);
+        assert!(!missing.contains(&family), "{}: {family} are there", row.name);
     }
 }
 

@@ -23,8 +23,8 @@ const LINES_PER_BLOCK: usize = 100;
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 const DATABASES: usize = 3;
 /// Those that random commands meet: nothing is evicted.
-const CLASSES: [Class; 5] =
-    [Class::Generic, Class::String, Class::List, Class::Expired, Class::New];
+const CLASSES: [Class; 6] =
+    [Class::Generic, Class::String, Class::List, Class::SortedSet, Class::Expired, Class::New];
 
 pub fn trials() -> Vec<Trial> {
     vec![test_with(&[Need::RedisServer], "events::are_those_of_redis", events_are_those_of_redis)]
@@ -102,6 +102,7 @@ impl Values for Words {
             ("seconds" | "milliseconds", _) => &["1000000", "2000000", "-1", "0"],
             ("offset", _) => &["0", "1", "7"],
             ("start" | "stop" | "end" | "index" | "count" | "rank", _) => &["0", "1", "-1", "2"],
+            ("min" | "max", Kind::String) => &["-", "+", "[1", "(2", "0", "-1"],
             ("timeout", _) => &["1", "0.5"],
             (_, Kind::Integer | Kind::Double) => &["1", "-3", "2", "x"],
             _ => &["", "1", "12", "word", "1.5", "much longer than a short value is, by far"],

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
+use crate::support::control_group::ControlGroup;
 use crate::support::need::PerShards;
 use crate::support::server::{free_port, ringwell};
 use crate::support::{
-    Client, Scratch, Server, Value, encode, on_one_and_four_shards, test, wait_for,
+    Client, Scratch, Server, Value, encode, on_one_and_four_shards, test, test_where, wait_for,
 };
 
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
@@ -38,6 +39,11 @@ pub fn trials() -> Vec<Trial> {
         ("few_descriptors_lower_maxclients", few_descriptors_lower_maxclients),
     ];
     trials.extend(others.map(|(name, run)| test(format!("runtime::{name}"), run)));
+    trials.push(test_where(
+        ControlGroup::usable(),
+        "runtime::a_control_group_decides_how_many_shards",
+        a_control_group_decides_how_many_shards,
+    ));
     trials
 }
 
@@ -262,4 +268,22 @@ fn few_descriptors_lower_maxclients() {
     assert!(server.log().contains("maxclients is now 136"), "{}", server.log());
     let answer = server.connect().command(&["CONFIG", "GET", "maxclients"]);
     assert!(format!("{answer:?}").contains("136"), "{answer:?}");
+}
+
+/// Started with no word about shards, in groups that may use a part of the processors.
+fn a_control_group_decides_how_many_shards() {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    for (millicpus, expected) in [(1000, 1), (1999, 1), (64_000, processors)] {
+        let group = ControlGroup::with_millicpus("ringwell-shards", millicpus).expect("a group");
+        let members = group.members();
+        let mut command = Command::new(ringwell());
+        let own = move || fs::write(&members, std::process::id().to_string());
+        // SAFETY: between fork and exec the child has one thread, which writes to a file.
+        unsafe { command.pre_exec(own) };
+        let server = Server::start("ringwell", command, &["--bind", "127.0.0.1"]);
+        let lines = server.info("shards");
+        let shards = lines.iter().filter(|(name, _)| name.starts_with("shard")).count() as u64;
+        assert_eq!(shards, expected, "{millicpus} thousandths of a processor: {lines:?}");
+        assert_eq!(server.connect().run("SET k v"), Value::ok());
+    }
 }

@@ -171,7 +171,7 @@ fn info_adds_up_the_cores() {
         "errorstat_ERR:count=2",
         "cmdstat_set:calls=20,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0",
         "cmdstat_incrby:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=1",
-        "db0:keys=20,expires=20,avg_ttl=100000",
+        "db0:keys=20,expires=20,avg_ttl=100000,subexpiry=0",
     ] {
         assert!(info.contains(&format!("\r\n{line}\r\n")), "{line} is not in:\n{info}");
     }

@@ -75,6 +75,22 @@ fn moving_an_element_ships_one_element() {
     }
 }
 
+/// The smaller set goes to the larger one, and what both have comes back.
+#[test]
+fn an_intersection_ships_the_smaller_set() {
+    let mut rig = Rig::new(1);
+    let mut large = vec!["SADD".to_owned(), "a".to_owned()];
+    large.extend((0..50_000).map(|n| format!("member {n}")));
+    rig.run(&large.iter().map(String::as_str).collect::<Vec<_>>());
+    rig.line("SADD b none other");
+    for line in ["SINTER a b", "SINTER b a", "SINTERCARD 2 a b", "SINTERSTORE b a b"] {
+        let carried = rig.carried(line);
+        assert!(carried < 300, "{line}: {carried} bytes");
+    }
+    assert_eq!(rig.line("SCARD a"), ":50000\r\n");
+    assert_eq!(rig.line("EXISTS b"), ":0\r\n");
+}
+
 /// A copy would be freed as one more value.
 #[test]
 fn a_list_moves_as_it_is() {
@@ -124,6 +140,7 @@ fn they_are_counted_once_and_their_reads_as_redis_counts_them() {
         ("RENAME a b", 1, 0, 0),
         ("COPY a b", 0, 0, 1),
         ("LMOVE a b LEFT LEFT", 0, 0, 0),
+        ("SINTER a b", 1, 1, 1),
     ] {
         rig.line("CONFIG RESETSTAT");
         let reply = rig.line(line);
@@ -187,6 +204,87 @@ fn replies_are_those_of_one_shard() {
         "SELECT 1",
         "GET b",
         "SELECT 0",
+        "DEL a b",
+        "SINTER a b",
+        "SADD a 1 2 3 4",
+        "SINTER a b",
+        "SUNION a b",
+        "SDIFF a b",
+        "SDIFF b a",
+        "SINTERCARD 2 a b",
+        "SADD b 3 4 5",
+        "SINTER a b",
+        "SUNION a b",
+        "SDIFF a b",
+        "SDIFF a a b",
+        "SINTERCARD 2 a b",
+        "SINTERCARD 2 a b LIMIT 1",
+        "SINTERCARD 2 a b LIMIT -1",
+        "SINTERCARD 0 a b",
+        "SMOVE a b 9",
+        "SMOVE a b 1",
+        "SMOVE a b 3",
+        "SMEMBERS a",
+        "SMEMBERS b",
+        "SINTERSTORE a b a",
+        "SUNIONSTORE b a b",
+        "OBJECT ENCODING b",
+        "SADD b x",
+        "SDIFFSTORE a b a",
+        "OBJECT ENCODING a",
+        "SCARD a",
+        "SINTERSTORE a b a x",
+        "EXISTS a",
+        "SMOVE a b 1",
+        "SET a text",
+        "SMOVE b a 1",
+        "SMOVE a b 1",
+        "SINTER b a",
+        "SUNIONSTORE b b a",
+        "SUNIONSTORE a b b",
+        "SCARD a",
+        "DEL a b",
+        "ZUNION 2 a b",
+        "ZINTERCARD 2 a b",
+        "ZADD a 1 x 2 y 3 z",
+        "ZUNION 2 a b WITHSCORES",
+        "ZINTER 2 a b",
+        "ZDIFF 2 a b WITHSCORES",
+        "ZDIFF 2 b a",
+        "ZADD b 10 y 20 z 30 w",
+        "ZUNION 2 a b WITHSCORES",
+        "ZUNION 2 b a WEIGHTS 2 x",
+        "ZUNION 0 b a",
+        "ZINTER 2 a b WEIGHTS 2 3 AGGREGATE MAX WITHSCORES",
+        "ZINTERCARD 2 a b LIMIT 1",
+        "ZDIFF 3 a b a",
+        "ZRANGESTORE a b 1 -1",
+        "ZRANGE a 0 -1 WITHSCORES",
+        "ZRANGESTORE b a (20 inf BYSCORE LIMIT 0 1",
+        "ZRANGE b 0 -1 WITHSCORES",
+        "ZUNIONSTORE a 2 a b",
+        "ZINTERSTORE b 2 b a AGGREGATE MIN",
+        "OBJECT ENCODING b",
+        "ZRANGE b 0 -1 WITHSCORES",
+        "ZDIFFSTORE a 2 b a",
+        "EXISTS a",
+        "ZRANGESTORE b a 0 -1",
+        "EXISTS b",
+        "ZADD b 1 x",
+        "ZMPOP 2 a b MIN",
+        "ZMPOP 2 a b MIN",
+        "SADD a x y",
+        "ZADD b 5 x",
+        "ZUNION 2 a b WITHSCORES",
+        "ZINTERSTORE a 2 b a",
+        "ZRANGE a 0 -1 WITHSCORES",
+        "SET a text",
+        "ZUNIONSTORE b 2 a b",
+        "ZRANGESTORE b a 0 -1",
+        "ZMPOP 2 a b MAX",
+        "ZRANGESTORE a b 0 -1",
+        "ZUNION 2 a b",
+        "DEL a b",
     ];
     // Those would wait elsewhere.
     let in_exec = [
@@ -208,6 +306,12 @@ fn replies_are_those_of_one_shard() {
         "BLMOVE b a LEFT LEFT 0",
         "DEBUG MOVE-BYTE b a 0",
         "GET a",
+        "DEL a b",
+        "BZPOPMIN a b 0",
+        "ZADD b 1 x 2 y",
+        "BZPOPMAX a b 0",
+        "BZMPOP 0 2 a b MIN",
+        "BZMPOP soon 2 a b MIN",
     ];
     let replies = |shards: usize| {
         let mut rig = Rig::new(1);

@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 
 use histories::linearizability::{self, Action, Operation, Pipelines};
 use histories::{History, Op, ProcessOrder, transactions};
+use ringwell_test_support::{ListCommand, ListKeys, ListReply};
 
-use crate::history::command;
+use crate::history::{command, multi};
 use crate::world::{Rng, World};
 
-/// What a client may ask for. A transaction is a list of these, so far always of one.
+/// What a client may ask for, and counts as one transaction.
 enum Request {
     Get(&'static str),
     MGet(Vec<&'static str>),
@@ -24,11 +25,20 @@ enum Request {
     Append(&'static str, u64),
     Del(Vec<&'static str>),
     GetDel(&'static str),
+    List(ListCommand),
+    /// Between MULTI and EXEC.
+    Lists(Vec<ListCommand>),
 }
 
+/// Requests of a client at once.
+const DEPTH_MAX: usize = 6;
 const REGISTERS: [&str; 4] = ["r1", "r2", "{t}r3", "{t}r4"];
 /// Strings of elements with a comma after each.
 const LISTS: [&str; 4] = ["l1", "l2", "{t}l3", "{u}l4"];
+
+fn list_keys() -> ListKeys {
+    ListKeys::new(&["g1", "{t}g2"], &["q1", "{t}q2", "q3", "{t}q4"])
+}
 
 #[derive(Debug)]
 enum Reply {
@@ -55,6 +65,7 @@ impl Reply {
                 bytes.get(used - 1)?;
                 Reply::Bulk(Some(String::from_utf8_lossy(text).into_owned()))
             }
+            b'*' if number() < 0 => Reply::Bulk(None),
             b'*' => {
                 let mut elements = Vec::new();
                 for _ in 0..number() {
@@ -67,6 +78,21 @@ impl Reply {
             _ => panic!("an error: {line}"),
         };
         Some((reply, used))
+    }
+
+    /// As the reply to a list command.
+    fn of_list(&self) -> Option<ListReply> {
+        let text = |reply: &Reply| match reply {
+            Reply::Bulk(Some(text)) => Some(text.clone()),
+            _ => None,
+        };
+        Some(match self {
+            Reply::Ok => return None,
+            Reply::Integer(number) => ListReply::Integer(*number),
+            Reply::Bulk(None) => ListReply::Null,
+            Reply::Bulk(Some(text)) => ListReply::Bulk(text.clone()),
+            Reply::Array(items) => ListReply::Array(items.iter().map(text).collect::<Option<_>>()?),
+        })
     }
 }
 
@@ -93,6 +119,16 @@ impl Request {
             *value += 1;
             *value
         };
+        if rng.below(3) == 0 {
+            let keys = list_keys();
+            return match rng.below(4) {
+                0 => Request::Lists(
+                    (0..several).map(|_| ListCommand::random(rng, &keys, &mut fresh)).collect(),
+                ),
+                1 => Request::Lists(keys.reads()),
+                _ => Request::List(ListCommand::random(rng, &keys, &mut fresh)),
+            };
+        }
         match rng.below(if deletes { 20 } else { 17 }) {
             0 | 1 => Request::Get(any(rng)),
             2..7 => Request::MGet((0..several).map(|_| any(rng)).collect()),
@@ -128,8 +164,29 @@ impl Request {
             Request::Append(key, element) => keys("APPEND", &[key, &format!("{element},")]),
             Request::Del(names) => keys("DEL", names),
             Request::GetDel(key) => keys("GETDEL", &[key]),
+            Request::List(list) => list.words(),
+            Request::Lists(lists) => {
+                return multi(&lists.iter().map(|list| bytes(&list.words())).collect::<Vec<_>>());
+            }
         };
-        command(&words.iter().map(String::as_str).collect::<Vec<_>>())
+        bytes(&words)
+    }
+
+    /// Replies that come before the one that counts.
+    fn ignored(&self) -> usize {
+        match self {
+            Request::Lists(lists) => 1 + lists.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether only the reply says what it takes.
+    fn takes(&self) -> bool {
+        match self {
+            Request::List(list) => list.takes(),
+            Request::Lists(lists) => lists.iter().any(ListCommand::takes),
+            _ => false,
+        }
     }
 
     /// What it may do as long as there is no reply.
@@ -145,16 +202,26 @@ impl Request {
             Request::Append(key, element) => vec![Op::append(key, *element)],
             Request::Del(keys) => keys.iter().map(|key| Op::delete(key)).collect(),
             Request::GetDel(key) => vec![Op::delete(key)],
+            Request::List(list) => list.writes(),
+            Request::Lists(lists) => lists.iter().flat_map(ListCommand::writes).collect(),
         }
     }
 
     /// What it did, as the reply tells.
     fn ops(&self, reply: &Reply) -> Vec<Op> {
         let absent = |key: &str| read(key, &Reply::Bulk(None));
+        let wrong = || -> ! { panic!("{reply:?} to {}", String::from_utf8_lossy(&self.bytes())) };
+        let of_list = |list: &ListCommand, reply: &Reply| {
+            reply.of_list().and_then(|reply| list.ops(&reply)).unwrap_or_else(|| wrong())
+        };
         match (self, reply) {
             (Request::Get(key), value) => vec![read(key, value)],
             (Request::MGet(keys), Reply::Array(values)) if keys.len() == values.len() => {
                 keys.iter().zip(values).map(|(key, value)| read(key, value)).collect()
+            }
+            (Request::List(list), reply) => of_list(list, reply),
+            (Request::Lists(lists), Reply::Array(replies)) if lists.len() == replies.len() => {
+                lists.iter().zip(replies).flat_map(|(list, reply)| of_list(list, reply)).collect()
             }
             (Request::Exchange(key, _) | Request::GetDel(key), value) => {
                 [vec![read(key, value)], self.writes()].concat()
@@ -168,16 +235,28 @@ impl Request {
             (Request::Del(keys), Reply::Integer(0)) => keys.iter().map(|key| absent(key)).collect(),
             (Request::Append(..) | Request::Del(_), Reply::Integer(_))
             | (Request::Set(..) | Request::MSet(_), Reply::Ok) => self.writes(),
-            (_, reply) => panic!("{reply:?} to {}", String::from_utf8_lossy(&self.bytes())),
+            _ => wrong(),
         }
     }
+}
+
+fn bytes(words: &[String]) -> Vec<u8> {
+    command(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+struct Awaited {
+    /// Its number in the history.
+    transaction: usize,
+    request: Request,
+    /// Replies that come before the one that counts.
+    ignored: usize,
 }
 
 struct Client {
     handle: usize,
     process: u32,
-    /// Sent and not answered, with the transaction's number in the history.
-    waiting: VecDeque<(usize, Request)>,
+    /// Sent and not answered.
+    waiting: VecDeque<Awaited>,
     received: Vec<u8>,
 }
 
@@ -213,7 +292,8 @@ impl Run {
         let client = &mut self.clients[client];
         self.world.send(client.handle, &request.bytes());
         let transaction = self.history.invoke(client.process, self.now, request.writes());
-        client.waiting.push_back((transaction, request));
+        let ignored = request.ignored();
+        client.waiting.push_back(Awaited { transaction, request, ignored });
     }
 
     fn receive(&mut self) {
@@ -222,22 +302,34 @@ impl Run {
             client.received.extend(self.world.received(client.handle));
             while let Some((reply, length)) = Reply::parse(&client.received) {
                 client.received.drain(..length);
-                let (transaction, request) =
-                    client.waiting.pop_front().expect("a reply that nobody asked for");
-                self.history.complete(transaction, self.now, request.ops(&reply));
+                let awaited = client.waiting.front_mut().expect("a reply that nobody asked for");
+                if awaited.ignored > 0 {
+                    awaited.ignored -= 1;
+                    continue;
+                }
+                let ops = awaited.request.ops(&reply);
+                self.history.complete(awaited.transaction, self.now, ops);
+                client.waiting.pop_front();
             }
         }
     }
 
-    /// The client is gone, and what it waited for has no answer.
+    /// The client is gone, and what it waited for has no answer. One that takes what only the
+    /// answer would name stays.
     fn replace(&mut self, client: usize, core: usize) {
+        if self.clients[client].waiting.iter().any(|awaited| awaited.request.takes()) {
+            return;
+        }
         self.world.disconnect(self.clients[client].handle);
         self.clients[client] = self.connect(core);
     }
 
+    /// Until everything is answered, the times of those that wait being over one after the other.
     fn finish(&mut self) {
-        self.world.run_until_idle();
-        self.world.wait_ms(5);
+        for _ in 0..=DEPTH_MAX {
+            self.world.run_until_idle();
+            self.world.wait_ms(5);
+        }
         self.world.run_until_idle();
         self.receive();
         assert!(self.clients.iter().all(|client| client.waiting.is_empty()), "no reply");
@@ -250,7 +342,7 @@ fn record(seed: u64, depth: usize, deletes: bool) -> History {
     let (shards, clients) = (2 + rng.below(3), 3 + rng.below(5));
     let mut run = Run::new(seed, shards, clients);
     let mut value = 0;
-    while run.history.transactions.len() < 150 {
+    while run.history.transactions.len() < 200 {
         for client in 0..clients {
             while run.clients[client].waiting.len() < depth && rng.below(3) > 0 {
                 run.send(client, Request::random(&mut rng, deletes, &mut value));
@@ -268,6 +360,7 @@ fn record(seed: u64, depth: usize, deletes: bool) -> History {
     }
     run.finish();
     run.send(0, Request::MGet([REGISTERS, LISTS].concat()));
+    run.send(0, Request::Lists(list_keys().reads()));
     run.finish();
     run.history
 }
@@ -287,7 +380,7 @@ fn assert_linearizable(history: &History) {
                 Op::Read { value, .. } => Action::Get { value: value.map(|value| value as i64) },
                 Op::Write { value, .. } => Action::Set { value: *value as i64 },
                 Op::Delete { .. } => Action::Delete { existed: None },
-                Op::Append { .. } | Op::ReadList { .. } => continue,
+                _ => continue,
             };
             // Of a transaction with several operations on a key the last one alone is visible, and
             // the rest is for the other checker.
@@ -321,7 +414,7 @@ fn histories_are_strictly_serializable() {
 #[test]
 fn histories_of_pipelines_are_strictly_serializable() {
     crate::for_each_seed(|seed| {
-        let history = record(seed, 6, false);
+        let history = record(seed, DEPTH_MAX, false);
         assert_strictly_serializable(&history, ProcessOrder::AroundSeveralKeys);
         assert_linearizable(&history);
     });

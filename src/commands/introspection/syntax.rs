@@ -2,8 +2,8 @@
 //! DOCS shows.
 //!
 //! Words in capitals are tokens, others name arguments; `[ ]` is optional, `< | >` a choice, and
-//! `x [x ...]` may be given several times. `x:double` says what an argument holds where its name
-//! does not.
+//! `x [x ...]` may be given several times. `x:double`, `:integer`, `:key` or `:string` says what
+//! an argument holds where its name does not.
 
 /// One argument, or several as a unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,12 @@ impl Kind {
         }
     }
 
+    /// Those that the notation can name.
+    fn named(name: &str) -> Result<Kind, String> {
+        let mut kinds = [Kind::String, Kind::Integer, Kind::Double, Kind::Key].into_iter();
+        kinds.find(|kind| kind.name() == name).ok_or_else(|| format!("{name} is no kind"))
+    }
+
     /// What an argument of this name holds. The names are those of Redis's documentation.
     fn of_name(name: &str) -> Kind {
         match name {
@@ -57,8 +63,8 @@ impl Kind {
             "unix-time-seconds" | "unix-time-milliseconds" => Kind::UnixTime,
             "client-id" | "count" | "cursor" | "db" | "decrement" | "destination-db" | "end"
             | "increment" | "index" | "index1" | "index2" | "len" | "milliseconds"
-            | "min-match-len" | "num-matches" | "numkeys" | "offset" | "protover" | "rank"
-            | "seconds" | "start" | "stop" | "timeout" | "version" => Kind::Integer,
+            | "min-match-len" | "num-matches" | "numfields" | "numkeys" | "offset" | "protover"
+            | "rank" | "seconds" | "start" | "stop" | "timeout" | "version" => Kind::Integer,
             _ => Kind::String,
         }
     }
@@ -142,8 +148,8 @@ impl<'a> Parser<'a> {
             Some("<") => self.group(">"),
             Some(word) if is_token(word) => self.after_token(word),
             Some(word) => {
-                let (name, kind) = match word.strip_suffix(":double") {
-                    Some(name) => (name, Kind::Double),
+                let (name, kind) = match word.split_once(':') {
+                    Some((name, kind)) => (name, Kind::named(kind)?),
                     None => (word, Kind::of_name(word)),
                 };
                 Ok(Argument { name: name.to_owned(), kind, ..Argument::default() })

@@ -1,9 +1,8 @@
 //! Names of keys: all that match a pattern, or any one.
 
+use crate::commands::scanning::{Names, Pattern};
 use crate::commands::{Categories, Command, Context, Docs, Flags, Group, Handler, Merge, Outcome};
 use crate::protocol::Args;
-use crate::protocol::reply::{Encoding, Reply, Values};
-use crate::text::glob;
 
 pub const KEYS: Command = Command {
     name: "keys",
@@ -33,41 +32,6 @@ fn keys(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     }
     names.write(&mut context.reply);
     Ok(())
-}
-
-/// A pattern for keys: `*` is every key, the empty one too, which a glob would not match.
-#[derive(Clone, Copy, Debug)]
-pub struct Pattern<'a>(Option<&'a [u8]>);
-
-impl<'a> Pattern<'a> {
-    pub const ALL: Self = Pattern(None);
-
-    pub fn new(pattern: &'a [u8]) -> Self {
-        Pattern((pattern != b"*").then_some(pattern))
-    }
-
-    pub fn matches(self, key: &[u8]) -> bool {
-        self.0.is_none_or(|pattern| glob::matches(pattern, key, false))
-    }
-}
-
-/// An array of bulk strings whose length is known only once all have been seen.
-#[derive(Debug, Default)]
-pub struct Names {
-    values: Vec<u8>,
-    count: usize,
-}
-
-impl Names {
-    pub fn push(&mut self, name: &[u8]) {
-        Reply::new(&mut self.values, Encoding::Values).bulk(name);
-        self.count += 1;
-    }
-
-    pub fn write(&self, reply: &mut Reply<'_>) {
-        reply.array(self.count);
-        reply.values(Values::new(&self.values));
-    }
 }
 
 /// A key that was there at some moment between the request and the reply, of those that DBSIZE would

@@ -1,12 +1,14 @@
 //! Keys, whatever they hold: deleting, expiring, moving, listing, looking into.
 
 mod databases;
+mod dump;
 mod existence;
 mod expiry;
 mod listing;
 mod object;
 mod relocation;
 mod scan;
+mod sort;
 
 pub use scan::cursor_shard;
 
@@ -17,6 +19,8 @@ pub const COMMANDS: &[Command] = &[
     databases::FLUSHALL,
     databases::FLUSHDB,
     databases::SWAPDB,
+    dump::DUMP,
+    dump::RESTORE,
     existence::DEL,
     existence::EXISTS,
     existence::TOUCH,
@@ -39,4 +43,6 @@ pub const COMMANDS: &[Command] = &[
     relocation::RENAME,
     relocation::RENAMENX,
     scan::SCAN,
+    sort::SORT,
+    sort::SORT_RO,
 ];

@@ -119,7 +119,7 @@ static COPIES: Hops = Hops {
         findings.reply.integer(changes.len() as i64);
         Ok(Decision::Done(changes))
     },
-    take: |context, args, position| {
+    take: |context, args, position, _| {
         let copy = context.peek(args.at(position)).map(Item::copy_of);
         Ok(copy.map_or(Finding::Nothing, Finding::Item))
     },
@@ -221,7 +221,7 @@ fn renamenx(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 /// Nothing at the new name can prevent it, so the value is taken at once.
 static RENAMES: Hops = Hops {
     look: |context, args, position| match position {
-        1 => take_item(context, args, position),
+        1 => take_item(context, args, position, None),
         _ => Ok(Finding::Nothing),
     },
     decide: |findings, _| match findings.take(1)? {
@@ -253,7 +253,12 @@ static RENAMES_TO_NEW: Hops = Hops {
     apply: put_renamed,
 };
 
-fn take_item(context: &mut Context<'_>, args: Args<'_>, position: usize) -> Looked {
+fn take_item(
+    context: &mut Context<'_>,
+    args: Args<'_>,
+    position: usize,
+    _: Option<Item>,
+) -> Looked {
     let now = context.now;
     let item = context.db_mut().take(args.at(position), now, Event::RenameFrom);
     Ok(item.map_or(Finding::Nothing, Finding::Item))

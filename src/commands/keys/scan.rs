@@ -4,21 +4,15 @@
 //! one shard ends the next one begins, so that a scan sees one shard after the other, and every
 //! key that is there all the time is seen, whatever the tables do meanwhile.
 
-use super::listing::{Names, Pattern};
-use crate::commands::{
-    Categories, Command, CommandError, Context, Docs, Flags, Group, Handler, Outcome,
-};
+use crate::commands::scanning::{Names, ScanOptions, parse_cursor};
+use crate::commands::{Categories, Command, Context, Docs, Flags, Group, Handler, Outcome};
 use crate::protocol::Args;
 use crate::store::{ScanCursor, TableCursor};
-use crate::text::number;
 
 /// Room for 1024 shards in a cursor.
 const SHARD_BITS: u32 = 10;
 
 const _: () = assert!(SHARD_BITS + TableCursor::BITS < u64::BITS);
-
-/// Keys that one call visits unless COUNT says otherwise, as in Redis.
-const COUNT_DEFAULT: usize = 10;
 
 pub const SCAN: Command = Command {
     name: "scan",
@@ -42,7 +36,7 @@ pub const SCAN: Command = Command {
 /// The shard that a cursor names, which need not exist; `None` if the argument is no cursor (SCAN
 /// then answers with an error on any shard).
 pub fn cursor_shard(argument: &[u8]) -> Option<usize> {
-    parse_cursor(argument).map(|cursor| Cursor::from_bits(cursor).shard)
+    parse_cursor(argument).ok().map(|cursor| Cursor::from_bits(cursor).shard)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,58 +58,9 @@ impl Cursor {
     }
 }
 
-/// Reads a cursor as C's `strtoul` does, which is how Redis reads it: an empty argument is 0, a
-/// sign is allowed, negative numbers wrap.
-fn parse_cursor(argument: &[u8]) -> Option<u64> {
-    let (negative, digits) = match argument {
-        [] => return Some(0),
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() {
-        return None;
-    }
-    let magnitude = digits.iter().try_fold(0_u64, |value, &byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    })?;
-    Some(if negative { magnitude.wrapping_neg() } else { magnitude })
-}
-
-struct ScanOptions<'a> {
-    pattern: Pattern<'a>,
-    count: usize,
-    kind: Option<&'a [u8]>,
-}
-
-impl<'a> ScanOptions<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, CommandError> {
-        let mut options = ScanOptions { pattern: Pattern::ALL, count: COUNT_DEFAULT, kind: None };
-        let mut words = args.from(2).iter();
-        while let Some(word) = words.next() {
-            let value = words.next().ok_or(CommandError::Syntax)?;
-            if word.eq_ignore_ascii_case(b"COUNT") {
-                let count = number::parse_i64(value).ok_or(CommandError::NotInteger)?;
-                let count = usize::try_from(count).ok().filter(|&count| count > 0);
-                options.count = count.ok_or(CommandError::Syntax)?;
-            } else if word.eq_ignore_ascii_case(b"MATCH") {
-                options.pattern = Pattern::new(value);
-            } else if word.eq_ignore_ascii_case(b"TYPE") {
-                options.kind = Some(value);
-            } else {
-                return Err(CommandError::Syntax);
-            }
-        }
-        Ok(options)
-    }
-}
-
 fn scan(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
-    let cursor = parse_cursor(args.at(1))
-        .map(Cursor::from_bits)
-        .ok_or_else(|| CommandError::text("ERR invalid cursor"))?;
-    let options = ScanOptions::parse(args)?;
+    let cursor = parse_cursor(args.at(1)).map(Cursor::from_bits)?;
+    let options = ScanOptions::parse(args.from(2), true)?;
     let mut names = Names::default();
     let mut next = 0;
     if cursor.shard == context.shard_index {

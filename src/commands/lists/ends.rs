@@ -4,11 +4,11 @@ use super::form::{ListMut, visit};
 use super::{DOCS, ROW, limit, popped};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
-    reply_bytes_max,
+    integers, reply_bytes_max,
 };
 use crate::protocol::Args;
 use crate::store::End;
-use crate::text::number::{self, Digits};
+use crate::text::number::Digits;
 
 pub const LPOP: Command = Command {
     name: "lpop",
@@ -45,9 +45,7 @@ fn pop(context: &mut Context<'_>, args: Args<'_>, row: &Command, end: End) -> Ou
         let text = format!("ERR wrong number of arguments for '{}' command", row.name);
         return Err(CommandError::text(text));
     }
-    let text = "ERR value is out of range, must be positive";
-    let count = number::parse_i64(count).and_then(|count| usize::try_from(count).ok());
-    let count = count.ok_or(CommandError::text(text))?;
+    let count = integers::count(count)?;
     if !pop_several(context, key, end, count)? {
         context.reply.null_array();
     }

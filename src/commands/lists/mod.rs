@@ -13,11 +13,13 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub use pop::Pop;
+
+use super::integers::{integer, symmetric_integer};
 use super::{Categories, Command, CommandError, Context, Docs, Flags, Group, Handler};
 use crate::protocol::Args;
 use crate::store::value::list::Limit;
 use crate::store::{End, Event};
-use crate::text::number;
 
 pub const COMMANDS: &[Command] = &[
     edit::LINSERT,
@@ -84,20 +86,6 @@ fn popped(end: End) -> Event {
     }
 }
 
-fn integer(argument: &[u8]) -> Result<i64, CommandError> {
-    number::parse_i64(argument).ok_or(CommandError::NotInteger)
-}
-
-/// An integer whose negative is one too.
-fn symmetric_integer(argument: &[u8]) -> Result<i64, CommandError> {
-    let out_of_range = "ERR value is out of range, value must between -9223372036854775807 and \
-                        9223372036854775807";
-    match integer(argument)? {
-        i64::MIN => Err(CommandError::text(out_of_range)),
-        integer => Ok(integer),
-    }
-}
-
 /// Refuses elements that no list can have.
 #[inline]
 fn check_elements(elements: Args<'_>) -> Result<(), CommandError> {
@@ -113,7 +101,7 @@ fn too_large() -> CommandError {
 
 /// The elements from `start` to `stop`, both included, negative ones counting from the back: the
 /// index of the first and how many there are.
-fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
+pub fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let from_front = |index: i64| match usize::try_from(index) {
         Ok(index) => Some(index),
         Err(_) => len.checked_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX)),

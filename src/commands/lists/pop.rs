@@ -90,7 +90,7 @@ pub const LMPOP: Command = Command {
 };
 
 static LMPOPS: Wait = Wait {
-    timeout: |args| Pop::parse(args, 1).map(|_| None),
+    timeout: |args| Pop::parse(args, 1, end).map(|_| None),
     serve: |context, args, position| serve_pop(context, args, 1, position),
     ..BLPOPS
 };
@@ -116,22 +116,27 @@ pub const BLMPOP: Command = Command {
 
 static BLMPOPS: Wait = Wait {
     timeout: |args| {
-        Pop::parse(args, 2)?;
+        Pop::parse(args, 2, end)?;
         timeout_in_seconds(args.at(1))
     },
     serve: |context, args, position| serve_pop(context, args, 2, position),
     ..BLPOPS
 };
 
-/// What LMPOP and BLMPOP take, as the arguments behind their keys say.
-struct Pop {
-    end: End,
-    count: usize,
+/// What LMPOP, BLMPOP and their like take, as the arguments behind their keys say.
+pub struct Pop {
+    pub end: End,
+    pub count: usize,
 }
 
 impl Pop {
-    /// `count_at` is the argument that says how many keys follow it.
-    fn parse(args: Args<'_>, count_at: usize) -> Result<Pop, CommandError> {
+    /// `count_at` is the argument that says how many keys follow it, `end` understands the word for
+    /// an end.
+    pub fn parse(
+        args: Args<'_>,
+        count_at: usize,
+        end: fn(&[u8]) -> Result<End, CommandError>,
+    ) -> Result<Pop, CommandError> {
         let keys = positive(args.at(count_at), "ERR numkeys should be greater than 0")?;
         let rest = count_at.saturating_add(1).saturating_add(keys);
         let end = end(args.get(rest).ok_or(CommandError::Syntax)?)?;
@@ -162,7 +167,7 @@ fn serve_pop(
     count_at: usize,
     position: usize,
 ) -> Outcome {
-    let Pop { end, count } = Pop::parse(args, count_at)?;
+    let Pop { end, count } = Pop::parse(args, count_at, end)?;
     let key = args.at(position);
     context.reply.array(2);
     context.reply.bulk(key);

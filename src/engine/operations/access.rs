@@ -2,14 +2,14 @@
 
 use core::net::IpAddr;
 
-use super::super::dispatch::reply_now;
-use super::Asked;
+use super::super::reply::reply_now;
+use super::asked::Asked;
 use crate::access::Peer;
 use crate::commands::Outcome;
 
 /// What the policy in force would do with a peer.
 pub(super) fn explain(asked: &mut Asked<'_>, address: IpAddr) -> Outcome {
-    let explanation = asked.core.settings.access.explain(&Peer::Ip(address));
+    let explanation = asked.core.site.settings.access.explain(&Peer::Ip(address));
     reply_now(asked.session, |reply| {
         reply.map(4);
         for (name, value) in [
@@ -27,8 +27,8 @@ pub(super) fn explain(asked: &mut Asked<'_>, address: IpAddr) -> Outcome {
 
 /// Recent refusals, the newest first.
 pub(super) fn log(asked: &mut Asked<'_>, count: usize) -> Outcome {
-    let refusals = asked.core.shared.access.log();
-    let now = asked.core.now.unix_ms;
+    let refusals = asked.core.site.shared.access.log();
+    let now = asked.core.site.now.unix_ms;
     reply_now(asked.session, |reply| {
         reply.array(refusals.len().min(count));
         for refusal in refusals.iter().take(count) {
@@ -53,7 +53,7 @@ pub(super) fn log(asked: &mut Asked<'_>, count: usize) -> Outcome {
 }
 
 pub(super) fn reset_log(asked: &mut Asked<'_>) -> Outcome {
-    asked.core.shared.access.reset_log();
+    asked.core.site.shared.access.reset_log();
     reply_now(asked.session, |reply| reply.ok());
     Ok(())
 }

@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use super::super::core::{Core, Pause};
-use super::super::dispatch::{reply_now, suppress_reply};
-use super::super::event::{ConnId, Outbox};
+use super::super::closing::{close_after_output, close_now};
+use super::super::event::ConnId;
 use super::super::every_core::EveryCore;
-use super::super::{Engine, close_after_output, close_now};
-use super::Asked;
+use super::super::reply::{reply_now, suppress_reply};
+use super::super::state::{Core, Here, Pause};
+use super::super::{blocked, connections};
+use super::asked::Asked;
 use crate::access::Peer;
 use crate::commands::{
     ClientAttribute, ClientFilter, ClientKill, ClientType, CommandError, Outcome, ReplyMode,
@@ -70,15 +71,15 @@ impl EveryCore for List {
     /// A line for each client, with its id.
     type Answer = Vec<(u64, String)>;
 
-    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> Self::Answer {
-        engine.core.shards.home_mut().find_broken_watches();
-        let chosen = engine.sessions.iter().filter(|session| matches(&self.filter, session));
-        chosen.map(|session| (session.client.id, line(&engine.core, session))).collect()
+    fn run(&self, here: &mut Here<'_>) -> Self::Answer {
+        here.core.shards.home_mut().find_broken_watches();
+        let chosen = here.sessions.iter().filter(|session| matches(&self.filter, session));
+        chosen.map(|session| (session.client.id, line(here.core, session))).collect()
     }
 
     /// By age, or in the order in which ids were asked for.
-    fn merge(&self, engine: &mut Engine, answers: &[&Self::Answer], reply: &mut Reply<'_>) {
-        let bytes_max = reply_bytes_max(&engine.core.settings.config);
+    fn merge(&self, here: &mut Here<'_>, answers: &[&Self::Answer], reply: &mut Reply<'_>) {
+        let bytes_max = reply_bytes_max(&here.core.site.settings.config);
         let mut lines: Vec<&(u64, String)> = answers.iter().copied().flatten().collect();
         lines.sort_unstable_by_key(|(id, _)| *id);
         let mut text = String::new();
@@ -103,7 +104,7 @@ impl EveryCore for List {
 /// replies of other shards (`oll`, `omem`).
 fn line(core: &Core, session: &Session) -> String {
     let client = &session.client;
-    let seconds = |since_us: u64| core.now.monotonic_us.saturating_sub(since_us) / 1_000_000;
+    let seconds = |since_us: u64| core.site.now.monotonic_us.saturating_sub(since_us) / 1_000_000;
     let output = &session.output;
     let unsent = output.unsent_bytes();
     let input = session.input.memory();
@@ -198,25 +199,25 @@ impl EveryCore for Kill {
     /// How many clients have been closed.
     type Answer = usize;
 
-    fn run(&self, engine: &mut Engine, outbox: &mut Outbox) -> usize {
+    fn run(&self, here: &mut Here<'_>) -> usize {
         let mut killed = 0;
-        for session in engine.sessions.iter_mut() {
+        for session in here.sessions.iter_mut() {
             if matches(&self.filter, session) && !session.dropped {
-                close_now(session, outbox);
+                close_now(session, here.outbox);
                 killed += 1;
             }
         }
         killed
     }
 
-    fn merge(&self, engine: &mut Engine, answers: &[&usize], reply: &mut Reply<'_>) {
+    fn merge(&self, here: &mut Here<'_>, answers: &[&usize], reply: &mut Reply<'_>) {
         let killed = answers.iter().copied().sum::<usize>() + usize::from(self.asking.is_some());
         match (self.old_form, killed) {
             (false, killed) => reply.integer(killed as i64),
             (true, 0) => reply.error("ERR No such client"),
             (true, _) => reply.ok(),
         }
-        if let Some(session) = self.asking.and_then(|conn| engine.sessions.get_mut(conn)) {
+        if let Some(session) = self.asking.and_then(|conn| here.sessions.get_mut(conn)) {
             close_after_output(session);
         }
     }
@@ -255,7 +256,7 @@ pub(super) fn reply(asked: &mut Asked<'_>, mode: ReplyMode) -> Outcome {
 
 /// A later pause may be of another kind, but never ends an earlier one sooner.
 pub(super) fn pause(asked: &mut Asked<'_>, millis: u64, writes_only: bool) -> Outcome {
-    let until_us = asked.core.now.monotonic_us.saturating_add(millis.saturating_mul(1000));
+    let until_us = asked.core.site.now.monotonic_us.saturating_add(millis.saturating_mul(1000));
     let until_us = asked.core.pause.map_or(until_us, |pause| pause.until_us.max(until_us));
     // Nothing may be waited for under the locks of an EXEC.
     let fenced = asked.session.exec.is_none();
@@ -274,14 +275,14 @@ struct SetPause {
 impl EveryCore for SetPause {
     type Answer = ();
 
-    fn run(&self, engine: &mut Engine, outbox: &mut Outbox) {
-        engine.core.pause = self.pause;
+    fn run(&self, here: &mut Here<'_>) {
+        here.core.pause = self.pause;
         if self.pause.is_none() {
-            engine.end_pause(outbox);
+            connections::end_pause(here);
         }
     }
 
-    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+    fn merge(&self, _: &mut Here<'_>, _: &[&()], reply: &mut Reply<'_>) {
         reply.ok();
     }
 
@@ -304,11 +305,11 @@ struct Unblock {
 impl EveryCore for Unblock {
     type Answer = bool;
 
-    fn run(&self, engine: &mut Engine, outbox: &mut Outbox) -> bool {
-        engine.unblock_client(self.id, self.with_error, outbox)
+    fn run(&self, here: &mut Here<'_>) -> bool {
+        blocked::unblock_client(here, self.id, self.with_error)
     }
 
-    fn merge(&self, _: &mut Engine, answers: &[&bool], reply: &mut Reply<'_>) {
+    fn merge(&self, _: &mut Here<'_>, answers: &[&bool], reply: &mut Reply<'_>) {
         reply.integer(i64::from(answers.iter().any(|unblocked| **unblocked)));
     }
 }

@@ -8,52 +8,46 @@
 //! | `info` | INFO |
 //! | `memory` | MEMORY |
 //! | `access` | ACCESS |
-//! | `transaction` | MULTI, EXEC, DISCARD, WATCH, UNWATCH |
+//! | `multi` | MULTI, EXEC, DISCARD, WATCH, UNWATCH |
 //! | `process` | SHUTDOWN, DEBUG, and the ends of effects |
 
 mod access;
+mod asked;
 mod client;
 mod config;
+mod facts;
 mod info;
 mod memory;
+pub(super) mod multi;
 mod process;
 mod session;
-pub(super) mod transaction;
 
-use super::core::Core;
-use super::dispatch::{fail, reply_later};
-use super::event::{Effect, Outbox, Ticket};
-use super::every_core::EveryCore;
-use crate::commands::{Operation, Outcome, Row};
-use crate::session::{Session, Stall};
+use super::event::Outbox;
+use super::reply::fail;
+use super::state::Core;
+use crate::commands::{CommandError, Operation, Row};
+use crate::session::Session;
+use asked::Asked;
 
 pub(super) use process::debug_is_allowed;
 
-/// What an operation works on.
-struct Asked<'a> {
-    core: &'a mut Core,
-    session: &'a mut Session,
+/// Carries out what the engine itself is asked for, if the arguments are right.
+pub(super) fn run(
+    core: &mut Core,
+    session: &mut Session,
     row: &'static Row,
-    outbox: &'a mut Outbox,
-}
-
-impl Asked<'_> {
-    /// Has every core do its part, this one included; the client is answered when all have.
-    fn every_core(&mut self, command: impl EveryCore) -> Outcome {
-        self.core.ask_every_core(self.session, self.row, command, self.outbox);
-        Ok(())
-    }
-
-    /// Has the runtime do something; the client is answered, and goes on, when it is done.
-    fn start_effect(&mut self, effect: impl FnOnce(Ticket) -> Effect) {
-        self.session.stall.insert(Stall::TRANSACTION);
-        let reply = reply_later(self.session, 0);
-        self.core.start_effect(reply, effect, self.outbox);
+    parsed: Result<Operation<'_>, CommandError>,
+    outbox: &mut Outbox,
+) {
+    core.stats.commands.of(row).calls += 1;
+    match parsed {
+        Ok(operation) => carry_out(core, session, row, operation, outbox),
+        Err(error) => fail(&mut core.stats.commands, session, row, &error),
     }
 }
 
 /// Carries out an operation: answers at once, or stalls the session until it can be.
-pub(super) fn carry_out(
+fn carry_out(
     core: &mut Core,
     session: &mut Session,
     row: &'static Row,
@@ -67,11 +61,11 @@ pub(super) fn carry_out(
         Operation::Quit => session::quit(asked),
         Operation::Reset => session::reset(asked),
         Operation::Select(index) => session::select(asked, index),
-        Operation::Multi => transaction::multi(asked),
-        Operation::Exec => transaction::exec(asked),
-        Operation::Discard => transaction::discard(asked),
-        Operation::Watch(args) => transaction::watch(asked, args),
-        Operation::Unwatch => transaction::unwatch(asked),
+        Operation::Multi => multi::multi(asked),
+        Operation::Exec => multi::exec(asked),
+        Operation::Discard => multi::discard(asked),
+        Operation::Watch(args) => multi::watch(asked, args),
+        Operation::Unwatch => multi::unwatch(asked),
         Operation::ClientId => client::id(asked),
         Operation::ClientGetName => client::get_name(asked),
         Operation::ClientSetName(name) => client::set_name(asked, name),
@@ -104,6 +98,6 @@ pub(super) fn carry_out(
         Operation::AccessLogReset => access::reset_log(asked),
     };
     if let Err(error) = result {
-        fail(core, session, row, &error);
+        fail(&mut core.stats.commands, session, row, &error);
     }
 }

@@ -1,10 +1,9 @@
 //! SHUTDOWN and DEBUG, and the ends of work that the runtime did for a command.
 
-use super::super::core::Core;
-use super::super::event::{Effect, Outbox};
+use super::super::event::Effect;
 use super::super::every_core::EveryCore;
-use super::super::{Engine, Ticket};
-use super::Asked;
+use super::super::state::{Core, Here};
+use super::asked::Asked;
 use crate::commands::{CommandError, Outcome, Shutdown};
 use crate::protocol::reply::Reply;
 use crate::session::Session;
@@ -21,9 +20,9 @@ pub(super) fn shutdown(asked: &mut Asked<'_>, shutdown: Shutdown) -> Outcome {
 }
 
 /// Whether `enable-debug-command` lets this client use DEBUG.
-pub(in super::super) fn debug_is_allowed(core: &Core, session: &Session) -> bool {
+pub(in crate::engine) fn debug_is_allowed(core: &Core, session: &Session) -> bool {
     let local = session.client.peer.is_local();
-    core.settings.config.enable_debug_command.allows(local)
+    core.site.settings.config.enable_debug_command.allows(local)
 }
 
 pub(super) fn sleep(asked: &mut Asked<'_>, micros: u64) -> Outcome {
@@ -41,32 +40,11 @@ struct SetActiveExpire(bool);
 impl EveryCore for SetActiveExpire {
     type Answer = ();
 
-    fn run(&self, engine: &mut Engine, _: &mut Outbox) {
-        engine.core.active_expire = self.0;
+    fn run(&self, here: &mut Here<'_>) {
+        here.core.expiry.is_active = self.0;
     }
 
-    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+    fn merge(&self, _: &mut Here<'_>, _: &[&()], reply: &mut Reply<'_>) {
         reply.ok();
-    }
-}
-
-impl Engine {
-    /// A piece of blocking work has ended: its command is answered.
-    pub(in super::super) fn effect_done(
-        &mut self,
-        ticket: Ticket,
-        result: Result<(), String>,
-        outbox: &mut Outbox,
-    ) {
-        let Some(to) = self.core.effects.remove(&ticket.0) else { return };
-        let mut out = Vec::new();
-        if let Some(session) = self.sessions.get_mut(to.conn) {
-            let mut reply = Reply::new(&mut out, session.client.encoding);
-            match result {
-                Ok(()) => reply.ok(),
-                Err(text) => reply.error(&format!("ERR {text}")),
-            }
-        }
-        self.complete(to, &out, outbox);
     }
 }

@@ -1,8 +1,9 @@
 //! AUTH, HELLO, QUIT, RESET, SELECT.
 
-use super::super::close_after_output;
-use super::super::dispatch::reply_now;
-use super::{Asked, transaction};
+use super::super::closing::close_after_output;
+use super::super::reply::reply_now;
+use super::asked::Asked;
+use super::multi;
 use crate::commands::{CommandError, Hello, Outcome};
 use crate::protocol::reply::Encoding;
 
@@ -26,7 +27,7 @@ fn authenticate(asked: &mut Asked<'_>, user: &[u8], password: &[u8]) -> Outcome 
     let (core, session) = (&*asked.core, &mut *asked.session);
     let right = core.password().is_none_or(|expected| expected.matches(password));
     if user != b"default" || !right {
-        core.shared.access.auth_failed();
+        core.site.shared.access.auth_failed();
         tracing::debug!(addr = session.client.addr, "authentication failed");
         return Err(CommandError::text(
             "WRONGPASS invalid username-password pair or user is disabled.",
@@ -83,7 +84,7 @@ pub(super) fn quit(asked: &mut Asked<'_>) -> Outcome {
 }
 
 pub(super) fn reset(asked: &mut Asked<'_>) -> Outcome {
-    transaction::forget(asked.core, asked.session, asked.outbox);
+    multi::forget(asked.core, asked.session, asked.outbox);
     asked.session.client.reset(!asked.core.requires_password());
     reply_now(asked.session, |reply| reply.simple("RESET"));
     Ok(())
@@ -91,7 +92,7 @@ pub(super) fn reset(asked: &mut Asked<'_>) -> Outcome {
 
 /// `databases` may allow fewer than there are.
 pub(super) fn select(asked: &mut Asked<'_>, index: usize) -> Outcome {
-    if index >= asked.core.settings.config.databases as usize {
+    if index >= asked.core.site.settings.config.databases as usize {
         return Err(CommandError::text("ERR DB index is out of range"));
     }
     asked.session.client.db = index;

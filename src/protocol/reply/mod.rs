@@ -10,6 +10,7 @@ mod value;
 pub use value::{Value, Values};
 
 use super::resp::{Version, encode};
+use crate::text::double::DoubleText;
 use crate::text::number;
 
 /// How a reply is written.
@@ -116,8 +117,8 @@ impl<'a> Reply<'a> {
     pub fn double(&mut self, value: f64) {
         match self.encoding {
             Encoding::Values => value::write(self.out, &Value::Double(value)),
-            Encoding::Resp2 => encode::bulk(self.out, value.to_string().as_bytes()),
-            Encoding::Resp3 => encode::line(self.out, b',', value.to_string().as_bytes()),
+            Encoding::Resp2 => encode::bulk(self.out, &DoubleText::new(value)),
+            Encoding::Resp3 => encode::line(self.out, b',', &DoubleText::new(value)),
         }
     }
 
@@ -167,6 +168,24 @@ impl<'a> Reply<'a> {
             Encoding::Values => value::write(self.out, &Value::Map(len)),
             Encoding::Resp2 => encode::header(self.out, b'*', len.saturating_mul(2)),
             Encoding::Resp3 => encode::header(self.out, b'%', len),
+        }
+    }
+
+    /// The header of an array of `len` pairs, each an array of its own in RESP3; in RESP2 their
+    /// values follow one after the other. [`Reply::pair`] begins each. Among [`Values`] they are as
+    /// in RESP3: no replies are merged that have any.
+    pub fn pairs(&mut self, len: usize) {
+        match self.encoding {
+            Encoding::Resp2 => self.array(len.saturating_mul(2)),
+            Encoding::Values | Encoding::Resp3 => self.array(len),
+        }
+    }
+
+    /// The header of one of [`Reply::pairs`]; its two values follow.
+    pub fn pair(&mut self) {
+        match self.encoding {
+            Encoding::Resp2 => {}
+            Encoding::Values | Encoding::Resp3 => self.array(2),
         }
     }
 

@@ -69,14 +69,11 @@ impl Driver {
     /// The core that is to have the next connection: ours if it takes any, unless another has clearly
     /// fewer.
     fn least_loaded(&self) -> ShardId {
-        let active = self.process.plan.active();
-        let connections =
-            |shard: ShardId| self.process.shared.cores[shard].connections.load(Ordering::Relaxed);
-        let least = (0..active).map(|shard| (connections(shard), shard)).min();
-        let (fewest, shard) = least.unwrap_or((0, FIRST));
-        let ours = connections(self.thread);
-        let is_taking = self.thread < active;
-        if is_taking && ours <= fewest + fewest / 16 { self.thread } else { shard }
+        let least = self.process.least_connected(|_| true).unwrap_or(FIRST);
+        let (ours, fewest) =
+            (self.process.connections(self.thread), self.process.connections(least));
+        let is_taking = self.thread < self.process.shared.active_threads();
+        if is_taking && ours <= fewest + fewest / 16 { self.thread } else { least }
     }
 
     /// A connection, counted already for a core, becomes this thread's.

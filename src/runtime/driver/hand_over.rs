@@ -5,76 +5,16 @@
 
 use std::sync::atomic::Ordering;
 
-use super::load::{self, LOOK_US, Reading};
-use super::{Driver, FIRST};
-use crate::config::ThreadSpread;
+use super::Driver;
 use crate::engine::{ShardId, ShardSet};
 use crate::runtime::hosted::Hosted;
 use crate::runtime::inbox::Parcel;
 use crate::runtime::plan::Plan;
 
 impl Driver {
-    /// On the first thread: decides how many threads are to be active.
-    pub(super) fn look_at_load(&mut self) {
-        let (now_us, plan) = (self.now.monotonic_us, &self.process.plan);
-        if self.thread != FIRST || plan.threads() == 1 || now_us < self.looked_at_us + LOOK_US {
-            return;
-        }
-        self.looked_at_us = now_us;
-        let active = plan.active();
-        let Some(own) = self.hosted.first() else { return };
-        let wanted = match own.engine.config().spread {
-            ThreadSpread::All => plan.threads(),
-            ThreadSpread::Auto if active > plan.auto_max() => plan.auto_max(),
-            ThreadSpread::Auto => {
-                let cores = &self.process.shared.cores;
-                let reading = Reading {
-                    at_us: now_us,
-                    used_us: self.process.clocks[..active]
-                        .iter()
-                        .map(load::Clock::worked_us)
-                        .collect(),
-                    input_bytes: cores
-                        .iter()
-                        .map(|core| core.net_input_bytes.load(Ordering::Relaxed))
-                        .sum(),
-                };
-                let cpu = |thread: usize| cores[thread].cpu.load(Ordering::Relaxed);
-                self.governor.decide(reading, |thread| load::idle_us(cpu(thread)))
-            }
-        };
-        let why = match own.engine.config().spread {
-            ThreadSpread::All => "spread_all",
-            ThreadSpread::Auto => self.governor.why(wanted),
-        };
-        if (wanted, why) != self.last_told {
-            self.last_told = (wanted, why);
-            self.process.shared.set_active_threads(wanted, why);
-        }
-        if wanted == active {
-            return;
-        }
-        plan.set_active(wanted);
-        tracing::debug!("{wanted} of {} threads are active, {active} were", plan.threads());
-        // Who sleeps would not see it.
-        for thread in 1..wanted.max(active) {
-            self.process.post.deliver_to_thread(thread, Parcel::Rearrange);
-        }
-    }
-
-    /// When the first thread looks although nothing happens: nobody else would see the load fall.
-    pub(super) fn looks_again_us(&self) -> Option<u64> {
-        let looks = self.thread == FIRST && self.process.plan.active() > 1 && self.is_auto();
-        looks.then_some(self.looked_at_us + LOOK_US)
-    }
-
-    fn is_auto(&self) -> bool {
-        self.hosted.first().is_some_and(|own| own.engine.config().spread == ThreadSpread::Auto)
-    }
-
     /// Follows the plan if it has changed since.
     pub(super) fn rearrange(&mut self) {
-        let active = self.process.plan.active();
+        let active = self.process.shared.active_threads();
         if active == self.arranged_for || !self.accepting || self.stop.is_some() {
             return;
         }

@@ -12,8 +12,14 @@
 use std::fs;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
+use super::{Driver, FIRST};
+use crate::config::ThreadSpread;
+use crate::runtime::inbox::Parcel;
+
+/// Why all threads are active when the configuration says so, in a word for INFO.
+pub const SPREAD_ALL: &str = "spread_all";
 /// How often the load is looked at.
-pub const LOOK_US: u64 = 10_000;
+const LOOK_US: u64 = 10_000;
 /// A thread that is busy for so many thousandths of the time is to be relieved.
 const BUSY_PERMILLE: u64 = 850;
 /// So long at least, with so much of the next processor's time idle.
@@ -158,9 +164,66 @@ impl Governor {
     }
 }
 
+impl Driver {
+    /// On the first thread: decides how many threads are to be active.
+    pub(super) fn look_at_load(&mut self) {
+        let (now_us, plan) = (self.now.monotonic_us, &self.process.plan);
+        if self.thread != FIRST || plan.threads() == 1 || now_us < self.looked_at_us + LOOK_US {
+            return;
+        }
+        self.looked_at_us = now_us;
+        let active = self.process.shared.active_threads();
+        let Some(own) = self.hosted.first() else { return };
+        let wanted = match own.engine.config().spread {
+            ThreadSpread::All => plan.threads(),
+            ThreadSpread::Auto if active > plan.auto_max() => plan.auto_max(),
+            ThreadSpread::Auto => {
+                let cores = &self.process.shared.cores;
+                let reading = Reading {
+                    at_us: now_us,
+                    used_us: self.process.clocks[..active].iter().map(Clock::worked_us).collect(),
+                    input_bytes: cores
+                        .iter()
+                        .map(|core| core.net_input_bytes.load(Ordering::Relaxed))
+                        .sum(),
+                };
+                let cpu = |thread: usize| cores[thread].cpu.load(Ordering::Relaxed);
+                self.governor.decide(reading, |thread| idle_us(cpu(thread)))
+            }
+        };
+        let why = match own.engine.config().spread {
+            ThreadSpread::All => SPREAD_ALL,
+            ThreadSpread::Auto => self.governor.why(wanted),
+        };
+        if (wanted, why) != self.last_told {
+            self.last_told = (wanted, why);
+            self.process.shared.set_active_threads(wanted, why);
+        }
+        if wanted == active {
+            return;
+        }
+        tracing::debug!("{wanted} of {} threads are active, {active} were", plan.threads());
+        // Who sleeps would not see it.
+        for thread in 1..wanted.max(active) {
+            self.process.post.deliver_to_thread(thread, Parcel::Rearrange);
+        }
+    }
+
+    /// When the first thread looks although nothing happens: nobody else would see the load fall.
+    pub(super) fn looks_again_us(&self) -> Option<u64> {
+        let looks =
+            self.thread == FIRST && self.process.shared.active_threads() > 1 && self.is_auto();
+        looks.then_some(self.looked_at_us + LOOK_US)
+    }
+
+    fn is_auto(&self) -> bool {
+        self.hosted.first().is_some_and(|own| own.engine.config().spread == ThreadSpread::Auto)
+    }
+}
+
 /// For how long a processor has been idle since the machine started; `None` if the kernel does not
 /// say.
-pub fn idle_us(cpu: usize) -> Option<u64> {
+fn idle_us(cpu: usize) -> Option<u64> {
     idle_in(&fs::read_to_string("/proc/stat").ok()?, cpu)
 }
 

@@ -43,6 +43,8 @@ mod moves;
 mod outgoing;
 mod poll;
 
+pub use load::SPREAD_ALL;
+
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -88,6 +90,22 @@ impl Process {
     fn client_id(&self) -> u64 {
         self.next_client_id.fetch_add(1, Ordering::Relaxed)
     }
+
+    /// Connections that a core has, or is about to get.
+    fn connections(&self, core: ShardId) -> usize {
+        self.shared.cores[core].connections.load(Ordering::Relaxed)
+    }
+
+    /// Of the cores of active threads, the one with the fewest connections that may have another.
+    fn least_connected(&self, may_have: impl Fn(ShardId) -> bool) -> Option<ShardId> {
+        let cores = (0..self.shared.active_threads()).filter(|core| may_have(*core));
+        cores.min_by_key(|core| self.connections(*core))
+    }
+}
+
+/// Of the cores that a thread runs, its own.
+fn own_among(hosted: &mut [Hosted], thread: ShardId) -> Option<&mut Hosted> {
+    hosted.first_mut().filter(|hosted| hosted.core == thread)
 }
 
 /// What a slot of the ring is used for.
@@ -288,7 +306,7 @@ impl Driver {
 
     /// The core whose connections this ring has; nobody's while another thread runs it.
     fn own(&mut self) -> Option<&mut Hosted> {
-        self.hosted.first_mut().filter(|hosted| hosted.core == self.thread)
+        own_among(&mut self.hosted, self.thread)
     }
 
     /// The core at this place, with the shards of all: it can be told something.

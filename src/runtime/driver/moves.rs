@@ -7,7 +7,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
-use super::{Closing, Driver, Process, Role, add, conn_of};
+use super::{Closing, Driver, Process, Role, add, conn_of, own_among};
 use crate::engine::ShardId;
 use crate::runtime::inbox::Parcel;
 use crate::runtime::ring::Key;
@@ -38,6 +38,12 @@ impl Moves {
     /// The plan has changed.
     pub fn begin(&mut self) {
         (self.again_at_us, self.again_us) = (0, AGAIN_US);
+    }
+
+    /// One has not come to rest, or none is: it is longer until others are looked for.
+    fn back_off(&mut self, now_us: u64) {
+        self.again_us = (self.again_us * 2).clamp(AGAIN_US, AGAIN_MAX_US);
+        self.again_at_us = now_us + self.again_us;
     }
 
     /// When to go on although nothing happens.
@@ -76,7 +82,7 @@ impl Driver {
 
     /// How many connections should be with other cores.
     fn surplus(&self) -> usize {
-        let active = self.process.plan.active();
+        let active = self.process.shared.active_threads();
         let cores = &self.process.shared.cores;
         let ours = self.counters().connections.load(Ordering::Relaxed);
         if self.thread >= active {
@@ -98,7 +104,7 @@ impl Driver {
             self.moves.again_at_us = now_us + SHARES_US;
             return;
         }
-        if self.process.least_connected_but(self.thread).is_none() {
+        if target_but(&self.process, self.thread).is_none() {
             // The core that is to have them is on its way to its thread.
             self.moves.again_at_us = now_us + AGAIN_US;
             return;
@@ -120,11 +126,10 @@ impl Driver {
                 found += 1;
             }
         }
-        let moves = &mut self.moves;
-        if found == 0 {
-            moves.again_us = (moves.again_us * 2).clamp(AGAIN_US, AGAIN_MAX_US);
+        match found {
+            0 => self.moves.back_off(now_us),
+            _ => self.moves.again_at_us = now_us + self.moves.again_us,
         }
-        moves.again_at_us = now_us + moves.again_us;
     }
 
     /// Sends off those of which the kernel holds nothing any more.
@@ -139,8 +144,7 @@ impl Driver {
             if now_us >= deadline_us {
                 // Whatever keeps it here, its client waits no longer for that.
                 self.ring.receive(key);
-                self.moves.again_us = (self.moves.again_us * 2).clamp(AGAIN_US, AGAIN_MAX_US);
-                self.moves.again_at_us = now_us + self.moves.again_us;
+                self.moves.back_off(now_us);
             } else if at_rest && self.ring.is_quiet(key) {
                 ready.push((key, deadline_us));
             } else {
@@ -154,14 +158,14 @@ impl Driver {
 
     fn send_ready(&mut self, ready: Vec<(Key, u64)>) {
         let Driver { hosted, ring, roles, moves, process, thread, to_wake, .. } = self;
-        let Some(own) = hosted.first_mut().filter(|hosted| hosted.core == *thread) else { return };
+        let Some(own) = own_among(hosted, *thread) else { return };
         let process: &Process = process;
         let counters = &process.shared.cores[*thread];
         // See the head of the engine's `moves` for what the mutex and the empty inbox are for.
         process.post.put_ordered(|| {
             let may_go = own.inbox.is_empty();
             ready.into_iter().filter_map(move |(key, deadline_us)| {
-                let target = if may_go { process.least_connected_but(*thread) } else { None };
+                let target = if may_go { target_but(process, *thread) } else { None };
                 let sent = target.and_then(|target| {
                     let session = own.engine.give_up(conn_of(key))?;
                     Some((target, ring.take(key)?, session))
@@ -200,12 +204,7 @@ impl Driver {
     }
 }
 
-impl Process {
-    /// The core that is to have the next connection that leaves another one.
-    fn least_connected_but(&self, thread: ShardId) -> Option<ShardId> {
-        let connections =
-            |core: ShardId| self.shared.cores[core].connections.load(Ordering::Relaxed);
-        let others = (0..self.plan.active()).filter(|core| *core != thread);
-        others.filter(|core| self.plan.is_at_home(*core)).min_by_key(|core| connections(*core))
-    }
+/// The core that is to have the next connection that leaves a thread.
+fn target_but(process: &Process, thread: ShardId) -> Option<ShardId> {
+    process.least_connected(|core| core != thread && process.plan.is_at_home(core))
 }

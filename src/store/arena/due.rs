@@ -148,11 +148,15 @@ impl Arena {
         self.pages[index as usize].due = due;
     }
 
-    /// Some block that carries an expiry.
-    pub fn any_expiring(&self) -> Option<Handle> {
-        let mut one = Vec::with_capacity(1);
-        self.blocks(*self.expiring.first()?, 0, &mut one);
-        one.pop()
+    /// All blocks in use that carry an expiry.
+    pub fn all_expiring(&self) -> impl Iterator<Item = Handle> {
+        let used = |&index: &u32| self.used_dues(index).map(|(dues, class)| (index, dues, class));
+        let blocks = self.expiring.iter().filter_map(used).flat_map(|(index, dues, class)| {
+            let size = self.class_bytes(class);
+            (0..dues.len()).map(move |block| (index, block * size))
+        });
+        let live = blocks.filter(|&(index, offset)| self.word(index, offset) != 0);
+        live.map(|(index, offset)| self.handle(index, offset))
     }
 
     /// A block that carries an expiry, by a random number.

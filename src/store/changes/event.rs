@@ -7,6 +7,9 @@ pub enum Class {
     Generic,
     String,
     List,
+    Set,
+    SortedSet,
+    Hash,
     Expired,
     Evicted,
     New,
@@ -49,13 +52,24 @@ events! {
     Generic:
         Del "del", Expire "expire", Persist "persist",
         RenameFrom "rename_from", RenameTo "rename_to",
-        MoveFrom "move_from", MoveTo "move_to", CopyTo "copy_to";
+        MoveFrom "move_from", MoveTo "move_to", CopyTo "copy_to", Restore "restore";
     String:
         Set "set", Append "append", SetRange "setrange", IncrBy "incrby",
         IncrByFloat "incrbyfloat";
     List:
         LPush "lpush", RPush "rpush", LPop "lpop", RPop "rpop", LInsert "linsert", LSet "lset",
-        LRem "lrem", LTrim "ltrim";
+        LRem "lrem", LTrim "ltrim", SortStore "sortstore";
+    Set:
+        SAdd "sadd", SRem "srem", SPop "spop", SInterStore "sinterstore",
+        SUnionStore "sunionstore", SDiffStore "sdiffstore";
+    SortedSet:
+        ZAdd "zadd", ZIncr "zincr", ZRem "zrem", ZRemByRank "zremrangebyrank",
+        ZRemByScore "zremrangebyscore", ZRemByLex "zremrangebylex", ZPopMin "zpopmin",
+        ZPopMax "zpopmax", ZRangeStore "zrangestore", ZInterStore "zinterstore",
+        ZUnionStore "zunionstore", ZDiffStore "zdiffstore";
+    Hash:
+        HSet "hset", HIncrBy "hincrby", HIncrByFloat "hincrbyfloat", HDel "hdel",
+        HExpire "hexpire", HPersist "hpersist", HExpired "hexpired";
     Expired: Expired "expired";
     Evicted: Evicted "evicted";
     New: New "new";
@@ -76,6 +90,9 @@ impl Class {
             Class::Generic => 'g',
             Class::String => '$',
             Class::List => 'l',
+            Class::Set => 's',
+            Class::SortedSet => 'z',
+            Class::Hash => 'h',
             Class::Expired => 'x',
             Class::Evicted => 'e',
             Class::New => 'n',

@@ -1,11 +1,10 @@
 //! Changing what is at a key.
 
-use super::Db;
-use super::sweep::due_second;
+use super::{Db, expiry_place};
 use crate::store::arena::Handle;
 use crate::store::changes::{Event, Events};
 use crate::store::entry::{
-    Encoding, EntryRef, OBJECT_BYTES, Outside, PAYLOAD_BYTES, StoredValue, Text, fits_inline,
+    Encoding, EntryRef, NEVER, OBJECT_BYTES, Outside, PAYLOAD_BYTES, StoredValue, Text, fits_inline,
 };
 use crate::store::large::Payload;
 use crate::store::value::{Content, Object, OwnedValue, Remains};
@@ -35,7 +34,7 @@ pub struct EntryMut<'a> {
     pub(super) handle: Handle,
     pub(super) hash: u64,
     pub(super) now: UnixMs,
-    untold: Option<Events>,
+    pub(super) untold: Option<Events>,
 }
 
 /// The place of a key that has no entry.
@@ -166,6 +165,15 @@ impl Db {
         }
     }
 
+    /// As [`Db::settle`] where nothing has changed but what an object holds, from `before` to `after`
+    /// bytes: that is seldom, so its footprint is not looked at for every change of an object.
+    #[cold]
+    pub(super) fn settle_object(&mut self, handle: Handle, before: usize, after: usize) {
+        let mut footprint = self.footprint(handle);
+        footprint.outside.bytes = footprint.outside.bytes - after + before;
+        self.settle(handle, footprint);
+    }
+
     /// As [`Db::settle`] for what is in no queue, or about to come into one or to leave it.
     pub(super) fn count_outside(&mut self, before: Footprint, after: Footprint) {
         let (old, new) = (before.outside, after.outside);
@@ -193,6 +201,15 @@ impl Footprint {
 
     pub(super) fn outside_bytes(self) -> usize {
         self.outside.bytes
+    }
+}
+
+impl<'a> EntryMut<'a> {
+    /// As [`EntryMut::remove`]; gives the place of the entry's key to what is told by `events`.
+    pub(super) fn vacate(mut self, key: &'a [u8], events: Events) -> VacantSlot<'a> {
+        self.dispose();
+        let EntryMut { db, hash, now, .. } = self;
+        VacantSlot { db, key, hash, now, events }
     }
 }
 
@@ -266,6 +283,10 @@ impl EntryMut<'_> {
     /// Removes the entry. That is told as `del`, after the event that it was borrowed with: as
     /// Redis does when a collection has lost its last element.
     pub fn remove(mut self) {
+        self.dispose();
+    }
+
+    fn dispose(&mut self) {
         if self.db.changes.is_listening() {
             self.untold = self.untold.filter(|events| *events != Event::Del.into());
             self.tell_once();
@@ -296,51 +317,61 @@ impl EntryMut<'_> {
 
     /// Replaces the value by a collection in one packed run; key and expiry stay.
     pub fn replace_packed(&mut self, kind: Kind, encoding: Encoding, bytes: &[u8]) {
-        let expiry = self.expiry();
-        self.replace_bytes(bytes, (kind, encoding), expiry);
+        let place = self.get().expiry_place();
+        self.replace_bytes(bytes, (kind, encoding), place);
     }
 
     /// Replaces the value by a collection on the heap; key and expiry stay.
     pub fn replace_object(&mut self, object: Object) {
         self.tell();
+        let fields_expired = self.get().fields_due().is_some();
         let before = self.db.footprint(self.handle);
         self.drop_value();
-        self.refit(OBJECT_BYTES, self.expiry());
+        self.refit(OBJECT_BYTES, self.get().expiry_place());
         self.db.arena.entry_mut(self.handle).put_object(object);
         self.db.settle(self.handle, before);
+        self.fields_changed(fields_expired);
     }
 
+    /// `place` is what is put into the place for an expiry, as for those below.
     #[inline]
     fn replace_bytes(
         &mut self,
         bytes: &[u8],
         (kind, encoding): (Kind, Encoding),
-        expiry: Option<UnixMs>,
+        place: Option<UnixMs>,
     ) {
         self.tell();
         let entry = self.get();
+        let is_or_was_hash = entry.kind() == Kind::Hash || kind == Kind::Hash;
+        let fields_expired = entry.fields_due().is_some();
         let inline = fits_inline(entry.key_bytes(), bytes.len());
-        let stays = inline && entry.is_inline() && entry.expires() == expiry.is_some();
+        let stays = inline && entry.is_inline() && entry.expires() == place.is_some();
+        let mut written = false;
         if stays && entry.value_bytes() == bytes.len() {
-            self.write_expiry(expiry);
+            self.write_expiry(place);
         } else if stays || inline && !entry.has_outside() {
             // Nothing outside of the block, before and after.
             let before = self.db.footprint(self.handle);
             self.db.arena.entry_mut(self.handle).set_inline_len(0);
-            self.refit(bytes.len(), expiry);
+            self.refit(bytes.len(), place);
             self.db.settle(self.handle, before);
         } else {
-            self.replace_with_outside(bytes, inline, expiry);
-            self.db.arena.entry_mut(self.handle).set_kind(kind, encoding);
-            return;
+            self.replace_with_outside(bytes, inline, place);
+            written = true;
         }
         let mut view = self.db.arena.entry_mut(self.handle);
         view.set_kind(kind, encoding);
-        view.write_inline(bytes);
+        if !written {
+            view.write_inline(bytes);
+        }
+        if is_or_was_hash {
+            self.fields_changed(fields_expired);
+        }
     }
 
     /// Where the old value or the new one lies outside of the block.
-    fn replace_with_outside(&mut self, bytes: &[u8], inline: bool, expiry: Option<UnixMs>) {
+    fn replace_with_outside(&mut self, bytes: &[u8], inline: bool, place: Option<UnixMs>) {
         let before = self.db.footprint(self.handle);
         let old = self.db.arena.entry_mut(self.handle).take_payload();
         match old {
@@ -353,17 +384,17 @@ impl EntryMut<'_> {
             {
                 payload.resize(bytes.len());
                 payload.as_mut_slice().copy_from_slice(bytes);
-                self.refit(PAYLOAD_BYTES, expiry);
+                self.refit(PAYLOAD_BYTES, place);
                 self.db.arena.entry_mut(self.handle).put_payload(payload);
             }
             old => {
                 self.db.free_payload(old);
                 self.drop_value();
                 if inline {
-                    self.refit(bytes.len(), expiry);
+                    self.refit(bytes.len(), place);
                     self.db.arena.entry_mut(self.handle).write_inline(bytes);
                 } else {
-                    self.refit(PAYLOAD_BYTES, expiry);
+                    self.refit(PAYLOAD_BYTES, place);
                     let payload = self.db.payload_of(bytes);
                     self.db.arena.entry_mut(self.handle).put_payload(payload);
                 }
@@ -412,12 +443,17 @@ impl EntryMut<'_> {
 
     pub fn set_expiry(&mut self, expiry: Option<UnixMs>) {
         self.tell();
-        if expiry.is_some() == self.get().expires() {
-            self.write_expiry(expiry);
+        self.place_expiry(expiry_place(expiry, self.get().fields_due()));
+    }
+
+    /// Has this in the entry's place for an expiry, or no such place.
+    pub(super) fn place_expiry(&mut self, place: Option<UnixMs>) {
+        if place.is_some() == self.get().expires() {
+            self.write_expiry(place);
             return;
         }
         let before = self.db.footprint(self.handle);
-        self.move_to(self.get().value_bytes(), expiry);
+        self.move_to(self.get().value_bytes(), place);
         self.db.settle(self.handle, before);
     }
 
@@ -479,17 +515,17 @@ impl EntryMut<'_> {
             None if fits_inline(key_bytes, len) => {
                 let old = self.get().value_bytes();
                 self.db.arena.entry_mut(self.handle).set_inline_len(old.min(len));
-                self.move_to(len + slack(key_bytes, len), self.expiry());
+                self.move_to(len + slack(key_bytes, len), self.get().expiry_place());
                 self.db.arena.entry_mut(self.handle).set_inline_len(len);
             }
             None => {
                 let payload = Payload::starting_with(self.get().stored_value(), len);
                 self.db.arena.entry_mut(self.handle).set_inline_len(0);
-                self.refit(PAYLOAD_BYTES, self.expiry());
+                self.refit(PAYLOAD_BYTES, self.get().expiry_place());
                 self.db.arena.entry_mut(self.handle).put_payload(payload);
             }
             Some(payload) if fits_inline(key_bytes, len * RETURN_PART) => {
-                self.move_to(len + slack(key_bytes, len), self.expiry());
+                self.move_to(len + slack(key_bytes, len), self.get().expiry_place());
                 let kept = &payload.as_slice()[..len.min(payload.len())];
                 let mut view = self.db.arena.entry_mut(self.handle);
                 view.write_inline(kept);
@@ -509,36 +545,42 @@ impl EntryMut<'_> {
         self.db.settle(self.handle, before);
     }
 
-    /// Gives an expiry that is there another time, and tells the sweep.
+    /// Fills the place for an expiry, which is there if anything is to be put into it, and tells the
+    /// sweep.
     #[inline]
-    fn write_expiry(&mut self, expiry: Option<UnixMs>) {
-        if let Some(at) = expiry {
+    fn write_expiry(&mut self, place: Option<UnixMs>) {
+        if let Some(at) = place {
+            let had_expiry = self.get().expiry().is_some();
+            self.db.expiring =
+                self.db.expiring - usize::from(had_expiry) + usize::from(at != NEVER);
             self.db.arena.entry_mut(self.handle).write_expiry(at);
-            self.db.arena.set_due(self.handle, due_second(at, self.now));
+            self.db.schedule(self.handle, self.now);
         }
     }
 
-    /// Gives the entry this expiry or none, and the smallest block that has room for `room` bytes
-    /// of value. Whoever changes what is outside of it settles the accounts.
+    /// Puts this into the entry's place for an expiry, or leaves it without one, in the smallest
+    /// block that has room for `room` bytes of value. Whoever changes what is outside of it settles
+    /// the accounts.
     #[inline]
-    fn refit(&mut self, room: usize, expiry: Option<UnixMs>) {
+    fn refit(&mut self, room: usize, place: Option<UnixMs>) {
         let arena = &self.db.arena;
-        let class = arena.class_for(self.handle, room, expiry.is_some());
+        let class = arena.class_for(self.handle, room, place.is_some());
         if class == arena.class_of_block(self.handle) {
-            self.write_expiry(expiry);
+            self.write_expiry(place);
         } else {
-            self.move_to(room, expiry);
+            self.move_to(room, place);
         }
     }
 
     /// Moves the entry to a new block; see [`EntryMut::refit`].
-    fn move_to(&mut self, room: usize, expiry: Option<UnixMs>) {
+    fn move_to(&mut self, room: usize, place: Option<UnixMs>) {
         let db = &mut *self.db;
-        let had_expiry = db.arena.entry(self.handle).expires();
-        let handle = db.arena.move_entry(self.handle, room, expiry);
-        db.expiring = db.expiring - usize::from(had_expiry) + usize::from(expiry.is_some());
-        if let Some(at) = expiry {
-            db.arena.set_due(handle, due_second(at, self.now));
+        let had_expiry = db.arena.entry(self.handle).expiry().is_some();
+        let has_expiry = place.is_some_and(|at| at != NEVER);
+        let handle = db.arena.move_entry(self.handle, room, place);
+        db.expiring = db.expiring - usize::from(had_expiry) + usize::from(has_expiry);
+        if place.is_some() {
+            db.schedule(handle, self.now);
         }
         db.take_place(self.hash, self.handle, handle);
         db.arena.free(self.handle);

@@ -60,9 +60,27 @@ impl<'a> PackedMut<'a> {
         ObjectMut { entry: self.entry, object: PhantomData }
     }
 
+    /// Changes the run of a hash some of whose fields expire, now or then.
+    pub fn reschedule<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
+        let expired = self.entry.get().fields_due().is_some();
+        let result = change(self);
+        self.entry.fields_changed(expired);
+        result
+    }
+
+    pub(super) fn into_entry(self) -> EntryMut<'a> {
+        self.entry
+    }
+
     /// Replaces the whole run.
     pub fn replace(&mut self, bytes: &[u8]) {
         let (kind, encoding) = (self.kind(), self.encoding());
+        self.entry.replace_packed(kind, encoding, bytes);
+    }
+
+    /// Replaces the whole run by one of another encoding.
+    pub fn replace_as(&mut self, encoding: Encoding, bytes: &[u8]) {
+        let kind = self.kind();
         self.entry.replace_packed(kind, encoding, bytes);
     }
 
@@ -111,15 +129,26 @@ impl<'a, T: Collection> ObjectMut<'a, T> {
     /// it has changed nothing.
     #[inline]
     pub fn update_if<R>(&mut self, change: impl FnOnce(&mut T) -> Option<R>) -> Option<R> {
-        let before = self.entry.db.footprint(self.entry.handle);
+        let before = self.entry.get().value_size();
+        let fields_expired = T::KIND == Kind::Hash && self.entry.get().fields_due().is_some();
         self.entry.show();
         let object = self.entry.db.arena.entry_mut(self.entry.handle).object_mut::<T>()?;
         let result = change(object);
-        self.entry.db.settle(self.entry.handle, before);
+        let after = self.entry.get().value_size();
+        if after != before {
+            self.entry.db.settle_object(self.entry.handle, before, after);
+        }
+        if T::KIND == Kind::Hash {
+            self.entry.fields_changed(fields_expired);
+        }
         if result.is_some() {
             self.entry.tell_after();
         }
         result
+    }
+
+    pub(super) fn into_entry(self) -> EntryMut<'a> {
+        self.entry
     }
 
     /// Replaces the collection by one packed run, as some are when they have become small.

@@ -4,6 +4,7 @@
 mod change;
 mod collection;
 mod compaction;
+mod fields;
 // They need more pages than there are under Miri.
 #[cfg(all(test, not(miri)))]
 mod edge_tests;
@@ -20,12 +21,13 @@ pub use collection::{CollectionMut, ObjectMut, PackedMut};
 use super::arena::{Arena, Geometry, Handle};
 use super::changes::{ChangeFeed, Event, Events};
 use super::entry::{
-    Encoding, EntryRef, Kind, OBJECT_BYTES, Outside, PAYLOAD_BYTES, fits_inline, key_bytes_of,
+    Encoding, EntryRef, Kind, NEVER, OBJECT_BYTES, Outside, PAYLOAD_BYTES, fits_inline,
+    key_bytes_of,
 };
-use super::eviction::{Eviction, Policy};
+use super::eviction::{Eviction, Policy, Usage};
 use super::large::Payload;
 use super::table::{KeyHasher, Table, TableCursor};
-use super::value::{Content, OwnedValue, Remains};
+use super::value::{Content, OwnedValue, Remains, fields_due_of_run};
 use super::{Item, UnixMs};
 
 /// So many of a command's keys are brought into the cache together. The processor keeps hardly more
@@ -52,6 +54,12 @@ impl ExpiryCondition {
     }
 }
 
+/// What is put into an entry's place for an expiry, if it needs one.
+#[inline]
+fn expiry_place(expiry: Option<UnixMs>, fields_due: Option<UnixMs>) -> Option<UnixMs> {
+    expiry.or(fields_due.map(|_| NEVER))
+}
+
 /// Where a SCAN of one database of one shard goes on.
 pub type ScanCursor = TableCursor;
 
@@ -59,6 +67,7 @@ pub type ScanCursor = TableCursor;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Departures {
     pub expired: u64,
+    pub expired_fields: u64,
     pub evicted: u64,
 }
 
@@ -71,6 +80,8 @@ pub struct Db {
     pub(super) eviction: Eviction,
     /// Entries that have an expiry.
     expiring: usize,
+    /// Hashes of which fields expire.
+    field_expiring: usize,
     /// Entries that hold something outside of the arena, and what that is.
     with_outside: usize,
     outside: Outside,
@@ -94,6 +105,7 @@ impl Db {
             arena: Arena::new(geometry),
             eviction: Eviction::new(policy),
             expiring: 0,
+            field_expiring: 0,
             with_outside: 0,
             outside: Outside::default(),
             lent: None,
@@ -126,6 +138,16 @@ impl Db {
 
     pub fn expiring(&self) -> usize {
         self.expiring
+    }
+
+    /// Hashes of which fields expire.
+    pub fn field_expiring(&self) -> usize {
+        self.field_expiring
+    }
+
+    /// Whether there is anything for the sweep to wait for.
+    pub fn has_due(&self) -> bool {
+        self.expiring > 0 || self.field_expiring > 0
     }
 
     /// Bytes that the entries and everything that is kept about them hold.
@@ -216,6 +238,13 @@ impl Db {
         self.put(&key, (value, expiry), now, event);
     }
 
+    /// Says of an entry how it was used elsewhere, as far as the eviction policy keeps that.
+    pub fn set_usage(&mut self, key: &[u8], usage: Usage, now: UnixMs) {
+        if let Some(handle) = self.find(self.hash(key), key) {
+            self.eviction.set_usage(&mut self.arena, handle, usage, now);
+        }
+    }
+
     fn put(
         &mut self,
         key: &[u8],
@@ -303,7 +332,11 @@ impl Db {
         }
         self.tell(handle, event.into());
         let before = self.footprint(handle);
+        let fields_expired = self.arena.entry(handle).fields_due().is_some();
         let value = self.arena.entry_mut(handle).take_value();
+        // What lies in the block stays there until that is freed.
+        let fields_expire = self.arena.entry(handle).fields_due().is_some();
+        self.field_expiring -= usize::from(fields_expired) - usize::from(fields_expire);
         self.settle(handle, before);
         self.dispose(hash, handle);
         Some((value, expiry))
@@ -391,7 +424,8 @@ impl Db {
     ) -> Handle {
         let inline = fits_inline(key_bytes_of(key.len()), bytes.len());
         let room = if inline { bytes.len() } else { PAYLOAD_BYTES };
-        let handle = self.arena.allocate_entry(key, room, expiry, Eviction::FIRST_QUEUE);
+        let place = expiry_place(expiry, fields_due_of_run(encoding, bytes));
+        let handle = self.arena.allocate_entry(key, room, place, Eviction::FIRST_QUEUE);
         let payload = (!inline).then(|| self.payload_of(bytes));
         let mut view = self.arena.entry_mut(handle);
         view.set_kind(kind, encoding);
@@ -399,7 +433,7 @@ impl Db {
             None => view.write_inline(bytes),
             Some(payload) => view.put_payload(payload),
         }
-        self.enlist(hash, handle, expiry, now);
+        self.enlist(hash, handle, now);
         handle
     }
 
@@ -412,6 +446,7 @@ impl Db {
         expiry: Option<UnixMs>,
         now: UnixMs,
     ) -> Handle {
+        let place = expiry_place(expiry, value.fields_due());
         let OwnedValue { kind, encoding, content } = value;
         let room = match &content {
             Content::Bytes(bytes) => {
@@ -420,7 +455,7 @@ impl Db {
             Content::Payload(_) => PAYLOAD_BYTES,
             Content::Object(_) => OBJECT_BYTES,
         };
-        let handle = self.arena.allocate_entry(key, room, expiry, Eviction::FIRST_QUEUE);
+        let handle = self.arena.allocate_entry(key, room, place, Eviction::FIRST_QUEUE);
         let mut view = self.arena.entry_mut(handle);
         view.set_kind(kind, encoding);
         match content {
@@ -428,18 +463,20 @@ impl Db {
             Content::Payload(payload) => view.put_payload(payload),
             Content::Object(object) => view.put_object(object),
         }
-        self.enlist(hash, handle, expiry, now);
+        self.enlist(hash, handle, now);
         handle
     }
 
     /// Puts a new block into the table, the queues and the accounts.
     #[inline]
-    fn enlist(&mut self, hash: u64, handle: Handle, expiry: Option<UnixMs>, now: UnixMs) {
+    fn enlist(&mut self, hash: u64, handle: Handle, now: UnixMs) {
         self.arena.entry_mut(handle).set_accessed(now);
         self.table.insert(&self.arena, hash, handle);
-        if let Some(at) = expiry {
-            self.expiring += 1;
-            self.arena.set_due(handle, sweep::due_second(at, now));
+        let entry = self.arena.entry(handle);
+        if entry.expires() {
+            self.expiring += usize::from(entry.expiry().is_some());
+            self.field_expiring += usize::from(entry.fields_due().is_some());
+            self.schedule(handle, now);
         }
         if self.arena.entry(handle).has_outside() {
             let after = self.footprint(handle);
@@ -459,7 +496,10 @@ impl Db {
     /// much that was.
     fn free_block(&mut self, handle: Handle) -> usize {
         let entry = self.arena.entry(handle);
-        self.expiring -= usize::from(entry.expires());
+        if entry.expires() {
+            self.expiring -= usize::from(entry.expiry().is_some());
+            self.field_expiring -= usize::from(entry.fields_due().is_some());
+        }
         let mut outside_bytes = 0;
         if entry.has_outside() {
             let before = self.footprint(handle);

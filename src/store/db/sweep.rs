@@ -1,4 +1,4 @@
-//! Giving the memory of expired entries back.
+//! Giving the memory of expired entries back, and of expired fields of hashes.
 //!
 //! Pages whose entries expire know, to the second, when the first of them is due, and for each
 //! block when it is. The sweep goes round the pages, reads the blocks' seconds of those that are
@@ -26,6 +26,7 @@ pub struct Place {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     pub glances: usize,
+    /// Entries, and fields of hashes.
     pub expired: usize,
     /// The round has not looked at all pages yet.
     pub more: bool,
@@ -92,13 +93,22 @@ impl Db {
                 return false;
             }
             from = self.arena.due_blocks(page, second, block, &mut due);
-            self.drop_expired(due.as_slice(), now, swept);
+            if !self.drop_expired(due.as_slice(), now, count, swept) {
+                return false;
+            }
         }
         self.arena.refresh_page_due(page, second);
         true
     }
 
-    fn drop_expired(&mut self, due: &[Handle], now: UnixMs, swept: &mut Swept) {
+    /// Drops these entries, or fields of them, as far as they have expired. Whether it has done all.
+    fn drop_expired(
+        &mut self,
+        due: &[Handle],
+        now: UnixMs,
+        count: usize,
+        swept: &mut Swept,
+    ) -> bool {
         // What one step reads another has asked for, for all entries, so that memory is waited for
         // together and not one after the other.
         for handle in due {
@@ -106,15 +116,28 @@ impl Db {
         }
         let mut expired = [(Handle::NONE, 0); DueBlocks::MAX];
         let mut number = 0;
+        let mut all = true;
         let next_second = due_second(0, now).saturating_add(1);
         for &handle in due {
             if !self.arena.is_live(handle) {
                 continue;
             }
             let entry = self.arena.entry(handle);
-            if let Some(at) = entry.expiry().filter(|at| *at > now) {
+            if !entry.is_expired(now) {
+                if entry.fields_due().is_some_and(|at| at <= now) {
+                    let left = count.saturating_sub(swept.expired + number);
+                    if left > 0 {
+                        swept.expired += self.sweep_fields(handle, now, left);
+                    }
+                    if swept.expired + number >= count {
+                        all = false;
+                        break;
+                    }
+                    continue;
+                }
                 // Due within this second, or beyond the horizon.
-                self.arena.set_due(handle, due_second(at, now).max(next_second));
+                let due = entry.due().unwrap_or(UnixMs::MAX);
+                self.arena.set_due(handle, due_second(due, now).max(next_second));
                 continue;
             }
             let (previous, next) = entry.neighbours();
@@ -129,5 +152,6 @@ impl Db {
             self.expire(hash, handle);
         }
         swept.expired += number;
+        all
     }
 }

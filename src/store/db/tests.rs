@@ -15,13 +15,16 @@ fn db() -> Db {
 
 impl Db {
     /// Every invariant that the parts of a database have in common.
-    pub(in crate::store) fn check(&self) {
+    pub(crate) fn check(&self) {
         let handles: Vec<Handle> = self.table.iter().collect();
         let distinct: HashSet<Handle> = handles.iter().copied().collect();
         assert_eq!(distinct.len(), handles.len());
         assert_eq!(self.len(), handles.len());
         let entries = || handles.iter().map(|handle| self.arena.entry(*handle));
         assert_eq!(self.expiring, entries().filter(|entry| entry.expiry().is_some()).count());
+        let field_expiring = entries().filter(|entry| entry.fields_due().is_some()).count();
+        assert_eq!(self.field_expiring, field_expiring);
+        assert!(entries().all(|entry| entry.expires() || entry.due().is_none()));
         assert_eq!(self.with_outside, entries().filter(|entry| entry.has_outside()).count());
         let outside = |of: fn(Outside) -> usize| entries().map(|e| of(e.outside())).sum::<usize>();
         assert_eq!(self.outside.bytes, outside(|outside| outside.bytes));

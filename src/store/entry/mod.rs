@@ -11,6 +11,9 @@
 //!        .   slack, for a value that grows
 //! ```
 //!
+//! A hash whose fields expire has a place for an expiry even if the entry has none ([`NEVER`]): so its
+//! block is among those that the sweep looks at.
+//!
 //! Addresses are not aligned. A block's class tells its size and so the slack; an entry that was
 //! written whole has the smallest class that it fits into.
 //!
@@ -18,7 +21,7 @@
 //! |---|---|
 //! | 0-2 | kind |
 //! | 3-4 | encoding, among those of the kind |
-//! | 5 | has an expiry |
+//! | 5 | has a place for an expiry |
 //! | 6-7 | queue, from 1 |
 //! | 8-15 | access statistics of the eviction policy |
 //! | 16-28 | length of the key; all ones: it is a payload |
@@ -38,7 +41,8 @@ use std::ptr::NonNull;
 
 use super::arena::{Arena, BLOCK_BYTES_MAX, Handle, prefetch_line};
 use super::large::Payload;
-use super::value::{Collection, Content, ObjectRef, OwnedValue};
+use super::value::packed::Packed;
+use super::value::{Collection, Content, Hash, ObjectRef, OwnedValue, fields_due_of_run};
 use super::{UnixMs, WrongType};
 
 pub(super) use block::{OBJECT_BYTES, PAYLOAD_BYTES, fits_inline, key_bytes_of};
@@ -48,6 +52,9 @@ pub(super) use view::EntryView;
 
 const HEADER_BYTES: usize = 16;
 const EXPIRY_BYTES: usize = 8;
+
+/// In the place of an expiry: there is none.
+pub(super) const NEVER: UnixMs = UnixMs::MAX;
 
 const KIND_MASK: u64 = 0b111;
 const EXPIRES: u64 = 1 << 5;
@@ -268,6 +275,7 @@ impl<'a> EntryRef<'a> {
         key.plus(value)
     }
 
+    #[inline]
     fn object_ref(self) -> Option<ObjectRef<'a>> {
         // SAFETY: the header says that an object's address is there; it lives as its entry does.
         self.is_object().then(|| unsafe { ObjectRef::from_bits(self.kind(), self.object_bits()) })
@@ -313,6 +321,7 @@ impl<'a> EntryRef<'a> {
     }
 
     /// Bytes of the value as it is kept: its own or, of an object, all that it holds.
+    #[inline]
     pub fn value_size(self) -> usize {
         self.object_ref().map_or(self.stored_value().len(), ObjectRef::heap_bytes)
     }
@@ -342,20 +351,58 @@ impl<'a> EntryRef<'a> {
         Encoding::from_bits(self.kind(), self.header() >> ENCODING_SHIFT & 0b11)
     }
 
+    /// Whether there is a place for an expiry.
     #[inline]
     pub(super) fn expires(self) -> bool {
         self.header() & EXPIRES != 0
     }
 
+    /// What the place for an expiry holds, if there is one: perhaps [`NEVER`].
     #[inline]
-    pub fn expiry(self) -> Option<UnixMs> {
+    pub(super) fn expiry_place(self) -> Option<UnixMs> {
         // SAFETY: the flag says that the field is there.
         self.expires().then(|| unsafe { self.block.add(HEADER_BYTES).cast::<u64>().read() })
     }
 
     #[inline]
+    pub fn expiry(self) -> Option<UnixMs> {
+        self.expiry_place().filter(|at| *at != NEVER)
+    }
+
+    #[inline]
     pub fn is_expired(self, now: UnixMs) -> bool {
-        self.expiry().is_some_and(|at| at <= now)
+        self.expiry_place().is_some_and(|at| at <= now)
+    }
+
+    /// When the first of a hash's fields is due, if one expires.
+    #[inline]
+    pub fn fields_due(self) -> Option<UnixMs> {
+        if self.kind() != Kind::Hash {
+            return None;
+        }
+        match self.object_ref() {
+            Some(object) => object.fields_due(),
+            None => fields_due_of_run(self.encoding(), self.stored_value()),
+        }
+    }
+
+    /// Whether the value is a hash without a field: only as long as it is being changed.
+    pub(super) fn is_empty_hash(self) -> bool {
+        match self.collection::<Hash>() {
+            Ok(CollectionRef::Packed(run)) => Packed::new(run).is_empty(),
+            Ok(CollectionRef::Object(hash)) => hash.is_empty(),
+            Err(WrongType) => false,
+        }
+    }
+
+    /// When the sweep has something to drop: the entry, or fields of it.
+    #[inline]
+    pub(super) fn due(self) -> Option<UnixMs> {
+        let expiry = self.expiry();
+        match self.fields_due() {
+            Some(due) => Some(expiry.map_or(due, |at| at.min(due))),
+            None => expiry,
+        }
     }
 
     /// The eviction policy's byte about this entry.

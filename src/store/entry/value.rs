@@ -9,6 +9,9 @@ use crate::text::number::{self, parse_i64};
 pub enum Kind {
     String = 0,
     List = 1,
+    Set = 2,
+    SortedSet = 3,
+    Hash = 4,
 }
 
 impl Kind {
@@ -16,6 +19,9 @@ impl Kind {
         match self {
             Kind::String => "string",
             Kind::List => "list",
+            Kind::Set => "set",
+            Kind::SortedSet => "zset",
+            Kind::Hash => "hash",
         }
     }
 
@@ -23,6 +29,9 @@ impl Kind {
     pub(super) fn from_bits(bits: u64) -> Kind {
         match bits {
             1 => Kind::List,
+            2 => Kind::Set,
+            3 => Kind::SortedSet,
+            4 => Kind::Hash,
             _ => Kind::String,
         }
     }
@@ -41,6 +50,14 @@ pub enum Encoding {
     Listpack,
     /// A list on the heap.
     Quicklist,
+    /// A set of integers in one sorted array.
+    IntSet,
+    /// A set or a hash on the heap.
+    HashTable,
+    /// A sorted set on the heap, which here is none.
+    SkipList,
+    /// A hash in one packed run, some of whose fields expire.
+    ListpackEx,
 }
 
 /// Redis's OBJ_ENCODING_EMBSTR_SIZE_LIMIT.
@@ -68,28 +85,49 @@ impl Encoding {
             Encoding::Raw => "raw",
             Encoding::Listpack => "listpack",
             Encoding::Quicklist => "quicklist",
+            Encoding::IntSet => "intset",
+            Encoding::HashTable => "hashtable",
+            Encoding::SkipList => "skiplist",
+            Encoding::ListpackEx => "listpackex",
         }
     }
 
-    /// In the header of an entry whose value is of the encoding's kind: of every kind its own.
+    /// Those that values of a kind can have, by their numbers in the headers of entries.
+    const fn of_kind(kind: Kind) -> [Encoding; 4] {
+        match kind {
+            Kind::String => [Encoding::Int, Encoding::EmbStr, Encoding::Raw, Encoding::Raw],
+            Kind::List => {
+                [Encoding::Listpack, Encoding::Quicklist, Encoding::Quicklist, Encoding::Quicklist]
+            }
+            Kind::Set => {
+                [Encoding::Listpack, Encoding::HashTable, Encoding::IntSet, Encoding::IntSet]
+            }
+            Kind::SortedSet => {
+                [Encoding::Listpack, Encoding::SkipList, Encoding::SkipList, Encoding::SkipList]
+            }
+            Kind::Hash => [
+                Encoding::Listpack,
+                Encoding::HashTable,
+                Encoding::ListpackEx,
+                Encoding::ListpackEx,
+            ],
+        }
+    }
+
+    /// In the header of an entry whose value is of the encoding's kind: the place in
+    /// [`Encoding::of_kind`], which is the same for every kind that has the encoding.
     #[inline]
     pub(super) fn to_bits(self) -> u64 {
         match self {
             Encoding::Int | Encoding::Listpack => 0,
-            Encoding::EmbStr | Encoding::Quicklist => 1,
-            Encoding::Raw => 2,
+            Encoding::EmbStr | Encoding::Quicklist | Encoding::HashTable | Encoding::SkipList => 1,
+            Encoding::Raw | Encoding::IntSet | Encoding::ListpackEx => 2,
         }
     }
 
     #[inline]
     pub(super) fn from_bits(kind: Kind, bits: u64) -> Encoding {
-        match (kind, bits) {
-            (Kind::String, 0) => Encoding::Int,
-            (Kind::String, 1) => Encoding::EmbStr,
-            (Kind::String, _) => Encoding::Raw,
-            (Kind::List, 0) => Encoding::Listpack,
-            (Kind::List, _) => Encoding::Quicklist,
-        }
+        Encoding::of_kind(kind)[(bits & 0b11) as usize]
     }
 }
 

@@ -74,7 +74,7 @@ impl<'a> EntryView<'a> {
         unsafe { self.block.add(12).cast::<u32>().write(handle.to_bits()) }
     }
 
-    /// Only for entries that have an expiry.
+    /// Only for entries that have a place for it.
     #[inline]
     pub fn write_expiry(&mut self, at: UnixMs) {
         debug_assert!(self.get().expires());

@@ -67,11 +67,21 @@ impl Db {
             return self.table.random(|| split_mix(state));
         }
         for _ in 0..LOOKS_PER_SAMPLE {
-            if let Some(handle) = self.arena.random_expiring(split_mix(state)) {
+            if let Some(handle) = self.arena.random_expiring(split_mix(state))
+                && self.arena.entry(handle).expiry().is_some()
+            {
                 return Some(handle);
             }
         }
-        self.arena.any_expiring()
+        self.any_expiring()
+    }
+
+    /// Some entry with an expiry: not a hash that is among them for the sake of its fields.
+    fn any_expiring(&self) -> Option<Handle> {
+        if self.expiring() == 0 {
+            return None;
+        }
+        self.arena.all_expiring().find(|handle| self.arena.entry(*handle).expiry().is_some())
     }
 }
 

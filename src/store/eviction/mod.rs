@@ -30,6 +30,18 @@ pub struct Policy {
     pub lfu: LfuSettings,
 }
 
+/// How an entry was used where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// It was last used so long ago.
+    IdleSeconds(u64),
+    /// On the logarithmic scale of the LFU policies.
+    Frequency(u8),
+}
+
+/// An entry remembers no more.
+const IDLE_SECONDS_MAX: u64 = 47 * 24 * 60 * 60;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// None is evicted.
@@ -157,6 +169,26 @@ impl Eviction {
             Order::Never | Order::Random | Order::Ttl => {}
         }
         arena.entry_mut(handle).set_accessed(now);
+    }
+
+    /// As if an entry had been used like that here.
+    pub(super) fn set_usage(
+        &mut self,
+        arena: &mut Arena,
+        handle: Handle,
+        usage: Usage,
+        now: UnixMs,
+    ) {
+        match (usage, self.policy.order) {
+            (Usage::Frequency(frequency), Order::Lfu) => {
+                arena.entry_mut(handle).set_statistics(frequency);
+            }
+            (Usage::Frequency(_), _) | (_, Order::Lfu) => {}
+            (Usage::IdleSeconds(seconds), _) => {
+                let accessed = now.saturating_sub(seconds.min(IDLE_SECONDS_MAX) * 1000);
+                arena.entry_mut(handle).set_accessed(accessed);
+            }
+        }
     }
 
     /// The epoch, for an entry that now comes to the front of the main queue.

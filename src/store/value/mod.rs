@@ -13,20 +13,30 @@
 //!
 //! # Another kind of collection
 //!
-//! It takes a variant of [`Kind`] and of [`Object`] with an arm in each of their methods, its names in
-//! [`Encoding`], and an implementation of [`Collection`].
+//! It takes a variant of [`Kind`], its names in [`Encoding`], and a line of `collections!`.
 
+pub mod dict;
+pub mod hash;
+pub mod intset;
 pub mod list;
 pub mod packed;
 mod remains;
+mod set;
+pub mod sorted_set;
 
+pub use dict::Dict;
+pub use hash::Hash;
 pub use list::List;
 pub use packed::{Buffer, End};
 pub(super) use remains::Remains;
+pub use set::Set;
+pub use sorted_set::SortedSet;
 
+use super::UnixMs;
 use super::entry::{Encoding, Kind};
 use super::large::Payload;
 use super::memory::good_size;
+use hash::{Fields, Layout};
 
 /// A type of collection that an entry keeps behind a pointer.
 ///
@@ -38,121 +48,162 @@ pub unsafe trait Collection: Sized + Send + 'static {
     fn is_empty(&self) -> bool;
 
     fn into_object(self) -> Object;
+
+    /// The object, if it is one of this type.
+    fn of_object(object: &Object) -> Option<&Self>;
+
+    fn from_object(object: Object) -> Option<Box<Self>>;
 }
 
-// SAFETY: `Object::List` holds a `Box<List>`.
-unsafe impl Collection for List {
-    const KIND: Kind = Kind::List;
+/// Every type of collection: its kind, and the encoding that OBJECT ENCODING tells of an object of it.
+macro_rules! collections {
+    ($($kind:ident $type:ident $encoding:ident;)+) => {
+        /// A collection on the heap, of any kind. It knows what it holds without being walked.
+        #[derive(Clone, Debug)]
+        pub enum Object {
+            $($kind(Box<$type>),)+
+        }
 
-    fn is_empty(&self) -> bool {
-        List::is_empty(self)
-    }
+        /// An object that stays where it is.
+        #[derive(Clone, Copy, Debug)]
+        pub(super) enum ObjectRef<'a> {
+            $($kind(&'a $type),)+
+        }
 
-    fn into_object(self) -> Object {
-        Object::List(Box::new(self))
-    }
+        $(
+            // SAFETY: the variant of this kind holds a box of this type.
+            unsafe impl Collection for $type {
+                const KIND: Kind = Kind::$kind;
+
+                fn is_empty(&self) -> bool {
+                    $type::is_empty(self)
+                }
+
+                fn into_object(self) -> Object {
+                    Object::$kind(Box::new(self))
+                }
+
+                fn of_object(object: &Object) -> Option<&Self> {
+                    match object {
+                        Object::$kind(object) => Some(object),
+                        _ => None,
+                    }
+                }
+
+                fn from_object(object: Object) -> Option<Box<Self>> {
+                    match object {
+                        Object::$kind(object) => Some(object),
+                        _ => None,
+                    }
+                }
+            }
+        )+
+
+        impl Object {
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $(Object::$kind(_) => Kind::$kind,)+
+                }
+            }
+
+            pub fn encoding(&self) -> Encoding {
+                match self {
+                    $(Object::$kind(_) => Encoding::$encoding,)+
+                }
+            }
+
+            fn as_ref(&self) -> ObjectRef<'_> {
+                match self {
+                    $(Object::$kind(object) => ObjectRef::$kind(object),)+
+                }
+            }
+
+            /// Frees some of what it holds, about `budget` allocations; true while there is more.
+            pub(super) fn free_slice(&mut self, budget: usize) -> bool {
+                match self {
+                    $(Object::$kind(object) => object.free_slice(budget),)+
+                }
+            }
+
+            /// Gives the address away; [`Object::from_bits`] takes it back.
+            pub(super) fn into_bits(self) -> u64 {
+                let address = match self {
+                    $(Object::$kind(object) => Box::into_raw(object).expose_provenance(),)+
+                };
+                address as u64
+            }
+
+            /// # Safety
+            /// `bits` come from [`Object::into_bits`] of an object of this kind, and nobody else
+            /// makes an object of them.
+            pub(super) unsafe fn from_bits(kind: Kind, bits: u64) -> Object {
+                let address = bits as usize;
+                match kind {
+                    $(
+                        // SAFETY: the caller's.
+                        Kind::$kind => Object::$kind(unsafe {
+                            Box::from_raw(std::ptr::with_exposed_provenance_mut(address))
+                        }),
+                    )+
+                    kind => unreachable!("no {} is ever an object", kind.name()),
+                }
+            }
+        }
+
+        impl ObjectRef<'_> {
+            /// # Safety
+            /// `bits` are those of an object of this kind, which lives for so long and does not
+            /// change.
+            pub unsafe fn from_bits(kind: Kind, bits: u64) -> Self {
+                let address = bits as usize;
+                match kind {
+                    $(
+                        // SAFETY: the caller's.
+                        Kind::$kind => ObjectRef::$kind(unsafe {
+                            &*std::ptr::with_exposed_provenance(address)
+                        }),
+                    )+
+                    kind => unreachable!("no {} is ever an object", kind.name()),
+                }
+            }
+
+            pub fn heap_bytes(self) -> usize {
+                match self {
+                    $(
+                        ObjectRef::$kind(object) => {
+                            good_size(size_of::<$type>()) + object.heap_bytes()
+                        }
+                    )+
+                }
+            }
+
+            pub fn to_object(self) -> Object {
+                match self {
+                    $(ObjectRef::$kind(object) => object.clone().into_object(),)+
+                }
+            }
+        }
+    };
 }
 
-/// A collection on the heap, of any kind. It knows what it holds without being walked.
-#[derive(Clone, Debug)]
-pub enum Object {
-    List(Box<List>),
+collections! {
+    List List Quicklist;
+    Hash Hash HashTable;
+    Set Set HashTable;
+    SortedSet SortedSet SkipList;
 }
 
 impl Object {
     /// Above this a collection is freed in slices.
     const FREED_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
-    pub fn kind(&self) -> Kind {
-        match self {
-            Object::List(_) => Kind::List,
-        }
-    }
-
-    pub fn encoding(&self) -> Encoding {
-        match self {
-            Object::List(_) => Encoding::Quicklist,
-        }
-    }
-
     /// Bytes that it holds, its own box included.
     pub fn heap_bytes(&self) -> usize {
         self.as_ref().heap_bytes()
     }
 
-    fn as_ref(&self) -> ObjectRef<'_> {
-        match self {
-            Object::List(list) => ObjectRef::List(list),
-        }
-    }
-
-    /// Frees some of what it holds, about `budget` allocations; true while there is more.
-    pub(super) fn free_slice(&mut self, budget: usize) -> bool {
-        match self {
-            Object::List(list) => list.free_slice(budget),
-        }
-    }
-
     pub(super) fn takes_long_to_free(&self) -> bool {
         self.heap_bytes() > Self::FREED_AT_ONCE_BYTES_MAX
-    }
-
-    /// Gives the address away; [`Object::from_bits`] takes it back.
-    pub(super) fn into_bits(self) -> u64 {
-        let address = match self {
-            Object::List(list) => Box::into_raw(list).expose_provenance(),
-        };
-        address as u64
-    }
-
-    /// # Safety
-    /// `bits` come from [`Object::into_bits`] of an object of this kind, and nobody else makes an
-    /// object of them.
-    pub(super) unsafe fn from_bits(kind: Kind, bits: u64) -> Object {
-        let address = bits as usize;
-        match kind {
-            // No string is ever an object.
-            Kind::String | Kind::List => {
-                debug_assert_eq!(kind, Kind::List);
-                // SAFETY: the caller's.
-                Object::List(unsafe {
-                    Box::from_raw(std::ptr::with_exposed_provenance_mut(address))
-                })
-            }
-        }
-    }
-}
-
-/// An object that stays where it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum ObjectRef<'a> {
-    List(&'a List),
-}
-
-impl ObjectRef<'_> {
-    /// # Safety
-    /// `bits` are those of an object of this kind, which lives for so long and does not change.
-    pub unsafe fn from_bits(kind: Kind, bits: u64) -> Self {
-        let address = bits as usize;
-        match kind {
-            Kind::String | Kind::List => {
-                debug_assert_eq!(kind, Kind::List);
-                // SAFETY: the caller's.
-                ObjectRef::List(unsafe { &*std::ptr::with_exposed_provenance(address) })
-            }
-        }
-    }
-
-    pub fn heap_bytes(self) -> usize {
-        match self {
-            ObjectRef::List(list) => good_size(size_of::<List>()) + list.heap_bytes(),
-        }
-    }
-
-    pub fn to_object(self) -> Object {
-        match self {
-            ObjectRef::List(list) => list.clone().into_object(),
-        }
     }
 }
 
@@ -180,6 +231,34 @@ impl OwnedValue {
             Content::Payload(payload) => payload.len(),
             Content::Object(object) => object.heap_bytes(),
         }
+    }
+
+    /// When the first of a hash's fields is due, if one expires.
+    pub fn fields_due(&self) -> Option<UnixMs> {
+        match &self.content {
+            Content::Bytes(bytes) => fields_due_of_run(self.encoding, bytes),
+            Content::Payload(payload) => fields_due_of_run(self.encoding, payload.as_slice()),
+            Content::Object(object) => object.as_ref().fields_due(),
+        }
+    }
+}
+
+impl ObjectRef<'_> {
+    /// See [`OwnedValue::fields_due`].
+    pub fn fields_due(self) -> Option<UnixMs> {
+        match self {
+            ObjectRef::Hash(hash) => hash.earliest(),
+            _ => None,
+        }
+    }
+}
+
+/// As [`OwnedValue::fields_due`], of a value that is one run of bytes.
+#[inline]
+pub(super) fn fields_due_of_run(encoding: Encoding, bytes: &[u8]) -> Option<UnixMs> {
+    match encoding {
+        Encoding::ListpackEx => Fields::new(bytes, Layout::Triples).earliest(),
+        _ => None,
     }
 }
 

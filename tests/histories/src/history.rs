@@ -2,9 +2,9 @@
 
 /// One operation of a transaction, with its result where it has one.
 ///
-/// A key is a register (`Read`, `Write`) or a list (`ReadList`, `Append`) for a whole history;
-/// `Delete` applies to either. Values written to a register, and elements appended to a list, are
-/// unique per key.
+/// A key is a register (`Read`, `Write`), a list (`ReadList`, `ReadLength`, `Append`) or a queue
+/// (`ReadQueue`, `Enqueue`, `Dequeue`) for a whole history; `Delete` applies to registers and lists.
+/// Values written to a register, and elements added to a list or a queue, are unique per key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// `None`: the key did not exist.
@@ -21,9 +21,29 @@ pub enum Op {
         key: String,
         elements: Vec<u64>,
     },
+    /// How many elements there were.
+    ReadLength {
+        key: String,
+        length: usize,
+    },
     Append {
         key: String,
         element: u64,
+    },
+    /// All elements, the next one to go first; also what a dequeue that found nothing is.
+    ReadQueue {
+        key: String,
+        elements: Vec<u64>,
+    },
+    /// Comes in at the back.
+    Enqueue {
+        key: String,
+        element: u64,
+    },
+    /// Goes out at the front. `None`: nobody knows which, since there was no answer.
+    Dequeue {
+        key: String,
+        element: Option<u64>,
     },
     /// Record a deletion that is known to have found nothing as a read of nothing: that says more.
     Delete {
@@ -48,6 +68,22 @@ impl Op {
         Op::Append { key: key.to_owned(), element }
     }
 
+    pub fn read_length(key: &str, length: usize) -> Op {
+        Op::ReadLength { key: key.to_owned(), length }
+    }
+
+    pub fn read_queue(key: &str, elements: &[u64]) -> Op {
+        Op::ReadQueue { key: key.to_owned(), elements: elements.to_vec() }
+    }
+
+    pub fn enqueue(key: &str, element: u64) -> Op {
+        Op::Enqueue { key: key.to_owned(), element }
+    }
+
+    pub fn dequeue(key: &str, element: Option<u64>) -> Op {
+        Op::Dequeue { key: key.to_owned(), element }
+    }
+
     pub fn delete(key: &str) -> Op {
         Op::Delete { key: key.to_owned() }
     }
@@ -57,7 +93,11 @@ impl Op {
             Op::Read { key, .. }
             | Op::Write { key, .. }
             | Op::ReadList { key, .. }
+            | Op::ReadLength { key, .. }
             | Op::Append { key, .. }
+            | Op::ReadQueue { key, .. }
+            | Op::Enqueue { key, .. }
+            | Op::Dequeue { key, .. }
             | Op::Delete { key } => key,
         }
     }

@@ -26,8 +26,13 @@
 //! **Lists** ([`Op::Append`], [`Op::ReadList`]) tell the most: a read has the whole past of its key
 //! in it, so the longest read is the order of all writes before it, and every other read must be a
 //! prefix. Where each list is read once more in the end and none is deleted, the checker finds a
-//! proof whenever there is one. A server without lists has them as strings: append `17,` and read
-//! `3,5,17,`.
+//! proof whenever there is one. A length read ([`Op::ReadLength`]) stands for as much of the longest
+//! read. A server without lists has them as strings: append `17,` and read `3,5,17,`.
+//!
+//! **Queues** ([`Op::Enqueue`], [`Op::Dequeue`], [`Op::ReadQueue`]) are lists whose first element may
+//! be taken out. A read is a window on all elements that ever were there: neighbours in it say which
+//! came in, and so goes out, after which. An element that moves from one queue to another is taken
+//! off one and added to the other in one transaction. Let it come to no queue twice.
 //!
 //! **Registers** ([`Op::Write`], [`Op::Read`]) name the writer, but not who overwrote it. What can
 //! be said without guessing is: a transaction that reads and then writes comes right after what it
@@ -43,6 +48,8 @@
 //!   no serial order explains, more than 99 in 100 are found.)
 //! - The absence of a key that is deleted in the history says nothing, and the lives of a list from
 //!   one deletion to the next have no order. [`linearizability`] knows deletions.
+//! - Elements of a queue that nobody saw side by side have no order, and an empty queue says nothing
+//!   of elements that are taken sooner or later.
 //! - Predicates: there are no scans, so no phantoms.
 //! - A shortest cycle may be missed, but not that there is one, in a tangle of very many
 //!   transactions. One cycle per tangle is reported.

@@ -371,7 +371,65 @@ fn histories_that_cannot_be_checked() {
     let twice = concurrent(&[&[Op::write("x", 1)], &[Op::write("x", 1)]]);
     assert_eq!(error(twice), Malformed::WrittenTwice { key: "x".into(), value: 1 });
     let mixed = concurrent(&[&[Op::write("x", 1)], &[Op::append("x", 2)]]);
-    assert_eq!(error(mixed), Malformed::RegisterAndList { key: "x".into() });
+    assert_eq!(error(mixed), Malformed::SeveralKinds { key: "x".into() });
     let backwards = history(vec![ok(0, 5, 4, vec![])]);
     assert_eq!(error(backwards), Malformed::EndsBeforeItBegins { transaction: 0 });
+}
+
+fn queue(elements: &[u64]) -> Op {
+    Op::read_queue("x", elements)
+}
+
+#[test]
+fn what_is_taken_goes_in_the_order_in_which_it_came() {
+    let put = |element| vec![Op::enqueue("x", element)];
+    let take = |element| vec![Op::dequeue("x", Some(element))];
+    let both = [&put(1)[..], &put(2), &[queue(&[1, 2])]];
+    let with = |more: &[&[Op]]| kinds(&concurrent(&[&both[..], more].concat()));
+    assert_eq!(with(&[&take(1), &[queue(&[2])], &take(2), &[queue(&[])]]), []);
+    assert_eq!(with(&[&take(2)]), [AnomalyKind::IncompatibleOrder]);
+    assert_eq!(with(&[&take(1), &take(1)]), [AnomalyKind::DuplicateElements]);
+    assert!(with(&[&[queue(&[2, 1])]]).contains(&AnomalyKind::IncompatibleOrder));
+    assert_eq!(with(&[&[queue(&[1, 1])]]), [AnomalyKind::DuplicateElements]);
+    assert_eq!(with(&[&take(3)]), [AnomalyKind::GarbageRead]);
+    let own = [Op::dequeue("x", Some(1)), queue(&[1, 2])];
+    assert!(with(&[&own]).contains(&AnomalyKind::Internal));
+}
+
+#[test]
+fn an_element_on_its_way_is_in_one_place() {
+    let element = Op::enqueue("x", 1);
+    let moves = [Op::dequeue("x", Some(1)), Op::enqueue("y", 1)];
+    let look = |x: &[u64], y: &[u64]| [queue(x), Op::read_queue("y", y)];
+    let seen = |look: &[Op]| kinds(&concurrent(&[&[element.clone()], &moves, look]));
+    assert_eq!(seen(&look(&[1], &[])), []);
+    assert_eq!(seen(&look(&[], &[1])), []);
+    assert_eq!(seen(&look(&[1], &[1])), [cycle(Cycle::GSingle)]);
+    let twice = concurrent(&[&[element.clone()], &moves, &moves]);
+    assert!(kinds(&twice).contains(&AnomalyKind::DuplicateElements));
+}
+
+/// What nobody took is there: who does not see it looked before it came.
+#[test]
+fn what_is_lost_off_a_queue_is_missed() {
+    let put = ok(0, 0, 1, vec![Op::enqueue("x", 1)]);
+    let looks = |at: u64| ok(1, at, at + 1, vec![queue(&[])]);
+    let realtime = AnomalyKind::Cycle(Cycle::GSingle, Needs::Realtime);
+    assert_eq!(kinds(&history(vec![put.clone(), looks(2)])), [realtime]);
+    assert_eq!(kinds(&history(vec![put.clone(), looks(0)])), []);
+    let taken = unknown(2, 0, vec![Op::dequeue("x", None)]);
+    assert_eq!(kinds(&history(vec![put, taken, looks(2)])), []);
+}
+
+#[test]
+fn lengths_say_how_much_was_there() {
+    let appends = [&[Op::append("x", 1), Op::append("x", 2)][..], &[list(&[1, 2])]];
+    let with = |ops: &[Op]| kinds(&concurrent(&[&appends[..], &[ops]].concat()));
+    assert_eq!(with(&[Op::read_length("x", 2)]), []);
+    assert_eq!(with(&[Op::read_length("x", 0)]), []);
+    assert!(with(&[Op::read_length("x", 1)]).contains(&AnomalyKind::IntermediateRead));
+    let grows = [Op::read_length("x", 1), Op::read_length("x", 2)];
+    assert!(with(&grows).contains(&AnomalyKind::Internal));
+    // Of more than anybody read, nothing is known.
+    assert_eq!(with(&[Op::read_length("x", 3)]), []);
 }

@@ -57,7 +57,9 @@ fn tiny(seed: u64, plan: Plan) -> History {
                 Op::Read { value, .. } if rng.chance(15) => {
                     *value = Some(1 + rng.below(highest) as u64).filter(|_| rng.chance(70));
                 }
-                Op::ReadList { elements, .. } if rng.chance(10) => {
+                Op::ReadList { elements, .. } | Op::ReadQueue { elements, .. }
+                    if rng.chance(10) =>
+                {
                     if rng.chance(50) {
                         elements.pop();
                     } else {
@@ -166,6 +168,32 @@ fn no_false_alarms_about_lists() {
     println!("lists: {tally:?}");
     assert!(tally.valid > 2000 && tally.invalid > 2000, "{tally:?}");
     assert!(tally.found * 100 / tally.invalid >= 99, "{tally:?}");
+}
+
+#[test]
+fn no_false_alarms_about_lengths() {
+    let mut tally = Tally::default();
+    let lengths = Plan { registers: 0, lists: 2, lengths: 50, ..TINY };
+    compare(4000, lengths, &mut tally, false);
+    compare(2000, Plan { deletes: 15, ..lengths }, &mut tally, false);
+    println!("lengths: {tally:?}");
+    assert!(tally.valid > 1000 && tally.invalid > 1000, "{tally:?}");
+    assert!(tally.found * 100 / tally.invalid >= 80, "{tally:?}");
+}
+
+/// What is wrong about queues may rest on their being empty at some time, of which little can be
+/// inferred.
+#[test]
+fn no_false_alarms_about_queues() {
+    let mut tally = Tally::default();
+    let queues = Plan { registers: 0, queues: 2, ..TINY };
+    compare(4000, queues, &mut tally, false);
+    compare(2000, Plan { queues: 1, ops_max: 2, ..queues }, &mut tally, false);
+    compare(2000, Plan { queues: 1, lists: 1, ..queues }, &mut tally, false);
+    compare(1000, Plan { pipelined: 40, ..queues }, &mut tally, false);
+    println!("queues: {tally:?}");
+    assert!(tally.valid > 2000 && tally.invalid > 2000, "{tally:?}");
+    assert!(tally.found * 100 / tally.invalid >= 80, "{tally:?}");
 }
 
 /// Where every list is read in the end, the checker finds all there is.

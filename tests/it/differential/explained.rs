@@ -38,6 +38,17 @@ const EXPLANATIONS: &[Explanation] = &[
         holds: |_, ours, theirs| is_text(ours, "listpack") && is_text(theirs, "quicklist"),
     },
     Explanation {
+        reason: "a short set is a listpack in 7.2, and in 7.0 a hashtable",
+        command: &["OBJECT", "ENCODING"],
+        holds: |_, ours, theirs| is_text(ours, "listpack") && is_text(theirs, "hashtable"),
+    },
+    Explanation {
+        reason: "a stored difference has the form of a new set, while Redis leaves it the form of \
+                 what it was taken from",
+        command: &["OBJECT", "ENCODING"],
+        holds: |_, ours, theirs| is_text(ours, "intset") && is_text(theirs, "hashtable"),
+    },
+    Explanation {
         reason: "Redis looks for keys behind a count that only begins like a number, although the \
                  command itself refuses it",
         command: &["COMMAND", "GETKEYS"],
@@ -51,7 +62,21 @@ const EXPLANATIONS: &[Explanation] = &[
 ];
 
 fn counts_keys(cmd: &Cmd) -> bool {
-    ["LMPOP", "BLMPOP"].contains(&&*cmd.upper(2))
+    const COMMANDS: [&str; 12] = [
+        "LMPOP",
+        "BLMPOP",
+        "SINTERCARD",
+        "ZMPOP",
+        "BZMPOP",
+        "ZUNION",
+        "ZINTER",
+        "ZDIFF",
+        "ZINTERCARD",
+        "ZUNIONSTORE",
+        "ZINTERSTORE",
+        "ZDIFFSTORE",
+    ];
+    COMMANDS.contains(&&*cmd.upper(2))
 }
 
 fn is_invalid_arguments(value: &Value) -> bool {

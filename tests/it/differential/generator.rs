@@ -119,6 +119,60 @@ const PATTERNS: [&str; 16] = [
 /// Few, so that some match.
 const ELEMENTS: [&str; 8] = ["a", "b", "", "1", "-70000", "9223372036854775807", "0x", "01"];
 
+/// As few, with numbers of every width.
+const MEMBERS: [&str; 16] = [
+    "1",
+    "2",
+    "3",
+    "-1",
+    "300",
+    "70000",
+    "-70000",
+    "5000000000",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "01",
+    "",
+    "a",
+    "b",
+    "longer-than-a-packed-run-may-have-0123456789-0123456789-0123456789-0123456789",
+];
+
+/// Few, so that many members have the same.
+const SCORES: [&str; 16] = [
+    "0", "0", "0", "1", "1", "2", "-1", "0.5", "-2.25", "3", "100", "inf", "-inf", "1e3", "-0",
+    "0x10",
+];
+
+/// Of scores; Redis reads them more leniently than scores themselves.
+const SCORE_BOUNDS: [&str; 16] = [
+    "-inf", "+inf", "-inf", "+inf", "(0", "(1", "(0.5", "(-inf", "(inf", "", "(", " 1", "1e400",
+    "((1", "nan", "1 ",
+];
+
+/// Of members.
+const MEMBER_BOUNDS: [&str; 14] =
+    ["-", "+", "-", "+", "[a", "(a", "[b", "(1", "[1", "[", "(", "[longer", "a", "+1"];
+
+/// As few, with integers in every encoding that they have in a packed run.
+const FIELDS: [&str; 14] = [
+    "1",
+    "-1",
+    "300",
+    "-70000",
+    "5000000000",
+    "9223372036854775807",
+    "01",
+    "",
+    "a",
+    "b",
+    "c",
+    "field",
+    "another field",
+    "longer-than-a-packed-run-may-have-0123456789-0123456789-0123456789-0123456789",
+];
+
 /// What is far too long for 7.0 is left out: it takes that for negative.
 const TIMEOUTS: [&str; 10] = ["0", "1", "0.001", "1e3", "-1", "-0", "x", "", "nan", "1 "];
 
@@ -171,17 +225,31 @@ fn is_refused_by_newer_servers_only(line: &Cmd) -> bool {
         && line.args().iter().any(|word| word == b"-9223372036854775808")
 }
 
+/// WITHSCORE is new in 7.2; in a MULTI block 7.0 would refuse the whole block.
+fn is_known_to_newer_servers_only(line: &Cmd) -> bool {
+    (line.is("ZRANK") || line.is("ZREVRANK")) && line.args().len() > 3
+}
+
 /// Redis 7.0 takes them for negative.
 fn has_far_too_long_a_timeout(line: &Cmd) -> bool {
     let seconds = |word: &Vec<u8>| std::str::from_utf8(word).ok()?.parse::<f64>().ok();
     line.args().iter().filter_map(seconds).any(|seconds| seconds > 1e12)
 }
 
+/// Those whose replies are chosen at random or come in pages; there are steps for them.
+const IN_STEPS: [&str; 7] =
+    ["hrandfield", "hscan", "spop", "srandmember", "sscan", "zrandmember", "zscan"];
+
+/// Commands of these versions of Redis are not in the 7.0 that they are compared with.
+const NEWER_THAN_PEER: [&str; 2] = ["7.4.0", "8.0.0"];
+
 /// Whether a command's replies depend on the keys alone.
 fn is_comparable(row: &Row) -> bool {
     let of_connection = row.docs.group == Group::Transactions;
     // What a value takes is each server's own.
-    row.has_keys() && !of_connection && row.full_name != "memory|usage"
+    let in_steps = IN_STEPS.contains(&row.name);
+    let is_known = !NEWER_THAN_PEER.contains(&row.docs.since);
+    row.has_keys() && !of_connection && !in_steps && is_known && row.full_name != "memory|usage"
 }
 
 fn compare_by(row: &Row) -> Compare {
@@ -189,6 +257,9 @@ fn compare_by(row: &Row) -> Compare {
         "ttl" | "expiretime" => Compare::Seconds,
         "pttl" | "pexpiretime" => Compare::Milliseconds,
         "object|idletime" => Compare::Shape,
+        "smembers" | "sinter" | "sunion" | "sdiff" | "hgetall" | "hkeys" | "hvals" => {
+            Compare::Unordered
+        }
         _ => Compare::Exact,
     }
 }
@@ -207,11 +278,24 @@ impl Values for Generator {
             (_, Kind::Key) => self.key(),
             ("db" | "destination-db", _) => self.database(),
             ("element" | "pivot", _) if !self.rng.one_in(4) => self.rng.pick(&ELEMENTS).to_string(),
-            ("count" | "rank" | "num-matches" | "len", _) if row.docs.group == Group::List => {
+            ("score" | "weight", _) => self.score(),
+            ("min" | "max" | "start" | "stop", _) if row.docs.group == Group::SortedSet => {
+                self.bound(row, argument.kind)
+            }
+            ("increment", _) if row.docs.group == Group::SortedSet => self.score(),
+            ("field", _) if !self.rng.one_in(6) => self.rng.pick(&FIELDS).to_string(),
+            ("member", _) if !self.rng.one_in(6) => self.rng.pick(&MEMBERS).to_string(),
+            ("count" | "rank" | "num-matches" | "len" | "limit", _)
+                if matches!(
+                    row.docs.group,
+                    Group::Hash | Group::List | Group::Set | Group::SortedSet
+                ) =>
+            {
                 self.small_count()
             }
             ("timeout", Kind::Double) => self.rng.pick(&TIMEOUTS).to_string(),
             ("increment", _) if row.name.ends_with("float") => self.float(),
+            ("offset", _) if row.docs.group == Group::SortedSet => self.small_count(),
             ("offset", _) => self.offset(),
             ("start" | "end" | "stop" | "index", _) => self.index(),
             ("seconds", _) => self.far_s(),
@@ -245,6 +329,7 @@ impl Generator {
             1 => Step::RandomKey,
             2 => self.expire_soon(),
             3 => Step::DbSize,
+            4 | 5 => self.choice(),
             _ => {
                 let length = [1, 2, 5, 20, 60, 150][self.rng.below(6)];
                 let mut cmds = Vec::new();
@@ -337,7 +422,9 @@ impl Generator {
         let row = match self.rng.below(8) {
             // What builds up state, so that the others find some.
             0 | 1 => {
-                let name = self.rng.pick(&["set", "set", "rpush", "lpush"]);
+                let name = self.rng.pick(&[
+                    "set", "set", "rpush", "lpush", "sadd", "sadd", "zadd", "zadd", "hset", "hset",
+                ]);
                 self.rows.iter().find(|row| row.name == name).copied()
             }
             _ => None,
@@ -350,7 +437,10 @@ impl Generator {
         let compare = compare_by(row);
         loop {
             let line = lines::line(row, self).into_iter().fold(cmd([]), Cmd::arg);
-            if !is_refused_by_newer_servers_only(&line) && !expires_soon(&line) {
+            if !is_refused_by_newer_servers_only(&line)
+                && !is_known_to_newer_servers_only(&line)
+                && !expires_soon(&line)
+            {
                 return line.compared(compare);
             }
         }
@@ -493,20 +583,42 @@ impl Generator {
         }
     }
 
+    /// Members of a set or fields of a hash at random.
+    fn choice(&mut self) -> Step {
+        let name = self.rng.pick(&["spop", "srandmember", "zrandmember", "hrandfield"]);
+        let row = lines::rows().find(|row| row.name == name).expect("it is in the table");
+        let mut line = lines::line(row, self);
+        let too_many = |word: &Vec<u8>| {
+            let count = std::str::from_utf8(word).ok().and_then(|word| word.parse::<i64>().ok());
+            count.is_some_and(|count| count < -1000)
+        };
+        if line.get(2).is_some_and(too_many) {
+            line[2] = b"-20".to_vec();
+        }
+        Step::Choice(line.into_iter().fold(cmd([]), Cmd::arg))
+    }
+
     fn scan(&mut self) -> Step {
-        let mut options: Vec<String> = Vec::new();
+        let mut line = match self.rng.below(5) {
+            0 | 1 => vec!["SCAN".to_string()],
+            2 => vec!["SSCAN".to_string(), self.key()],
+            3 => vec!["ZSCAN".to_string(), self.key()],
+            _ => vec!["HSCAN".to_string(), self.key()],
+        };
+        let cursor_at = line.len();
+        line.push("0".to_string());
         if self.rng.one_in(2) {
-            options.extend(["MATCH".into(), self.rng.pick(&PATTERNS).to_string()]);
+            line.extend(["MATCH".into(), self.rng.pick(&PATTERNS).to_string()]);
         }
         if self.rng.one_in(2) {
             let count = self.rng.pick(&["1", "2", "3", "10", "1000", "9223372036854775807"]);
-            options.extend(["COUNT".into(), count.to_string()]);
+            line.extend(["COUNT".into(), count.to_string()]);
         }
         if self.rng.one_in(3) {
-            let of = self.rng.pick(&["string", "STRING", "list", "hash"]);
-            options.extend(["TYPE".into(), of.to_string()]);
+            let of = self.rng.pick(&["string", "STRING", "list", "set", "zset", "hash"]);
+            line.extend(["TYPE".into(), of.to_string()]);
         }
-        Step::Scan(options)
+        Step::Scan { line, cursor_at }
     }
 
     /// Keys whose time comes within a moment; the runner waits for it, then touches them.
@@ -591,6 +703,25 @@ impl Generator {
             0 => format!("{}.{}", self.rng.below(1000), self.rng.below(1000)),
             1 => format!("-{}.{:03}", self.rng.below(10), self.rng.below(1000)),
             _ => self.rng.pick(&FLOATS).to_string(),
+        }
+    }
+
+    fn score(&mut self) -> String {
+        match self.rng.below(8) {
+            0 => self.float(),
+            1 => self.integer(),
+            _ => self.rng.pick(&SCORES).to_string(),
+        }
+    }
+
+    /// Of a range of a sorted set.
+    fn bound(&mut self, row: &Row, kind: Kind) -> String {
+        let of_members = row.name.ends_with("lex") || row.name == "zlexcount";
+        match (kind, self.rng.below(4)) {
+            (Kind::Integer, _) | (Kind::String, 0) if !of_members => self.index(),
+            (Kind::Double, 0 | 1) | (Kind::String, 1) if !of_members => self.score(),
+            (Kind::Double, _) => self.rng.pick(&SCORE_BOUNDS).to_string(),
+            _ => self.rng.pick(&MEMBER_BOUNDS).to_string(),
         }
     }
 

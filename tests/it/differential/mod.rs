@@ -154,7 +154,8 @@ impl Arena {
             Step::Pipeline(cmds) => cmds
                 .split_inclusive(|cmd| cmd.waits)
                 .find_map(|cmds| self.pipeline(connection, cmds, explained)),
-            Step::Scan(options) => self.scan(connection, options),
+            Step::Scan { line, cursor_at } => self.scan(connection, line, *cursor_at),
+            Step::Choice(cmd) => self.choice(connection, cmd),
             Step::RandomKey => self.random_key(connection),
             Step::DbSize => self.db_size(connection),
         }
@@ -190,12 +191,51 @@ impl Arena {
         None
     }
 
-    fn scan(&mut self, connection: usize, options: &[String]) -> Option<Difference> {
-        let ours = scan_all(&mut self.ours[connection], options);
-        let theirs = scan_all(&mut self.theirs[connection], options);
-        let cmd = step::cmd(["SCAN", "..."]).all(options.to_vec());
+    fn scan(&mut self, connection: usize, line: &[String], cursor_at: usize) -> Option<Difference> {
+        let ours = scan_all(&mut self.ours[connection], line, cursor_at);
+        let theirs = scan_all(&mut self.theirs[connection], line, cursor_at);
+        let cmd = step::cmd([]).all(line.to_vec());
         let (ours, theirs) = (format!("{ours:?}"), format!("{theirs:?}"));
         (ours != theirs).then_some(Difference { cmd, ours, theirs })
+    }
+
+    /// What is left of the set afterwards differs, so it goes.
+    fn choice(&mut self, connection: usize, cmd: &Cmd) -> Option<Difference> {
+        let key = cmd.args().get(1).cloned().unwrap_or_default();
+        let key = &key[..];
+        let all: &[&[&[u8]]] = match () {
+            () if cmd.is("HRANDFIELD") => &[&[b"HKEYS", key], &[b"HVALS", key]],
+            () if cmd.is("ZRANDMEMBER") => &[&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]],
+            () => &[&[b"SMEMBERS", key]],
+        };
+        let members = |client: &mut Client| -> Vec<Value> {
+            let replies = all.iter().map(|all| client.command(all));
+            let replies = replies.filter(|reply| !reply.is_error());
+            replies.flat_map(|reply| flattened(&reply)).collect()
+        };
+        let look = |client: &mut Client| {
+            let before = members(client);
+            let chosen = client.command(cmd.args());
+            let after = members(client);
+            if chosen.is_error() {
+                return format!("{chosen:?}");
+            }
+            let taken = before.len() - after.len();
+            let all_were_there = are_among(&before, &chosen);
+            let shape = match &chosen {
+                Value::Bulk(_) => "a member".to_string(),
+                Value::Array(members) => format!("an array of {}", members.len()),
+                Value::Set(members) => format!("a set of {}", members.len()),
+                other => format!("{other:?}"),
+            };
+            if cmd.is("SPOP") {
+                client.command(&[b"DEL", key]);
+            }
+            format!("{shape}, of the set: {all_were_there}, taken: {taken}")
+        };
+        let ours = look(&mut self.ours[connection]);
+        let theirs = look(&mut self.theirs[connection]);
+        (ours != theirs).then(|| Difference { cmd: cmd.clone(), ours, theirs })
     }
 
     fn random_key(&mut self, connection: usize) -> Option<Difference> {
@@ -247,28 +287,48 @@ impl Difference {
     }
 }
 
-/// The keys of a whole iteration, sorted, each once; or the error that ended it.
-fn scan_all(client: &mut Client, options: &[String]) -> Result<Vec<Value>, Value> {
+/// Whether a reply holds nothing but these members, or is null.
+fn are_among(members: &[Value], chosen: &Value) -> bool {
+    match chosen {
+        Value::Bulk(_) => members.contains(chosen),
+        Value::Array(chosen) | Value::Set(chosen) => {
+            chosen.iter().all(|chosen| are_among(members, chosen))
+        }
+        _ => true,
+    }
+}
+
+/// The members of a reply, which RESP3 shows in pairs with their scores.
+fn flattened(reply: &Value) -> Vec<Value> {
+    match reply {
+        Value::Array(items) | Value::Set(items) => items.iter().flat_map(flattened).collect(),
+        other => vec![other.clone()],
+    }
+}
+
+/// The names of a whole iteration, sorted, each once; or the error that ended it.
+fn scan_all(client: &mut Client, line: &[String], cursor_at: usize) -> Result<Vec<Value>, Value> {
     const PAGES_MAX: usize = 10_000;
     let mut keys = Vec::new();
-    let mut cursor = "0".to_string();
+    let mut args = line.to_vec();
     for _ in 0..PAGES_MAX {
-        let mut args = vec!["SCAN".to_string(), cursor];
-        args.extend_from_slice(options);
         let reply = client.command(&args);
         if reply.is_error() {
             return Err(reply);
         }
         let [next, page] = reply.items() else { panic!("not a page of SCAN: {reply:?}") };
-        keys.extend_from_slice(page.items());
-        cursor = next.text();
-        if cursor == "0" {
+        match line[0].as_str() {
+            "HSCAN" => keys.extend(page.items().chunks(2).map(|pair| Value::Array(pair.to_vec()))),
+            _ => keys.extend(page.items().iter().map(step::shortened)),
+        }
+        args[cursor_at] = next.text();
+        if args[cursor_at] == "0" {
             keys.sort();
             keys.dedup();
             return Ok(keys);
         }
     }
-    panic!("SCAN {options:?} has not come round after {PAGES_MAX} pages");
+    panic!("{line:?} has not come round after {PAGES_MAX} pages");
 }
 
 fn now_ms() -> u64 {

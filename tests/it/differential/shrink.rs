@@ -13,7 +13,7 @@ pub fn flatten(history: &[(usize, Step)], failing: &Cmd, length_max: usize) -> V
     for (n, (connection, step)) in history.iter().enumerate() {
         let mut cmds: Vec<Cmd> = match step {
             Step::Pipeline(cmds) => cmds.clone(),
-            Step::Scan(_) | Step::RandomKey | Step::DbSize => Vec::new(),
+            Step::Scan { .. } | Step::Choice(_) | Step::RandomKey | Step::DbSize => Vec::new(),
         };
         if n + 1 == history.len() {
             let last = cmds.iter().position(|cmd| cmd.args() == failing.args());

@@ -1,6 +1,9 @@
 //! The units of a differential run, and when two replies to one of them agree.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use ringwell::text::double::DoubleText;
 
 use crate::support::{Value, shown};
 
@@ -19,8 +22,10 @@ pub struct Cmd {
 pub enum Step {
     /// Sent in one write, unless some of them wait.
     Pipeline(Vec<Cmd>),
-    /// A whole iteration with these options; its keys are compared as a set.
-    Scan(Vec<String>),
+    /// A whole iteration, begun with this line; what it shows is compared as a set.
+    Scan { line: Vec<String>, cursor_at: usize },
+    /// Members of a set at random: they must be members, and as many.
+    Choice(Cmd),
     /// Whatever key comes must exist.
     RandomKey,
     /// Both count keys that have expired until they have dropped them, which they do soon.
@@ -32,7 +37,7 @@ impl Step {
     pub fn commands(&self) -> usize {
         match self {
             Step::Pipeline(cmds) => cmds.len(),
-            Step::Scan(_) | Step::RandomKey | Step::DbSize => 1,
+            Step::Scan { .. } | Step::Choice(_) | Step::RandomKey | Step::DbSize => 1,
         }
     }
 }
@@ -137,9 +142,16 @@ pub fn agree(compare: Compare, a: &Value, b: &Value) -> bool {
         return true;
     }
     match compare {
-        Compare::Exact => false,
+        // Redis 7.0 writes 17 digits.
+        Compare::Exact => *a == shortened(b),
         Compare::Unordered => match (a, b) {
-            (Value::Array(a), Value::Array(b)) => sorted(a) == sorted(b),
+            (Value::Array(a), Value::Array(b)) | (Value::Set(a), Value::Set(b)) => {
+                sorted(a) == sorted(b)
+            }
+            (Value::Map(_), Value::Map(_)) => {
+                let pairs = [a, b].map(|map| BTreeSet::from_iter(map.pairs()));
+                pairs[0] == pairs[1]
+            }
             _ => false,
         },
         Compare::Seconds => near(a, b, 3),
@@ -156,6 +168,41 @@ pub fn agree(compare: Compare, a: &Value, b: &Value) -> bool {
             _ => false,
         },
     }
+}
+
+/// Doubles that are written with 17 digits, as Redis 7.0 does by C's `%.17g`, written as 7.2 does.
+pub fn shortened(value: &Value) -> Value {
+    let all = |values: &[Value]| values.iter().map(shortened).collect();
+    match value {
+        Value::Bulk(text) => Value::Bulk(shortened_text(text)),
+        Value::Double(text) => Value::Double(shortened_text(text)),
+        Value::Array(values) => Value::Array(all(values)),
+        other => other.clone(),
+    }
+}
+
+fn shortened_text(text: &[u8]) -> Vec<u8> {
+    let value = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+    match value.filter(|value| with_17_digits(*value).as_bytes() == text) {
+        Some(value) => DoubleText::new(value).to_vec(),
+        None => text.to_vec(),
+    }
+}
+
+/// As C's `%.17g`.
+fn with_17_digits(value: f64) -> String {
+    let scientific = format!("{value:.16e}");
+    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text.to_string(),
+    };
+    if (-4..17).contains(&exponent) {
+        return trimmed(&format!("{value:.*}", (16 - exponent) as usize));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(mantissa), exponent.abs())
 }
 
 /// Special answers are small or negative and must be equal; times may be a little apart.

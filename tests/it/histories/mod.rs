@@ -116,7 +116,7 @@ fn single_keys(history: &History) -> Vec<Operation> {
                 Op::Read { value, .. } => Action::Get { value: value.map(|value| value as i64) },
                 Op::Write { value, .. } => Action::Set { value: *value as i64 },
                 Op::Delete { .. } => Action::Delete { existed: None },
-                Op::Append { .. } | Op::ReadList { .. } => continue,
+                _ => continue,
             };
             // Of a transaction's operations on a key, others see what the last write left, and the
             // first reads what others left.

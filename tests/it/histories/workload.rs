@@ -2,7 +2,7 @@
 
 use ::histories::Op;
 
-use crate::support::{Rng, Value};
+use crate::support::{ListCommand, ListKeys, ListReply, Rng, Value};
 
 /// Keys are used for a while and then left alone, so that lists stay short.
 pub const EPOCHS: usize = 50;
@@ -17,6 +17,7 @@ pub struct Keys {
     /// Strings of elements with a comma after each.
     lists: Vec<String>,
     deleted: Vec<String>,
+    real_lists: ListKeys,
 }
 
 impl Keys {
@@ -25,13 +26,19 @@ impl Keys {
             let tagged = (0..2).map(|n| format!("{{{epoch}}}{kind}{n}"));
             tagged.chain((2..count).map(|n| format!("{kind}{n}:{epoch}"))).collect()
         };
-        Keys { registers: named("r", 8), lists: named("l", 6), deleted: named("d", 10) }
+        Keys {
+            registers: named("r", 8),
+            lists: named("l", 6),
+            deleted: named("d", 10),
+            real_lists: ListKeys { grown: named("g", 4), queues: named("q", 6) },
+        }
     }
 
     pub fn register(&self, rng: &mut Rng) -> String {
         one(rng, &self.registers)
     }
 
+    /// All strings.
     fn all(&self) -> impl Iterator<Item = &String> {
         self.registers.iter().chain(&self.lists).chain(&self.deleted)
     }
@@ -49,6 +56,7 @@ enum Command {
     MSet(Vec<(String, u64)>),
     Append(String, u64),
     Del(Vec<String>),
+    List(ListCommand),
 }
 
 /// One command by itself, or several between MULTI and EXEC.
@@ -69,7 +77,9 @@ impl Transaction {
     }
 
     pub fn read_all(keys: &Keys) -> Transaction {
-        Transaction { commands: vec![Command::MGet(keys.all().cloned().collect())] }
+        let strings = Command::MGet(keys.all().cloned().collect());
+        let lists = keys.real_lists.reads().into_iter().map(Command::List);
+        Transaction { commands: [strings].into_iter().chain(lists).collect() }
     }
 
     /// The command lines, each of which has a reply.
@@ -115,6 +125,9 @@ fn several<'k>(rng: &mut Rng, from: impl Iterator<Item = &'k String>) -> Vec<Str
 impl Command {
     fn random(rng: &mut Rng, keys: &Keys, fresh: &mut impl FnMut() -> u64) -> Command {
         let written = || keys.registers.iter().chain(&keys.deleted);
+        if rng.one_in(4) {
+            return Command::List(ListCommand::random(rng, &keys.real_lists, fresh));
+        }
         match rng.below(20) {
             0..3 => Command::Get(one(rng, &keys.all().cloned().collect::<Vec<_>>())),
             3..8 => Command::MGet(several(rng, keys.all())),
@@ -143,6 +156,7 @@ impl Command {
             }
             Command::Append(key, element) => named("APPEND", &[key.clone(), format!("{element},")]),
             Command::Del(keys) => named("DEL", keys),
+            Command::List(list) => list.words(),
         }
     }
 
@@ -155,6 +169,7 @@ impl Command {
             }
             Command::Append(key, element) => vec![Op::append(key, *element)],
             Command::Del(keys) => keys.iter().map(|key| Op::delete(key)).collect(),
+            Command::List(list) => list.writes(),
         }
     }
 
@@ -167,6 +182,9 @@ impl Command {
             (Command::Del(keys), Value::Int(0)) => {
                 keys.iter().map(|key| Op::read(key, None)).collect()
             }
+            (Command::List(list), reply) => of_list(reply)
+                .and_then(|reply| list.ops(&reply))
+                .unwrap_or_else(|| panic!("{reply:?} to {list:?}")),
             (Command::Append(..) | Command::Del(_), Value::Int(1..)) => self.writes(),
             (Command::Set(..) | Command::MSet(_), reply) if *reply == Value::ok() => self.writes(),
             _ => panic!("{reply:?} to {:?}", self.words()),
@@ -189,4 +207,19 @@ fn read(key: &str, value: &Value) -> Op {
     assert!(text.is_empty() || text.ends_with(','), "a torn element in {key}: {text}");
     let elements: Vec<u64> = text.split_terminator(',').map(number).collect();
     Op::read_list(key, &elements)
+}
+
+/// As the reply to a list command.
+fn of_list(reply: &Value) -> Option<ListReply> {
+    let text = |item: &Value| match item {
+        Value::Bulk(text) => String::from_utf8(text.clone()).ok(),
+        _ => None,
+    };
+    Some(match reply {
+        Value::NullBulk | Value::NullArray => ListReply::Null,
+        Value::Int(number) => ListReply::Integer(*number),
+        Value::Bulk(_) => ListReply::Bulk(text(reply)?),
+        Value::Array(items) => ListReply::Array(items.iter().map(text).collect::<Option<_>>()?),
+        _ => return None,
+    })
 }

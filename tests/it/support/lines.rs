@@ -9,7 +9,8 @@ use super::Rng;
 /// Where the values of arguments come from.
 pub trait Values {
     fn rng(&mut self) -> &mut Rng;
-    /// A value for an argument, sensible or absurd. Not for words, choices, blocks and `numkeys`.
+    /// A value for an argument, sensible or absurd. Not for words, choices, blocks and the
+    /// numbers of keys and fields.
     fn value(&mut self, row: &Row, argument: &Argument) -> Vec<u8>;
 }
 
@@ -52,7 +53,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn sequence(&mut self, arguments: &[Argument]) {
-        let mut numkeys_at = None;
+        let mut count_at = None;
         for run in arguments.chunk_by(|a, b| a.optional && b.optional) {
             let mut order: Vec<&Argument> = run.iter().collect();
             for at in (1..order.len()).rev() {
@@ -62,22 +63,23 @@ impl Writer<'_> {
                 if argument.optional && !self.values.rng().one_in(3) {
                     continue;
                 }
-                if argument.name == "numkeys" {
-                    numkeys_at = Some(self.line.len());
+                if ["numkeys", "numfields"].contains(&argument.name.as_str()) {
+                    count_at = Some(self.line.len());
                     self.line.push(Vec::new());
                     continue;
                 }
                 let before = self.line.len();
                 self.argument(argument);
-                if let Some(at) = numkeys_at.take() {
-                    let keys = self.line.len() - before;
-                    self.line[at] = self.count(keys).into_bytes();
+                if let Some(at) = count_at.take() {
+                    let written = self.line.len() - before;
+                    let counted = written / argument.arguments.len().max(1);
+                    self.line[at] = self.count(counted).into_bytes();
                 }
             }
         }
     }
 
-    /// A number of keys, mostly the right one.
+    /// A number of keys or fields, mostly the right one.
     fn count(&mut self, keys: usize) -> String {
         let rng = self.values.rng();
         match rng.below(12) {

@@ -1,7 +1,7 @@
 //! What a test needs besides Ringwell, and on how many shards it runs.
 
 use libtest_mimic::Trial;
-pub use ringwell_test_support::{Need, test, test_with};
+pub use ringwell_test_support::{Need, test, test_where, test_with};
 
 /// Root, and `ip` with network namespaces and veth pairs.
 pub const NETWORK_NAMESPACES: Need =

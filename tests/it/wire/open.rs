@@ -14,6 +14,9 @@ pub fn rows() -> Vec<Row> {
     rows.extend(strings());
     rows.extend(keys());
     rows.extend(lists());
+    rows.extend(hashes());
+    rows.extend(sets());
+    rows.extend(sorted_sets());
     rows
 }
 
@@ -264,6 +267,12 @@ fn resp3() -> Vec<Row> {
         after_hello("", ""),
         after_hello("GET <key>\r\n", "_\r\n"),
         after_hello("MGET <key> <key>\r\n", "*2\r\n_\r\n_\r\n"),
+        after_hello(
+            "ZADD <key> 0.5 a 7 b\r\nZRANGE <key> 0 0 WITHSCORES\r\nZSCORE <key> a\r\n\
+             ZPOPMIN <key>\r\nZPOPMIN <key> 1\r\nZSCORE <key> a\r\n",
+            ":2\r\n*1\r\n*2\r\n$1\r\na\r\n,0.5\r\n,0.5\r\n*2\r\n$1\r\na\r\n,0.5\r\n*1\r\n*2\r\n$1\r\nb\r\n\
+             ,7\r\n_\r\n",
+        ),
         after_hello("CLIENT GETNAME\r\n", "_\r\n"),
         after_hello("CONFIG GET appendonly\r\n", "%1\r\n$10\r\nappendonly\r\n$2\r\nno\r\n"),
         after_hello("CONFIG GET nosuch\r\n", "%0\r\n"),
@@ -274,6 +283,10 @@ fn resp3() -> Vec<Row> {
         ),
         after_hello("SET <key> 10\r\nINCRBYFLOAT <key> 0.5\r\n", "+OK\r\n$4\r\n10.5\r\n"),
         after_hello("OBJECT ENCODING <key>\r\n", "_\r\n"),
+        after_hello(
+            "HSET <key> a 1\r\nHGETALL <key>\r\nHRANDFIELD <key> -1 WITHVALUES\r\n",
+            ":1\r\n%1\r\n$1\r\na\r\n$1\r\n1\r\n*1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n",
+        ),
         after_hello("RESET\r\nGET <key>\r\n", "+RESET\r\n$-1\r\n"),
         after_hello("nosuch\r\n", "-ERR unknown command 'nosuch', with args beginning with: \r\n"),
     ]
@@ -339,5 +352,134 @@ fn lists() -> Vec<Row> {
         ),
         row("RPUSH <key> a\r\nBRPOP <key> 0\r\n", ":1\r\n*2\r\n$5\r\n<key>\r\n$1\r\na\r\n"),
         row("SET <key> v\r\nRPUSH <key> a\r\nBLPOP <key> 0\r\n", format!("+OK\r\n{wrong}{wrong}")),
+    ]
+}
+
+fn hashes() -> Vec<Row> {
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    vec![
+        row(
+            "HSET <key> a 1 b x a 2\r\nHGETALL <key>\r\nHLEN <key>\r\n",
+            ":2\r\n*4\r\n$1\r\na\r\n$1\r\n2\r\n$1\r\nb\r\n$1\r\nx\r\n:2\r\n",
+        ),
+        row(
+            "HGETALL <key>\r\nHGET <key> a\r\nHMGET <key> a b\r\n",
+            "*0\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n",
+        ),
+        row("HSET <key> a\r\n", "-ERR wrong number of arguments for 'hset' command\r\n"),
+        row("HSET <key> a 1 b\r\n", "-ERR wrong number of arguments for 'hset' command\r\n"),
+        row(
+            "HINCRBY <key> a 5\r\nHINCRBYFLOAT <key> a 0.5\r\nHINCRBY <key> a 1\r\n",
+            ":5\r\n$3\r\n5.5\r\n-ERR hash value is not an integer\r\n",
+        ),
+        row("HSET <key> a 1 b 2\r\nHDEL <key> a b c\r\nEXISTS <key>\r\n", ":2\r\n:2\r\n:0\r\n"),
+        row(
+            "HSET <key> a 1\r\nHSCAN <key> 0\r\n",
+            ":1\r\n*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n",
+        ),
+        row(
+            "HSET <key> a 1\r\nHSCAN <key> 0 NOVALUES\r\n",
+            ":1\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n",
+        )
+        .ours("new in Redis 7.4"),
+        row("HSCAN <key> x\r\n", "-ERR invalid cursor\r\n"),
+        row(
+            "HSET <key> a 1 b 2\r\nHPEXPIREAT <key> 3000000000000 FIELDS 2 b c\r\n\
+             HEXPIRETIME <key> FIELDS 3 a b c\r\nHKEYS <key>\r\nOBJECT ENCODING <key>\r\n",
+            ":2\r\n*2\r\n:1\r\n:-2\r\n*3\r\n:-1\r\n:3000000000\r\n:-2\r\n\
+             *2\r\n$1\r\nb\r\n$1\r\na\r\n$10\r\nlistpackex\r\n",
+        )
+        .ours("new in Redis 7.4"),
+        row(
+            "HSETEX <key> PXAT 3000000000000 FIELDS 1 a 1\r\nHPEXPIRETIME <key> FIELDS 1 a\r\n\
+             HGETEX <key> PERSIST FIELDS 2 a b\r\nHTTL <key> FIELDS 1 a\r\n\
+             HGETDEL <key> FIELDS 1 a\r\nEXISTS <key>\r\n",
+            ":1\r\n*1\r\n:3000000000000\r\n*2\r\n$1\r\n1\r\n$-1\r\n*1\r\n:-1\r\n*1\r\n$1\r\n1\r\n\
+             :0\r\n",
+        )
+        .ours("new in Redis 8.0"),
+        row(
+            "HSET <key> a 1\r\nHEXPIRE <key> 0 FIELDS 1 a\r\nEXISTS <key>\r\n",
+            ":1\r\n*1\r\n:2\r\n:0\r\n",
+        )
+        .ours("new in Redis 7.4"),
+        row(
+            "HEXPIRE <key> 10 FIELDS 2 a\r\n",
+            "-ERR The `numfields` parameter must match the number of arguments\r\n",
+        )
+        .ours("new in Redis 7.4"),
+        row("SET <key> v\r\nHSET <key> a 1\r\nHGET <key> a\r\n", format!("+OK\r\n{wrong}{wrong}")),
+        row("SET <key> v\r\nHTTL <key> x 0 a\r\n", format!("+OK\r\n{wrong}"))
+            .ours("new in Redis 7.4"),
+    ]
+}
+
+fn sets() -> Vec<Row> {
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    vec![
+        row(
+            "SADD <key> 12 -3 12\r\nSMEMBERS <key>\r\nSCARD <key>\r\n",
+            ":2\r\n*2\r\n$2\r\n-3\r\n$2\r\n12\r\n:2\r\n",
+        ),
+        row("SMEMBERS <key>\r\nSPOP <key>\r\nSPOP <key> 1\r\n", "*0\r\n$-1\r\n*0\r\n"),
+        row("SRANDMEMBER <key>\r\nSRANDMEMBER <key> -5\r\n", "$-1\r\n*0\r\n"),
+        row(
+            "SADD <key> a\r\nSRANDMEMBER <key> -2\r\nSPOP <key> 5\r\nEXISTS <key>\r\n",
+            ":1\r\n*2\r\n$1\r\na\r\n$1\r\na\r\n*1\r\n$1\r\na\r\n:0\r\n",
+        ),
+        row(
+            "SADD <key> \"\" x\r\nSMISMEMBER <key> x y \"\"\r\nSREM <key> x y\r\n",
+            ":2\r\n*3\r\n:1\r\n:0\r\n:1\r\n:1\r\n",
+        ),
+        row(
+            "SADD <key> 1 2 3\r\nSADD x<key> 2 3 4\r\nSINTER <key> x<key>\r\n\
+             SINTERCARD 2 <key> x<key> LIMIT 1\r\nSDIFF <key> x<key>\r\n\
+             SUNIONSTORE y<key> <key> x<key>\r\n",
+            ":3\r\n:3\r\n*2\r\n$1\r\n2\r\n$1\r\n3\r\n:1\r\n*1\r\n$1\r\n1\r\n:4\r\n",
+        ),
+        row("SADD <key> a\r\nSMOVE <key> x<key> a\r\nSCARD x<key>\r\n", ":1\r\n:1\r\n:1\r\n"),
+        row("SADD <key> 5\r\nSSCAN <key> 0\r\n", ":1\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\n5\r\n"),
+        row("SSCAN <key> x\r\n", "-ERR invalid cursor\r\n"),
+        row("SINTERCARD 0 <key>\r\n", "-ERR numkeys should be greater than 0\r\n"),
+        row(
+            "SINTERCARD 2 <key>\r\n",
+            "-ERR Number of keys can't be greater than number of args\r\n",
+        ),
+        row("SPOP <key> -1\r\n", "-ERR value is out of range, must be positive\r\n"),
+        row("SET <key> v\r\nSADD <key> a\r\nSUNION <key>\r\n", format!("+OK\r\n{wrong}{wrong}")),
+    ]
+}
+
+fn sorted_sets() -> Vec<Row> {
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    vec![
+        row(
+            "ZADD <key> 1 a 2.5 b -inf c\r\nZRANGE <key> 0 -1 WITHSCORES\r\n",
+            ":3\r\n*6\r\n$1\r\nc\r\n$4\r\n-inf\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$3\r\n2.5\r\n",
+        ),
+        row("ZSCORE <key> a\r\nZRANK <key> a\r\n", "$-1\r\n$-1\r\n"),
+        row("ZRANK <key> a WITHSCORE\r\n", "*-1\r\n").ours("WITHSCORE is new in 7.2"),
+        row("ZMPOP 1 <key> MIN\r\n", "*-1\r\n"),
+        row("BZPOPMAX <key> 0.01\r\nZPOPMAX <key>\r\n", "*-1\r\n*0\r\n"),
+        row(
+            "ZADD <key> 1 a\r\nZMPOP 1 <key> MAX COUNT 5\r\nEXISTS <key>\r\n",
+            ":1\r\n*2\r\n$5\r\n<key>\r\n*1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n:0\r\n",
+        ),
+        row(
+            "ZADD <key> 1 a 2 b\r\nZADD x<key> 3 b 4 c\r\nZUNIONSTORE y<key> 2 <key> x<key>\r\n\
+             ZINTER 2 <key> x<key> WITHSCORES\r\nZDIFF 2 y<key> x<key>\r\n",
+            ":2\r\n:2\r\n:3\r\n*2\r\n$1\r\nb\r\n$1\r\n5\r\n*1\r\n$1\r\na\r\n",
+        ),
+        row(
+            "ZADD <key> 5 a\r\nZSCAN <key> 0\r\n",
+            ":1\r\n*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\n5\r\n",
+        ),
+        row("ZADD <key> nan a\r\n", "-ERR value is not a valid float\r\n"),
+        row("ZCOUNT <key> x 1\r\n", "-ERR min or max is not a float\r\n"),
+        row("ZUNION 0 <key>\r\n", "-ERR at least 1 input key is needed for 'zunion' command\r\n"),
+        row(
+            "SET <key> v\r\nZADD <key> 1 a\r\nZUNION 1 <key>\r\n",
+            format!("+OK\r\n{wrong}{wrong}"),
+        ),
     ]
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use histories::{History, Op};
 use ringwell::txn::Fault;
+use ringwell_test_support::{ListCommand, ListKeys, ListReply};
 
 use super::{Check, Finding};
 use crate::history::{Value, command, mget, take_values};
@@ -28,6 +29,7 @@ enum Command {
         to: &'static str,
         value: u64,
     },
+    List(ListCommand),
     /// Makes the commands of an EXEC run in turn.
     DbSize,
 }
@@ -47,6 +49,9 @@ impl Command {
             Command::Append(key, element) => command(&["APPEND", key, &format!("{element},")]),
             Command::Move { name: "RENAME", to, value } => command(&["RENAME", &own(*value), to]),
             Command::Move { to, value, .. } => command(&["COPY", &own(*value), to, "REPLACE"]),
+            Command::List(list) => {
+                command(&list.words().iter().map(String::as_str).collect::<Vec<_>>())
+            }
             Command::DbSize => command(&["DBSIZE"]),
         }
     }
@@ -67,6 +72,7 @@ impl Command {
                 pairs.iter().map(|(key, value)| Op::write(key, *value)).collect()
             }
             Command::Append(key, element) => vec![Op::append(key, *element)],
+            Command::List(list) => list.writes(),
         }
     }
 
@@ -77,6 +83,7 @@ impl Command {
             (Command::MGet(keys), Value::Array(values)) if keys.len() == values.len() => {
                 keys.iter().zip(values).map(|(key, value)| read(key, value)).collect()
             }
+            (Command::List(list), reply) => list.ops(&of_list(reply)?),
             (Command::Move { .. }, Value::Line(line)) if line == "+OK" || line == ":1" => {
                 Some(self.writes())
             }
@@ -109,6 +116,20 @@ fn read(key: &str, value: &Value) -> Option<Op> {
     }
     let elements = text.unwrap_or_default().split_terminator(',').map(str::parse);
     Some(Op::read_list(key, &elements.collect::<Result<Vec<u64>, _>>().ok()?))
+}
+
+/// As the reply to a list command.
+fn of_list(reply: &Value) -> Option<ListReply> {
+    let text = |item: &Value| match item {
+        Value::Bulk(text) => Some(text.clone()),
+        _ => None,
+    };
+    Some(match reply {
+        Value::Line(line) => ListReply::Integer(line.strip_prefix(':')?.parse().ok()?),
+        Value::Bulk(text) => ListReply::Bulk(text.clone()),
+        Value::Null => ListReply::Null,
+        Value::Array(items) => ListReply::Array(items.iter().map(text).collect::<Option<_>>()?),
+    })
 }
 
 /// What a client sends at once and counts as one transaction.
@@ -170,6 +191,7 @@ impl Request {
 struct Choice {
     rng: Rng,
     value: u64,
+    lists: ListKeys,
 }
 
 impl Choice {
@@ -192,7 +214,18 @@ impl Choice {
         (first..first + count).map(|at| REGISTERS[at % REGISTERS.len()]).collect()
     }
 
+    fn list(&mut self) -> Command {
+        let mut fresh = || {
+            self.value += 1;
+            self.value
+        };
+        Command::List(ListCommand::random(&mut self.rng, &self.lists, &mut fresh))
+    }
+
     fn command(&mut self) -> Command {
+        if self.rng.below(4) == 0 {
+            return self.list();
+        }
         match self.rng.below(16) {
             0..2 => Command::Get(self.any()),
             2..5 => Command::MGet((0..2 + self.rng.below(4)).map(|_| self.any()).collect()),
@@ -211,8 +244,9 @@ impl Choice {
 
     /// A command with one key, as most are.
     fn small_command(&mut self) -> Command {
-        match self.rng.below(4) {
+        match self.rng.below(5) {
             0 => Command::Get(self.any()),
+            4 => self.list(),
             1 => Command::Set(self.one_of(&REGISTERS), self.fresh()),
             _ => Command::Append(self.one_of(&LISTS), self.fresh()),
         }
@@ -296,7 +330,11 @@ impl Run {
             received: Vec::new(),
         };
         let clients = (0..clients).map(connect).collect();
-        let choice = Choice { rng, value: 0 };
+        let choice = Choice {
+            rng,
+            value: 0,
+            lists: ListKeys::new(&["g1", "{t}g2"], &["q1", "{t}q2", "q3"]),
+        };
         Run { world, clients, history: History::default(), now: 0, choice, depth, shards }
     }
 
@@ -317,7 +355,9 @@ impl Run {
             }
         }
         self.finish()?;
-        self.send(0, Request::Single(Command::MGet([&REGISTERS[..], &LISTS].concat())));
+        let strings = Command::MGet([&REGISTERS[..], &LISTS].concat());
+        let lists = self.choice.lists.reads().into_iter().map(Command::List);
+        self.send(0, Request::Exec([strings].into_iter().chain(lists).collect(), Vec::new()));
         self.finish()
     }
 
@@ -370,8 +410,11 @@ impl Run {
     }
 
     fn finish(&mut self) -> Result<(), Finding> {
-        self.world.run_until_idle();
-        self.world.wait_ms(5);
+        // The times of those that wait are over one after the other.
+        for _ in 0..=self.depth {
+            self.world.run_until_idle();
+            self.world.wait_ms(5);
+        }
         self.world.run_until_idle();
         self.receive()?;
         match self.clients.iter().find_map(|client| client.waiting.front()) {

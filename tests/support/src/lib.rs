@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `lists` | list commands for workloads whose history is checked |
 //! | `need` | tests, and what they need besides this workspace |
 //! | `rng` | random numbers that a seed repeats |
 //! | `scratch` | a directory for one test |
@@ -11,6 +12,7 @@
 //! Cargo tells only a package's own integration tests where its programs and its scratch space are,
 //! so they pass these in.
 
+mod lists;
 mod need;
 mod rng;
 mod scratch;
@@ -21,7 +23,8 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-pub use need::{Need, test, test_with};
+pub use lists::{ListCommand, ListKeys, ListReply};
+pub use need::{Need, test, test_where, test_with};
 pub use rng::{Rng, seed};
 pub use scratch::Scratch;
 pub use server::{ServerProcess, free_port, signal};

@@ -70,6 +70,19 @@ pub fn test_with(
     Trial::test(name, || Ok(())).with_kind(format!("no {missing}")).with_ignored_flag(true)
 }
 
+/// A test of what some machines do not let be done, whatever is installed on them: there it counts as
+/// ignored.
+pub fn test_where(
+    is_possible: bool,
+    name: impl Into<String>,
+    run: impl FnOnce() + Send + 'static,
+) -> Trial {
+    match is_possible {
+        true => test(name, run),
+        false => Trial::test(name, || Ok(())).with_kind("not here").with_ignored_flag(true),
+    }
+}
+
 fn runs(program: &str, args: &[&str]) -> bool {
     Command::new(program)
         .args(args)

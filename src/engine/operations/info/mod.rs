@@ -1,19 +1,19 @@
 //! INFO: Redis's sections and field names, and a section of ours on the shards.
 
+mod fields;
 mod sections;
 
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 
-use super::super::Engine;
-use super::super::core::Core;
-use super::super::event::Outbox;
 use super::super::every_core::EveryCore;
-use super::super::report::CoreReport;
-use super::super::shared::HostFacts;
-use super::Asked;
+use super::super::report::{self, CoreReport};
+use super::super::state::Here;
+use super::asked::Asked;
+use super::facts::Facts;
 use crate::commands::Outcome;
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
+use fields::Fields;
 
 pub(super) fn info(asked: &mut Asked<'_>, sections: Args<'_>) -> Outcome {
     let wanted = sections.iter().map(<[u8]>::to_ascii_lowercase).collect();
@@ -28,42 +28,19 @@ struct Info {
 impl EveryCore for Info {
     type Answer = CoreReport;
 
-    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
-        let mut report = engine.report();
+    fn run(&self, here: &mut Here<'_>) -> CoreReport {
+        let mut report = report::of(here.core, here.sessions);
         if SECTIONS
             .iter()
             .any(|section| section.name == LATENCYSTATS && section.is_wanted(&self.wanted))
         {
-            report.latencies = engine.core.shards.home().statistics().latencies().clone();
+            report.latencies = here.core.shards.home().statistics().latencies().clone();
         }
         report
     }
 
-    fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
-        reply.verbatim(&text(&Facts::new(&engine.core, reports), &self.wanted));
-    }
-}
-
-/// What the sections are made from.
-pub(super) struct Facts<'a> {
-    pub core: &'a Core,
-    /// By shard.
-    pub reports: &'a [&'a CoreReport],
-    pub host: HostFacts,
-}
-
-impl<'a> Facts<'a> {
-    /// From what every core has reported.
-    pub fn new(core: &'a Core, reports: &'a [&'a CoreReport]) -> Facts<'a> {
-        Facts { core, reports, host: core.shared.host.facts() }
-    }
-
-    pub fn sum(&self, of: impl Fn(&CoreReport) -> u64) -> u64 {
-        self.reports.iter().map(|report| of(report)).sum()
-    }
-
-    fn max(&self, of: impl Fn(&CoreReport) -> usize) -> usize {
-        self.reports.iter().map(|report| of(report)).max().unwrap_or(0)
+    fn merge(&self, here: &mut Here<'_>, reports: &[&CoreReport], reply: &mut Reply<'_>) {
+        reply.verbatim(&text(&Facts::new(here.core, reports), &self.wanted));
     }
 }
 
@@ -130,38 +107,13 @@ fn text(facts: &Facts<'_>, wanted: &[Vec<u8>]) -> String {
     fields.text
 }
 
-/// Lines `name:value`. Writing to a string does not fail.
-#[derive(Default)]
-struct Fields {
-    text: String,
-}
-
-impl Fields {
-    fn add(&mut self, name: impl Display, value: impl Display) {
-        let _ = write!(self.text, "{name}:{value}\r\n");
-    }
-
-    /// Fields whose value never changes here, because what they count does not exist.
-    fn constants<T: Display>(&mut self, names: &[&str], value: T) {
-        for name in names {
-            self.add(name, &value);
-        }
-    }
-
-    /// An amount of memory, for programs and for people.
-    fn bytes(&mut self, name: &str, bytes: u64) {
-        self.add(name, bytes);
-        self.add(format_args!("{name}_human"), crate::text::memory::human(bytes));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::Arc;
 
     use super::super::super::event::Now;
-    use super::super::super::shared::{Host, Shared};
+    use super::super::super::shared::{Host, HostFacts, Shared};
     use super::super::super::{Engine, EngineSetup};
     use crate::config::Config;
     use crate::store::Event;
@@ -180,12 +132,12 @@ mod tests {
         let shared = Arc::new(Shared::new(1, config, Box::new(FixedHost), 1000, run_id));
         let mut engine =
             Engine::new(EngineSetup { shard: 0, shards: 1, shared, seed: 1, stopwatch: || 0 });
-        engine.core.now = Now { unix_ms: 91_000, monotonic_us: 1 };
+        engine.core.site.now = Now { unix_ms: 91_000, monotonic_us: 1 };
         engine
     }
 
     fn info(engine: &Engine, wanted: &[&str]) -> String {
-        let report = engine.report();
+        let report = report::of(&engine.core, &engine.sessions);
         let wanted: Vec<Vec<u8>> = wanted.iter().map(|word| word.as_bytes().to_vec()).collect();
         let facts = Facts { core: &engine.core, reports: &[&report], host: FixedHost.facts() };
         text(&facts, &wanted)
@@ -232,14 +184,14 @@ mod tests {
     #[test]
     fn keyspace_counts_keys_and_averages_what_they_have_left() {
         let mut engine = engine();
-        let now = engine.core.now.unix_ms;
+        let now = engine.core.site.now.unix_ms;
         for (key, expiry) in [("a", None), ("b", Some(now + 1000)), ("c", Some(now + 3000))] {
             let encoding = crate::store::Encoding::Raw;
             let db = engine.core.shards.home_mut().store_mut().db_mut(3);
             db.set_string(key.as_bytes(), b"v", encoding, expiry, 0, Event::Set);
         }
         let text = info(&engine, &["keyspace"]);
-        assert_eq!(text, "# Keyspace\r\ndb3:keys=3,expires=2,avg_ttl=2000\r\n");
+        assert_eq!(text, "# Keyspace\r\ndb3:keys=3,expires=2,avg_ttl=2000,subexpiry=0\r\n");
         let shards = info(&engine, &["shards"]);
         assert!(shards.contains("shard0:cpu=0,connections=0,keys=3,expires=2,"), "{shards}");
     }

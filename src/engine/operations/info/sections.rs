@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::super::report::{CoreFacts, CoreReport};
 use super::super::super::shared::CoreCounters;
+use super::super::facts::Facts;
 use super::super::memory::Overview;
 use super::super::session::REDIS_VERSION;
-use super::{Facts, Fields};
+use super::fields::Fields;
 use crate::access::Reason;
 use crate::shard::{self, CommandStats};
 
@@ -17,8 +18,8 @@ const SECONDS_PER_DAY: u64 = 86_400;
 const LRU_CLOCK_MAX: u64 = (1 << 24) - 1;
 
 pub(super) fn server(facts: &Facts<'_>, fields: &mut Fields) {
-    let (core, host, config) = (facts.core, &facts.host, &facts.core.settings.config);
-    let uptime = core.now.unix_ms.saturating_sub(core.shared.started_unix_ms) / 1000;
+    let (core, host, config) = (facts.core, &facts.host, &facts.core.site.settings.config);
+    let uptime = core.site.now.unix_ms.saturating_sub(core.site.shared.started_unix_ms) / 1000;
     fields.add("redis_version", REDIS_VERSION);
     fields.add("ringwell_version", env!("CARGO_PKG_VERSION"));
     fields.add("redis_git_sha1", "00000000");
@@ -33,14 +34,14 @@ pub(super) fn server(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("gcc_version", "0.0.0");
     fields.add("process_id", host.pid);
     fields.add("process_supervised", "no");
-    fields.add("run_id", &core.shared.run_id);
+    fields.add("run_id", &core.site.shared.run_id);
     fields.add("tcp_port", config.port);
-    fields.add("server_time_usec", core.now.unix_ms.saturating_mul(1000));
+    fields.add("server_time_usec", core.site.now.unix_ms.saturating_mul(1000));
     fields.add("uptime_in_seconds", uptime);
     fields.add("uptime_in_days", uptime / SECONDS_PER_DAY);
     fields.add("hz", config.hz);
     fields.add("configured_hz", config.hz);
-    fields.add("lru_clock", (core.now.unix_ms / 1000) & LRU_CLOCK_MAX);
+    fields.add("lru_clock", (core.site.now.unix_ms / 1000) & LRU_CLOCK_MAX);
     fields.add("executable", &host.executable);
     fields.add("config_file", &host.config_file);
     fields.add("io_threads_active", 0);
@@ -49,7 +50,7 @@ pub(super) fn server(facts: &Facts<'_>, fields: &mut Fields) {
 pub(super) fn clients(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("connected_clients", facts.sum(|core| core.clients as u64));
     fields.add("cluster_connections", 0);
-    fields.add("maxclients", facts.core.settings.config.maxclients);
+    fields.add("maxclients", facts.core.site.settings.config.maxclients);
     fields.add("client_recent_max_input_buffer", facts.max(|core| core.input_bytes_max));
     fields.add("client_recent_max_output_buffer", facts.max(|core| core.output_bytes_max));
     fields.add("blocked_clients", facts.sum(|core| core.blocked_clients as u64));
@@ -60,7 +61,7 @@ pub(super) fn clients(facts: &Facts<'_>, fields: &mut Fields) {
 }
 
 pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
-    let (core, host, config) = (facts.core, &facts.host, &facts.core.settings.config);
+    let (core, host, config) = (facts.core, &facts.host, &facts.core.site.settings.config);
     let memory = Overview::of(facts);
     let (used, peak) = (memory.used(), memory.peak);
 
@@ -92,7 +93,7 @@ pub(super) fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     fields.bytes("used_memory_vm_total", 0);
     fields.add("used_memory_functions", 0);
     fields.bytes("used_memory_scripts", 0);
-    fields.bytes("maxmemory", core.maxmemory_bytes());
+    fields.bytes("maxmemory", core.site.maxmemory_bytes());
     fields.add("maxmemory_policy", config.maxmemory_policy.name());
     for (ratio, bytes, excess) in [
         ("allocator_frag_ratio", "allocator_frag_bytes", memory.allocator_fragmentation()),
@@ -140,7 +141,7 @@ pub(super) fn persistence(facts: &Facts<'_>, fields: &mut Fields) {
         ],
         0,
     );
-    fields.add("rdb_last_save_time", facts.core.shared.started_unix_ms / 1000);
+    fields.add("rdb_last_save_time", facts.core.site.shared.started_unix_ms / 1000);
     fields.add("rdb_last_bgsave_status", "ok");
     fields.constants(&["rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec"], -1);
     fields.constants(
@@ -166,12 +167,12 @@ pub(super) fn persistence(facts: &Facts<'_>, fields: &mut Fields) {
 }
 
 pub(super) fn stats(facts: &Facts<'_>, fields: &mut Fields) {
-    let cores = &facts.core.shared.cores;
+    let cores = &facts.core.site.shared.cores;
     let all = |counter: fn(&CoreCounters) -> &AtomicU64| -> u64 {
         cores.iter().map(|core| counter(core).load(Ordering::Relaxed)).sum()
     };
     let kbps = |bytes_per_sec: u64| format!("{:.2}", bytes_per_sec as f64 / 1024.0);
-    let access = &facts.core.shared.access;
+    let access = &facts.core.site.shared.access;
     let refused = |reason| access.refusals(reason).load(Ordering::Relaxed);
     let auth_failures = access.auth_failures.load(Ordering::Relaxed);
 
@@ -190,6 +191,7 @@ pub(super) fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("access_refused_allow_from", refused(Reason::AllowFrom));
     fields.add("auth_failures", auth_failures);
     fields.constants(&["sync_full", "sync_partial_ok", "sync_partial_err"], 0);
+    fields.add("expired_subkeys", facts.sum(|core| core.stats.expired_fields));
     fields.add("expired_keys", facts.sum(|core| core.stats.expired_keys));
     fields.add("expired_stale_perc", "0.00");
     fields.constants(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"], 0);
@@ -251,7 +253,7 @@ pub(super) fn replication(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("role", "master");
     fields.add("connected_slaves", 0);
     fields.add("master_failover_state", "no-failover");
-    fields.add("master_replid", &facts.core.shared.run_id);
+    fields.add("master_replid", &facts.core.site.shared.run_id);
     fields.add("master_replid2", "0".repeat(40));
     fields.add("master_repl_offset", 0);
     fields.add("second_repl_offset", -1);
@@ -299,7 +301,7 @@ pub(super) fn commandstats(facts: &Facts<'_>, fields: &mut Fields) {
 
 /// A multi-shard command has a latency for each shard's part.
 pub(super) fn latencystats(facts: &Facts<'_>, fields: &mut Fields) {
-    let config = &facts.core.settings.config;
+    let config = &facts.core.site.settings.config;
     if !config.latency_tracking {
         return;
     }
@@ -333,11 +335,12 @@ pub(super) fn cluster(_: &Facts<'_>, fields: &mut Fields) {
 
 /// One line on the threads that run the shards, and one per shard.
 pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
-    let (active, why) = facts.core.shared.active_threads();
-    let of = facts.core.shared.cores.len();
+    let shared = &facts.core.site.shared;
+    let (active, why) = (shared.active_threads(), shared.why_active());
+    let of = facts.core.site.shared.cores.len();
     fields.add("threads", format_args!("active={active},of={of},why={why}"));
     for core in facts.reports {
-        let Some(counters) = facts.core.shared.cores.get(core.shard) else { continue };
+        let Some(counters) = facts.core.site.shared.cores.get(core.shard) else { continue };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (keys, expires) =
             core.keyspace.iter().fold((0, 0), |sum, db| (sum.0 + db.keys, sum.1 + db.expires));
@@ -367,22 +370,25 @@ pub(super) fn shards(facts: &Facts<'_>, fields: &mut Fields) {
     }
 }
 
-/// Databases that hold keys; the average of the time left is over those that expire, in
+/// Databases that hold keys, and how many of them are hashes of which fields expire; the average of the time left is over those that expire, in
 /// milliseconds, from a sample.
 pub(super) fn keyspace(facts: &Facts<'_>, fields: &mut Fields) {
     let databases = facts.reports.first().map_or(0, |core| core.keyspace.len());
     for index in 0..databases {
-        let (mut keys, mut expires, mut ttl_sum) = (0, 0, 0);
+        let (mut keys, mut expires, mut ttl_sum, mut subexpiry) = (0, 0, 0, 0);
         for db in facts.reports.iter().filter_map(|core| core.keyspace.get(index)) {
             keys += db.keys;
             expires += db.expires;
+            subexpiry += db.field_expires;
             ttl_sum += db.average_ttl_ms * db.expires as u128;
         }
         if keys > 0 {
             let average = ttl_sum / (expires as u128).max(1);
             fields.add(
                 format_args!("db{index}"),
-                format_args!("keys={keys},expires={expires},avg_ttl={average}"),
+                format_args!(
+                    "keys={keys},expires={expires},avg_ttl={average},subexpiry={subexpiry}"
+                ),
             );
         }
     }

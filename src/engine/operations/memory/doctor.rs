@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::super::info::Facts;
+use super::super::facts::Facts;
 use super::overview::{Excess, Overview};
 use crate::text::memory::human;
 
@@ -32,8 +32,8 @@ impl Patient {
         Patient {
             memory: Overview::of(facts),
             clients: facts.sum(|core| core.clients as u64),
-            maxmemory: facts.core.maxmemory_bytes(),
-            limit: facts.core.shared.memory_limit_bytes,
+            maxmemory: facts.core.site.maxmemory_bytes(),
+            limit: facts.core.site.shared.memory_limit_bytes,
         }
     }
 }

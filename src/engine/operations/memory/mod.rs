@@ -5,13 +5,12 @@ mod overview;
 
 pub(super) use overview::Overview;
 
-use super::super::Engine;
-use super::super::dispatch::reply_now;
-use super::super::event::Outbox;
 use super::super::every_core::EveryCore;
-use super::super::report::CoreReport;
-use super::Asked;
-use super::info::Facts;
+use super::super::reply::reply_now;
+use super::super::report::{self, CoreReport};
+use super::super::state::Here;
+use super::asked::Asked;
+use super::facts::Facts;
 use crate::commands::Outcome;
 use crate::protocol::reply::Reply;
 use doctor::Patient;
@@ -29,12 +28,12 @@ struct Doctor;
 impl EveryCore for Doctor {
     type Answer = CoreReport;
 
-    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
-        engine.report()
+    fn run(&self, here: &mut Here<'_>) -> CoreReport {
+        report::of(here.core, here.sessions)
     }
 
-    fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
-        let facts = Facts::new(&engine.core, reports);
+    fn merge(&self, here: &mut Here<'_>, reports: &[&CoreReport], reply: &mut Reply<'_>) {
+        let facts = Facts::new(here.core, reports);
         reply.verbatim(&doctor::diagnose(&Patient::of(&facts)));
     }
 }
@@ -49,20 +48,20 @@ struct Purge;
 impl EveryCore for Purge {
     type Answer = ();
 
-    fn run(&self, engine: &mut Engine, _: &mut Outbox) {
-        let core = &mut engine.core;
+    fn run(&self, here: &mut Here<'_>) {
+        let core = &mut *here.core;
         core.shards.home_mut().store_mut().trim();
         core.give_buffers_back();
-        core.shared.host.release_memory();
+        core.site.shared.host.release_memory();
     }
 
-    fn merge(&self, _: &mut Engine, _: &[&()], reply: &mut Reply<'_>) {
+    fn merge(&self, _: &mut Here<'_>, _: &[&()], reply: &mut Reply<'_>) {
         reply.ok();
     }
 }
 
 pub(super) fn malloc_stats(asked: &mut Asked<'_>) -> Outcome {
-    let report = asked.core.shared.host.allocator_report();
+    let report = asked.core.site.shared.host.allocator_report();
     reply_now(asked.session, |reply| match report.as_str() {
         "" => reply.verbatim("The allocator tells nothing about itself."),
         report => reply.verbatim(report),
@@ -84,12 +83,12 @@ struct Stats;
 impl EveryCore for Stats {
     type Answer = CoreReport;
 
-    fn run(&self, engine: &mut Engine, _: &mut Outbox) -> CoreReport {
-        engine.report()
+    fn run(&self, here: &mut Here<'_>) -> CoreReport {
+        report::of(here.core, here.sessions)
     }
 
-    fn merge(&self, engine: &mut Engine, reports: &[&CoreReport], reply: &mut Reply<'_>) {
-        write_stats(&Facts::new(&engine.core, reports), reply);
+    fn merge(&self, here: &mut Here<'_>, reports: &[&CoreReport], reply: &mut Reply<'_>) {
+        write_stats(&Facts::new(here.core, reports), reply);
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use super::super::super::report::CoreReport;
-use super::super::info::Facts;
+use super::super::facts::Facts;
 use crate::store::Shard as Store;
 
 /// Bytes, over all cores.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in super::super) struct Overview {
+pub(in crate::engine) struct Overview {
     /// Of the tables, what is there without a key.
     pub startup: u64,
     /// What the process takes by itself: what was resident when it was ready.
@@ -30,7 +30,7 @@ pub(in super::super) struct Overview {
 
 impl Overview {
     pub fn of(facts: &Facts<'_>) -> Overview {
-        let shared = &facts.core.shared;
+        let shared = &facts.core.site.shared;
         let stored = facts.sum(|core| core.used_memory as u64);
         let entries = facts.sum(|core| core.entry_memory as u64);
         let clients: isize = facts.reports.iter().map(|core| core.client_memory).sum();
@@ -89,7 +89,7 @@ impl Overview {
 
 /// How much larger one amount is than another that should be equal: as a ratio, and in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in super::super) struct Excess {
+pub(in crate::engine) struct Excess {
     pub ratio: f64,
     pub bytes: i64,
 }

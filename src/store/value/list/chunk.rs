@@ -3,16 +3,7 @@
 
 use super::super::packed::{self, Buffer, Cursor, Element, End, Full, Needle, Packed};
 use super::limit::Limit;
-use crate::store::memory::good_size;
-
-/// Allocations from here on are whole pages to the allocator.
-const PAGED_BYTES_MIN: usize = 1 << 20;
-const SYSTEM_PAGE_BYTES: usize = 4096;
-
-/// What an allocation of `len` bytes takes.
-fn held_bytes(len: usize) -> usize {
-    if len < PAGED_BYTES_MIN { good_size(len) } else { len.next_multiple_of(SYSTEM_PAGE_BYTES) }
-}
+use crate::store::memory::held_bytes;
 
 /// Without elements it holds no memory and is no run.
 #[derive(Debug, Default)]
@@ -53,11 +44,11 @@ impl Chunk {
         self.elements == 0
     }
 
+    /// What its buffer takes, as all are allocated in sizes that the allocator serves: see
+    /// [`held_bytes`].
+    #[inline]
     pub(super) fn heap_bytes(&self) -> usize {
-        match self.buffer.capacity() {
-            0 => 0,
-            capacity => held_bytes(capacity),
-        }
+        self.buffer.capacity()
     }
 
     /// Whether an element of that many bytes as text may be added.
@@ -227,18 +218,27 @@ impl Chunk {
     }
 
     /// Sees to room for `added` bytes at an end.
+    #[inline]
     fn make_room(&mut self, end: End, added: usize, buffer_bytes_max: usize) {
         if self.buffer.is_empty() {
-            let capacity = held_bytes(packed::EMPTY_BYTES + added);
-            self.buffer = Vec::with_capacity(capacity);
-            self.gap = if end == End::Front { (capacity - packed::EMPTY_BYTES) as u32 } else { 0 };
-            self.buffer.resize(self.gap as usize, 0);
-            self.buffer.extend_from_slice(&packed::new());
-            return;
+            self.allocate(end, added);
         }
-        if self.room(end) >= added {
-            return;
+        if self.room(end) < added {
+            self.grow(end, added, buffer_bytes_max);
         }
+    }
+
+    /// Gives a chunk without elements a buffer with room for `added` bytes at an end.
+    pub(super) fn allocate(&mut self, end: End, added: usize) {
+        let capacity = held_bytes(packed::EMPTY_BYTES + added);
+        self.buffer = Vec::with_capacity(capacity);
+        self.gap = if end == End::Front { (capacity - packed::EMPTY_BYTES) as u32 } else { 0 };
+        self.buffer.resize(self.gap as usize, 0);
+        self.buffer.extend_from_slice(&packed::new());
+    }
+
+    #[cold]
+    fn grow(&mut self, end: End, added: usize, buffer_bytes_max: usize) {
         let len = self.run_bytes();
         let needed = len + added;
         let mut capacity = self.buffer.capacity();

@@ -13,6 +13,7 @@
 //! the limit. The heap bytes are known at all times: every allocation by what the allocator takes
 //! for it.
 
+mod builder;
 #[cfg(test)]
 mod check;
 mod chunk;
@@ -24,6 +25,7 @@ mod remains;
 mod tests;
 mod tree;
 
+pub use builder::Builder;
 pub use edit::Side;
 pub use iter::{Iter, Runs};
 pub use limit::Limit;
@@ -32,6 +34,10 @@ pub use remains::Remains;
 use super::packed::{Element, End, Full, Needle, Packed};
 use chunk::Chunk;
 use tree::Tree;
+
+/// A list that has more than one chunk begins another in a buffer of this part of the limit, which
+/// then grows: smaller ones are a waste of time, larger ones of memory.
+const FIRST_BUFFER_PART: usize = 8;
 
 /// A sequence of byte strings.
 #[derive(Clone, Debug, Default)]
@@ -58,14 +64,11 @@ impl List {
     /// The elements as one run, if they are in one chunk and that is at most half of what the limit
     /// admits: the rule by which Redis 7.2 takes a quicklist back to a listpack.
     pub fn to_packed_if_small(&self, limit: Limit) -> Option<Vec<u8>> {
-        let chunk = match (&self.ends, self.middle.peek(End::Front)) {
-            ([chunk, other] | [other, chunk], None) if other.is_empty() => chunk,
-            ([front, back], Some(only))
-                if front.is_empty()
-                    && back.is_empty()
-                    && only.elements() == self.middle.weight().elements =>
-            {
-                only
+        let chunk = match &self.ends {
+            [chunk, other] | [other, chunk] if other.is_empty() && self.middle.is_empty() => chunk,
+            [front, back] if front.is_empty() && back.is_empty() => {
+                let first = self.middle.peek(End::Front)?;
+                (first.elements() == self.middle.weight().elements).then_some(first)?
             }
             _ => return None,
         };
@@ -86,6 +89,7 @@ impl List {
     }
 
     /// What it holds on the heap.
+    #[inline]
     pub fn heap_bytes(&self) -> usize {
         self.end(End::Front).heap_bytes()
             + self.middle.weight().heap_bytes
@@ -112,6 +116,8 @@ impl List {
         let home = if only { end.other() } else { end };
         if !self.end(home).takes(value.len(), limit) {
             self.store(end);
+            // The first of several chunks fills up as a rule, and so will this one.
+            self.end_mut(end).allocate(end, limit.bytes() / FIRST_BUFFER_PART);
         }
         self.end_mut(home).push(end, Element::from(value), limit.bytes())
     }

@@ -72,37 +72,44 @@ pub fn push_many<'e>(
     end: End,
     elements: impl Iterator<Item = Element<'e>> + Clone,
 ) -> Result<(), Full> {
+    let at = match end {
+        End::Front => HEADER_BYTES,
+        End::Back => Packed::new(buffer.bytes()).end(),
+    };
+    insert_many(buffer, Cursor(at), elements)
+}
+
+/// Puts elements before the one at the cursor, moving what is behind it at most once.
+pub fn insert_many<'e>(
+    buffer: &mut impl Buffer,
+    at: Cursor,
+    elements: impl Iterator<Item = Element<'e>> + Clone,
+) -> Result<(), Full> {
     let mut added = 0_usize;
     let mut count = 0;
     for element in elements.clone() {
         added = added.saturating_add(element.entry_bytes());
         count += 1;
     }
-    let at = match end {
-        End::Front => HEADER_BYTES,
-        End::Back => Packed::new(buffer.bytes()).end(),
-    };
-    let mut rest = splice(buffer, at, 0, added)?;
+    let mut rest = splice(buffer, at.0, 0, added, Some(count))?;
     for element in elements {
         let (entry, behind) = rest.split_at_mut(element.entry_bytes());
         element.write(entry);
         rest = behind;
     }
-    add_to_count(buffer, count);
     Ok(())
 }
 
 /// Puts an element before the one at the cursor.
 pub fn insert(buffer: &mut impl Buffer, at: Cursor, element: Element<'_>) -> Result<(), Full> {
-    element.write(splice(buffer, at.0, 0, element.entry_bytes())?);
-    add_to_count(buffer, 1);
+    element.write(splice(buffer, at.0, 0, element.entry_bytes(), Some(1))?);
     Ok(())
 }
 
 /// Puts an element in the place of the one at the cursor.
 pub fn replace(buffer: &mut impl Buffer, at: Cursor, element: Element<'_>) -> Result<(), Full> {
     let Some(next) = element::skip(buffer.bytes(), at.0) else { return Ok(()) };
-    element.write(splice(buffer, at.0, next - at.0, element.entry_bytes())?);
+    element.write(splice(buffer, at.0, next - at.0, element.entry_bytes(), Some(0))?);
     Ok(())
 }
 
@@ -149,11 +156,7 @@ pub fn append(buffer: &mut impl Buffer, end: End, other: Packed<'_>) -> Result<(
         End::Front => HEADER_BYTES,
         End::Back => Packed::new(buffer.bytes()).end(),
     };
-    splice(buffer, at, 0, entries.len())?.copy_from_slice(entries);
-    match other.stored_count() {
-        Some(count) => add_to_count(buffer, count),
-        None => write_count(buffer, None),
-    }
+    splice(buffer, at, 0, entries.len(), other.stored_count())?.copy_from_slice(entries);
     Ok(())
 }
 
@@ -166,8 +169,7 @@ pub fn split_off(buffer: &mut impl Buffer, at: Cursor) -> Vec<u8> {
     back.reserve_exact(entries.len());
     Buffer::splice(&mut back, HEADER_BYTES, 0, entries.len()).copy_from_slice(entries);
     let count = run.iter_from(at).count();
-    write_total(&mut back);
-    add_to_count(&mut back, count);
+    write_header(&mut back, Some(count));
     remove_bytes(buffer, at.0, end, count);
     back
 }
@@ -203,39 +205,40 @@ pub fn retain(buffer: &mut impl Buffer, mut keep: impl FnMut(Element<'_>) -> boo
 fn remove_bytes(buffer: &mut impl Buffer, from: usize, to: usize, elements: usize) {
     let count = Packed::new(buffer.bytes()).stored_count();
     buffer.splice(from, to - from, 0);
-    write_total(buffer);
-    write_count(buffer, count.map(|count| count.saturating_sub(elements)));
+    write_header(buffer.bytes_mut(), count.map(|count| count.saturating_sub(elements)));
 }
 
-/// [`Buffer::splice`], and the header's total with it.
+/// [`Buffer::splice`] and the header with it, which counts so many elements more; `None`: nobody
+/// knows how many.
+#[inline]
 fn splice(
     buffer: &mut impl Buffer,
     at: usize,
     removed: usize,
     added: usize,
+    elements: Option<usize>,
 ) -> Result<&mut [u8], Full> {
-    let kept = buffer.bytes().len() - removed;
-    let total = kept.checked_add(added).and_then(|total| u32::try_from(total).ok()).ok_or(Full)?;
+    let run = buffer.bytes();
+    let total = (run.len() - removed).checked_add(added).ok_or(Full)?;
+    if u32::try_from(total).is_err() {
+        return Err(Full);
+    }
+    let count = Packed::new(run).stored_count();
+    let count = count.zip(elements).map(|(count, more)| count.saturating_add(more));
     buffer.splice(at, removed, added);
     let bytes = buffer.bytes_mut();
-    bytes[..4].copy_from_slice(&total.to_le_bytes());
+    write_header(bytes, count);
     Ok(&mut bytes[at..at + added])
 }
 
-fn write_total(buffer: &mut impl Buffer) {
-    let bytes = buffer.bytes_mut();
+/// Writes the header of a run. Counts from 65,535 on cannot be told, and are not known from then on:
+/// as in Redis, until somebody counts.
+#[inline]
+fn write_header(bytes: &mut [u8], count: Option<usize>) {
     let total = bytes.len() as u32;
-    bytes[..4].copy_from_slice(&total.to_le_bytes());
-}
-
-fn add_to_count(buffer: &mut impl Buffer, added: usize) {
-    let count = Packed::new(buffer.bytes()).stored_count();
-    write_count(buffer, count.map(|count| count + added));
-}
-
-/// Counts from 65,535 on cannot be told, and are not known from then on: as in Redis, until
-/// somebody counts.
-fn write_count(buffer: &mut impl Buffer, count: Option<usize>) {
-    let stored = count.and_then(|count| u16::try_from(count).ok()).unwrap_or(UNKNOWN_COUNT);
-    buffer.bytes_mut()[4..HEADER_BYTES].copy_from_slice(&stored.to_le_bytes());
+    let count = count.and_then(|count| u16::try_from(count).ok()).unwrap_or(UNKNOWN_COUNT);
+    if let Some(header) = bytes.first_chunk_mut::<HEADER_BYTES>() {
+        header[..4].copy_from_slice(&total.to_le_bytes());
+        header[4..].copy_from_slice(&count.to_le_bytes());
+    }
 }

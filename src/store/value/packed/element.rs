@@ -278,4 +278,18 @@ impl<'a> Needle<'a> {
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
+
+    /// In the form that it is kept in.
+    #[inline]
+    pub fn element(&self) -> Element<'a> {
+        match self.integer {
+            Some(integer) => Element::Integer(integer),
+            None => Element::Bytes(self.bytes),
+        }
+    }
+
+    /// The integer whose canonical decimal form the argument is.
+    pub fn integer(&self) -> Option<i64> {
+        self.integer
+    }
 }

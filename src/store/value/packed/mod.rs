@@ -10,22 +10,25 @@
 //!
 //! `element` has the encodings of an entry, `edit` changes runs, `check` validates bytes that came
 //! from outside. Reading never panics and never leaves the run, whatever its bytes are: what cannot
-//! be read is not there.
+//! be read is not there. Neither does editing, as long as there are a header and an end mark. `hostile`
+//! is how the fuzzer and the tests know.
 //!
 //! Source of the format: <https://github.com/antirez/listpack/blob/master/listpack.md>.
 
 mod check;
 mod edit;
 mod element;
+mod hostile;
 #[cfg(test)]
 mod tests;
 
 pub use check::{Corrupt, check};
 pub use edit::{
-    Buffer, Full, append, delete, delete_range, insert, new, pop, push, push_many, replace, retain,
-    split_off,
+    Buffer, Full, append, delete, delete_range, insert, insert_many, new, pop, push, push_many,
+    replace, retain, split_off,
 };
 pub use element::{Element, Needle};
+pub use hostile::check_hostile;
 
 use std::iter::FusedIterator;
 

@@ -1,3 +1,4 @@
+use super::hostile::read_everything;
 use super::*;
 use crate::store::split_mix;
 use crate::text::number::Digits;
@@ -276,27 +277,6 @@ fn compare_reads(packed: Packed<'_>, model: &[Vec<u8>], seed: &mut u64) {
     assert_eq!(found.map(Element::to_vec), model[n..].iter().find(|t| **t == text).cloned());
 }
 
-/// Every reader ends without a panic, whatever the bytes are; what passes the check reads the same
-/// both ways and is written the same again.
-fn read_everything(bytes: &[u8]) {
-    let packed = Packed::new(bytes);
-    let forward: Vec<_> = packed.iter().collect();
-    let mut backward: Vec<_> = packed.iter().rev().collect();
-    let len = packed.len() as i64;
-    for index in [0, 1, 5, len / 2, len - 1, len, -1, -2, -len, i64::MIN, i64::MAX] {
-        if let Some(at) = packed.seek(index) {
-            let _ = (packed.next(at), packed.prev(at), packed.at(at), packed.iter_to(at).count());
-        }
-    }
-    let _ = packed.find(Cursor(HEADER_BYTES), &Needle::new(b"no such element"), 1);
-    let _ = packed.last();
-    if let Ok(count) = check(bytes) {
-        backward.reverse();
-        assert_eq!(forward, backward);
-        assert_eq!((forward.len(), packed.len()), (count, count));
-    }
-}
-
 #[test]
 fn corrupt_bytes_are_told_and_read_without_harm() {
     let mut seed = 1;
@@ -325,6 +305,8 @@ fn corrupt_bytes_are_told_and_read_without_harm() {
             bytes[..4].copy_from_slice(&total.to_le_bytes());
         }
         read_everything(&bytes);
+        let edits: Vec<u8> = (0..8).map(|_| (split_mix(&mut seed) % 0xA0) as u8).collect();
+        check_hostile(&[&[edits.len() as u8], &edits[..], &bytes].concat());
         passed += usize::from(check(&bytes).is_ok());
     }
     assert!((1_000..19_000).contains(&passed), "{passed} passed the check");

@@ -33,7 +33,7 @@ pub enum AnomalyKind {
     IntermediateRead,
     /// A value that nobody wrote.
     GarbageRead,
-    /// An element twice in one list.
+    /// An element twice in one list, or twice put into a queue or taken off it.
     DuplicateElements,
     /// Two lists of one key, neither a prefix of the other.
     IncompatibleOrder,

@@ -12,8 +12,13 @@ pub fn op(op: &Op) -> String {
         Op::Read { key, value: Some(value) } => format!("{key} = {value}"),
         Op::Read { key, value: None } => format!("{key} = nothing"),
         Op::Write { key, value } => format!("{key} := {value}"),
-        Op::ReadList { key, elements } => format!("{key} = {}", list(elements)),
-        Op::Append { key, element } => format!("{key} += {element}"),
+        Op::ReadList { key, elements } | Op::ReadQueue { key, elements } => {
+            format!("{key} = {}", list(elements))
+        }
+        Op::ReadLength { key, length } => format!("length of {key} = {length}"),
+        Op::Append { key, element } | Op::Enqueue { key, element } => format!("{key} += {element}"),
+        Op::Dequeue { key, element: Some(element) } => format!("{element} off {key}"),
+        Op::Dequeue { key, element: None } => format!("something off {key}"),
         Op::Delete { key } => format!("delete {key}"),
     }
 }
@@ -61,6 +66,18 @@ pub fn step(facts: &Facts, edge: &Edge, to: u32) -> String {
         }
         Reason::NeverSeen { key } => {
             format!("no read of {} saw what T{to} appended, the longest included", name(key))
+        }
+        Reason::TakenInOrder { key, before, after } => {
+            format!("T{to} took {after} off {}, behind {before}, which T{from} took", name(key))
+        }
+        Reason::StillThere { key, element } => {
+            format!("T{from} read {} with {element} still in it, which T{to} took", name(key))
+        }
+        Reason::Gone { key, element } => {
+            format!("T{to} read {} without {element}, which T{from} had taken", name(key))
+        }
+        Reason::NeverTaken { key } => {
+            format!("T{from} read {} without what T{to} added and nobody took", name(key))
         }
         Reason::Replaced { key, value } => {
             format!("T{to} read {value} of T{from} in {} and changed it", name(key))

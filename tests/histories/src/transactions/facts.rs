@@ -10,6 +10,7 @@ pub type KeyId = u32;
 pub enum KeyKind {
     Register,
     List,
+    Queue,
 }
 
 pub struct KeyFacts<'h> {
@@ -106,6 +107,10 @@ impl<'h> Facts<'h> {
         self.anomalies.push(Anomaly { kind, transactions, explanation: text });
     }
 
+    pub fn known_key(&self, name: &str) -> Option<KeyId> {
+        self.ids.get(name).copied()
+    }
+
     fn key_id(&mut self, name: &'h str) -> KeyId {
         let keys = &mut self.keys;
         *self.ids.entry(name).or_insert_with(|| {
@@ -124,20 +129,31 @@ impl<'h> Facts<'h> {
             let key = self.key_id(op.key());
             let kind = match op {
                 Op::Read { .. } | Op::Write { .. } => Some(KeyKind::Register),
-                Op::ReadList { .. } | Op::Append { .. } => Some(KeyKind::List),
+                Op::ReadList { .. } | Op::ReadLength { .. } | Op::Append { .. } => {
+                    Some(KeyKind::List)
+                }
+                Op::ReadQueue { .. } | Op::Enqueue { .. } | Op::Dequeue { .. } => {
+                    Some(KeyKind::Queue)
+                }
                 Op::Delete { .. } => None,
             };
             let facts = &mut self.keys[key as usize];
             if facts.kind.is_some() && kind.is_some() && facts.kind != kind {
-                return Err(Malformed::RegisterAndList { key: op.key().to_owned() });
+                return Err(Malformed::SeveralKinds { key: op.key().to_owned() });
             }
             facts.kind = facts.kind.or(kind);
             let value = match op {
-                Op::Write { value, .. } | Op::Append { element: value, .. } => Some(*value),
-                Op::Delete { .. } => None,
-                Op::Read { .. } | Op::ReadList { .. } => continue,
+                Op::Write { value, .. }
+                | Op::Append { element: value, .. }
+                | Op::Enqueue { element: value, .. } => Some(*value),
+                Op::Delete { .. } | Op::Dequeue { .. } => None,
+                Op::Read { .. }
+                | Op::ReadList { .. }
+                | Op::ReadLength { .. }
+                | Op::ReadQueue { .. } => continue,
             };
-            facts.deletes |= value.is_none() && transaction.outcome != Outcome::Failed;
+            facts.deletes |=
+                matches!(op, Op::Delete { .. }) && transaction.outcome != Outcome::Failed;
             // What this transaction wrote there before is not its last word any more.
             let previous = match written.iter_mut().find(|(other, _)| *other == key) {
                 Some(entry) => std::mem::replace(&mut entry.1, value),
@@ -151,8 +167,17 @@ impl<'h> Facts<'h> {
             }
             if let Some(value) = value {
                 let write = Write { transaction: index, last: true, previous };
-                if self.writes.insert((key, value), write).is_some() {
-                    return Err(Malformed::WrittenTwice { key: op.key().to_owned(), value });
+                match self.writes.insert((key, value), write) {
+                    None => {}
+                    // Moved there twice, of which the recorder is innocent.
+                    Some(other) if matches!(op, Op::Enqueue { .. }) => {
+                        let why = format!("{value} came to {} twice", op.key());
+                        let transactions = [other.transaction, index];
+                        self.report(AnomalyKind::DuplicateElements, &transactions, why);
+                    }
+                    Some(_) => {
+                        return Err(Malformed::WrittenTwice { key: op.key().to_owned(), value });
+                    }
                 }
             }
         }
@@ -212,7 +237,7 @@ impl<'h> Facts<'h> {
                         _ => None,
                     }
                 }
-                // A key has one kind: see `learn_writes`.
+                // A key has one kind: see `learn_writes`. Of queues see `queues`.
                 _ => continue,
             };
             match seen {
@@ -245,6 +270,6 @@ impl<'h> Facts<'h> {
 fn unknown<'h>(kind: Option<KeyKind>) -> Local<'h> {
     match kind {
         Some(KeyKind::List) => Local::List { base: None, own: Vec::new() },
-        Some(KeyKind::Register) | None => Local::Register { value: None },
+        Some(KeyKind::Register | KeyKind::Queue) | None => Local::Register { value: None },
     }
 }

@@ -7,8 +7,10 @@ mod describe;
 mod facts;
 mod graph;
 mod inference;
+mod lengths;
 mod lists;
 mod order;
+mod queues;
 mod registers;
 
 use std::collections::{HashMap, hash_map};
@@ -40,7 +42,7 @@ pub enum ProcessOrder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Malformed {
     WrittenTwice { key: String, value: u64 },
-    RegisterAndList { key: String },
+    SeveralKinds { key: String },
     EndsBeforeItBegins { transaction: usize },
 }
 
@@ -50,8 +52,8 @@ impl fmt::Display for Malformed {
             Malformed::WrittenTwice { key, value } => {
                 write!(f, "{value} is written to {key} twice: write unique values")
             }
-            Malformed::RegisterAndList { key } => {
-                write!(f, "{key} is used as a register and as a list: use two keys")
+            Malformed::SeveralKinds { key } => {
+                write!(f, "{key} is used as two of register, list and queue: use two keys")
             }
             Malformed::EndsBeforeItBegins { transaction } => {
                 write!(f, "T{transaction} ends before it begins: use one monotonic clock")
@@ -101,12 +103,15 @@ impl fmt::Display for Report {
 
 /// Looks for proof that the history is not strictly serializable.
 pub fn check(history: &History, order: ProcessOrder) -> Result<Report, Malformed> {
+    let history = &*lengths::resolve(history);
     let mut facts = Facts::new(history)?;
     let lists = lists::Lists::new(&mut facts);
+    let queues = queues::Queues::new(&mut facts);
     registers::check_values(&mut facts);
     registers::report_lost_updates(&mut facts);
     let mut graph = Graph { nodes: history.transactions.len(), edges: Vec::new() };
     lists.add_edges(&mut facts, &mut graph);
+    queues.add_edges(&mut facts, &mut graph);
     registers::add_edges(&mut facts, &mut graph);
     order::add_process_order(&facts, &mut graph, order);
     order::add_real_time(&facts, &mut graph);

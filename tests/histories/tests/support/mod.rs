@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use histories::{History, Op, Outcome, Transaction};
 pub use ringwell_test_support::Rng;
@@ -15,11 +15,12 @@ pub fn history(transactions: Vec<Transaction>) -> History {
     History { transactions }
 }
 
-/// Registers and lists, by name.
+/// Registers, lists and queues, by name.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Store {
     pub registers: BTreeMap<String, u64>,
     pub lists: BTreeMap<String, Vec<u64>>,
+    pub queues: BTreeMap<String, VecDeque<u64>>,
 }
 
 impl Store {
@@ -32,6 +33,19 @@ impl Store {
             }
             Op::ReadList { key, elements } => {
                 *elements = self.lists.get(key).cloned().unwrap_or_default();
+            }
+            Op::ReadLength { key, length } => *length = self.lists.get(key).map_or(0, Vec::len),
+            Op::ReadQueue { key, elements } => {
+                *elements = self.queues.entry(key.clone()).or_default().iter().copied().collect();
+            }
+            Op::Enqueue { key, element } => {
+                self.queues.entry(key.clone()).or_default().push_back(*element);
+            }
+            Op::Dequeue { key, element } => {
+                *element = self.queues.entry(key.clone()).or_default().pop_front();
+                if element.is_none() {
+                    *op = Op::read_queue(key, &[]);
+                }
             }
             Op::Append { key, element } => {
                 self.lists.entry(key.clone()).or_default().push(*element);
@@ -57,9 +71,12 @@ pub struct Plan {
     pub processes: usize,
     pub registers: usize,
     pub lists: usize,
+    pub queues: usize,
     pub ops_max: usize,
     /// Percentages.
     pub deletes: usize,
+    /// Of reads of lists that ask for the length alone.
+    pub lengths: usize,
     pub crashes: usize,
     pub refusals: usize,
     /// Of operations that run apart from the rest of their transaction, on an old state: 0 for a
@@ -76,8 +93,10 @@ pub const SMALL: Plan = Plan {
     processes: 5,
     registers: 3,
     lists: 3,
+    queues: 0,
     ops_max: 4,
     deletes: 0,
+    lengths: 0,
     crashes: 3,
     refusals: 3,
     broken: 0,
@@ -171,23 +190,43 @@ impl Generator {
     }
 
     fn random_op(&mut self) -> Op {
-        let keys = self.plan.registers + self.plan.lists;
+        let (registers, lists) = (self.plan.registers, self.plan.lists);
+        let keys = registers + lists + self.plan.queues;
         let epoch = match self.plan.writes_per_key {
             0 => 0,
             writes => self.writes / (writes * keys),
         };
         let key = self.rng.below(keys);
-        let is_register = key < self.plan.registers;
+        let is_register = key < registers;
+        if key >= registers + lists {
+            return self.random_queue_op(&format!("q{key}.{epoch}"));
+        }
         let name = format!("{}{key}.{epoch}", if is_register { "r" } else { "l" });
         if self.rng.chance(self.plan.deletes) {
             return Op::delete(&name);
         }
         if self.rng.chance(50) {
-            return if is_register { Op::read(&name, None) } else { Op::read_list(&name, &[]) };
+            return match is_register {
+                true => Op::read(&name, None),
+                false if self.rng.chance(self.plan.lengths) => Op::read_length(&name, 0),
+                false => Op::read_list(&name, &[]),
+            };
         }
         self.value += 1;
         self.writes += 1;
         if is_register { Op::write(&name, self.value) } else { Op::append(&name, self.value) }
+    }
+
+    fn random_queue_op(&mut self, name: &str) -> Op {
+        match self.rng.below(5) {
+            0 | 1 => {
+                self.value += 1;
+                self.writes += 1;
+                Op::enqueue(name, self.value)
+            }
+            2 => Op::dequeue(name, None),
+            _ => Op::read_queue(name, &[]),
+        }
     }
 
     /// The connection is lost: what runs has no answer, what follows never runs, or does.
@@ -233,8 +272,11 @@ impl Generator {
         if self.plan.broken > 0 {
             self.past.push(self.store.clone());
         }
-        if self.rng.chance(self.plan.broken) && matches!(op, Op::Read { .. } | Op::ReadList { .. })
-        {
+        let reads = matches!(
+            op,
+            Op::Read { .. } | Op::ReadList { .. } | Op::ReadLength { .. } | Op::ReadQueue { .. }
+        );
+        if self.rng.chance(self.plan.broken) && reads {
             let age = 1 + self.rng.below(3.min(self.past.len()));
             let mut old = self.past[self.past.len() - age].clone();
             old.run(op);

@@ -2,26 +2,16 @@
 //! or RESP3 is what its values are when they are written so.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use ringwell_test_support::Rng;
 
-use super::event::{ClientOrigin, ConnId, Effect, Event, Now, Outbox, ShardId};
-use super::shared::{Host, HostFacts, Shared};
-use super::{Engine, EngineSetup};
-use crate::access::Peer;
+use super::super::Engine;
+use super::super::event::{ConnId, Effect, Event, Now, Outbox, ShardId};
+use super::{engines, origin};
 use crate::commands::{Row, generated_arguments, table};
 use crate::config::{Config, Permission};
 use crate::protocol::reply::{Encoding, Reply, Values};
 use crate::txn::Message;
-
-struct NoHost;
-
-impl Host for NoHost {
-    fn facts(&self) -> HostFacts {
-        HostFacts::default()
-    }
-}
 
 /// Some cores, and one connection at a time, of the first one.
 struct World {
@@ -35,15 +25,9 @@ struct World {
 impl World {
     fn new(shards: usize, encoding: Encoding) -> World {
         let config = Config { enable_debug_command: Permission::Yes, ..Config::default() };
-        let shared = Shared::new(shards, Arc::new(config), Box::new(NoHost), 1, "0".repeat(40));
-        let shared = Arc::new(shared);
-        let engine = |shard| {
-            let shared = Arc::clone(&shared);
-            Engine::new(EngineSetup { shard, shards, shared, seed: 1, stopwatch: || 0 })
-        };
         World {
             encoding,
-            engines: (0..shards).map(engine).collect(),
+            engines: engines(shards, config),
             inboxes: (0..shards).map(|_| VecDeque::new()).collect(),
             outbox: Outbox::default(),
             conn: ConnId { index: 0, generation: 0 },
@@ -54,8 +38,7 @@ impl World {
         self.engines[0].handle(now, Event::Closed { conn: self.conn }, &mut self.outbox);
         self.run(now);
         self.conn.generation += 1;
-        let (id, addr) = (u64::from(self.conn.generation), "/test:0".to_owned());
-        let origin = ClientOrigin { id, peer: Peer::Unix, laddr: addr.clone(), addr, fd: 3 };
+        let origin = origin(u64::from(self.conn.generation));
         let open = Event::Open { conn: self.conn, origin };
         self.engines[0].handle(now, open, &mut self.outbox);
         let session = self.engines[0].sessions.get_mut(self.conn).expect("it was just opened");

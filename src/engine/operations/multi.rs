@@ -1,11 +1,13 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-use super::super::coordinate::{Kind, Share};
-use super::super::core::Core;
-use super::super::dispatch::reply_now;
+use super::super::closing::close_now;
 use super::super::event::Outbox;
-use super::super::{close_now, exec, sessions};
-use super::Asked;
+use super::super::part::PlannedPart;
+use super::super::reply::reply_now;
+use super::super::state::Core;
+use super::super::transaction::Kind;
+use super::super::{coordinate, exec, limits, watch};
+use super::asked::Asked;
 use crate::commands::{CommandError, Flags, Outcome, Row};
 use crate::protocol::Args;
 use crate::session::{Destination, Reach, Session, Watching};
@@ -30,9 +32,9 @@ pub(super) fn discard(asked: &mut Asked<'_>) -> Outcome {
 }
 
 /// Leaves nothing of MULTI and WATCH.
-pub(in super::super) fn forget(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
+pub(in crate::engine) fn forget(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
     session.multi = None;
-    core.forget_watching(session.watching.take(), outbox);
+    watch::forget_watching(core, session.watching.take(), outbox);
 }
 
 pub(super) fn exec(asked: &mut Asked<'_>) -> Outcome {
@@ -42,12 +44,12 @@ pub(super) fn exec(asked: &mut Asked<'_>) -> Outcome {
     };
     let watching = session.watching.take();
     if multi.aborted {
-        core.forget_watching(watching, outbox);
+        watch::forget_watching(core, watching, outbox);
         let text = "EXECABORT Transaction discarded because of previous errors.";
         return Err(CommandError::text(text));
     }
     if watching.as_ref().is_some_and(|watching| watching.broken) {
-        core.forget_watching(watching, outbox);
+        watch::forget_watching(core, watching, outbox);
         reply_now(session, |reply| reply.null_array());
         return Ok(());
     }
@@ -56,7 +58,7 @@ pub(super) fn exec(asked: &mut Asked<'_>) -> Outcome {
 }
 
 /// Where EXEC leads; `None` for other commands.
-pub(in super::super) fn destination_of_exec(
+pub(in crate::engine) fn destination_of_exec(
     core: &Core,
     session: &Session,
     row: &Row,
@@ -64,14 +66,14 @@ pub(in super::super) fn destination_of_exec(
     let multi = session.multi.as_ref().filter(|_| row.flags.contains(Flags::RUNS_QUEUED))?;
     match exec::reach_with(multi, session.watching.as_deref()) {
         // Without keys it runs here, but not while somebody has locked the whole shard.
-        Reach::Anywhere => Some(Destination::OneShard(core.shard_id)),
+        Reach::Anywhere => Some(Destination::OneShard(core.site.shard_id)),
         Reach::One(shard) => Some(Destination::OneShard(shard)),
         Reach::Several | Reach::InTurn => Some(Destination::SeveralShards),
     }
 }
 
 /// Keeps a command for EXEC.
-pub(in super::super) fn queue(
+pub(in crate::engine) fn queue(
     core: &mut Core,
     session: &mut Session,
     row: &'static Row,
@@ -98,7 +100,7 @@ pub(in super::super) fn queue(
 /// not been worked on. Otherwise it is closed.
 fn may_hold(core: &Core, session: &mut Session, bytes: usize, outbox: &mut Outbox) -> bool {
     let held = session.transaction_memory().saturating_add(bytes);
-    if held <= sessions::input_bytes_max(core, session) {
+    if held <= limits::input_bytes_max(core, session) {
         return true;
     }
     tracing::warn!(
@@ -113,7 +115,7 @@ fn may_hold(core: &Core, session: &mut Session, bytes: usize, outbox: &mut Outbo
 
 /// Whether a command is to be refused when out of memory: inside MULTI all that would be queued,
 /// and EXEC if it would run such a command.
-pub(in super::super) fn takes_memory(session: &Session, row: &Row) -> bool {
+pub(in crate::engine) fn takes_memory(session: &Session, row: &Row) -> bool {
     match &session.multi {
         None => row.flags.contains(Flags::DENYOOM),
         Some(multi) if row.flags.contains(Flags::RUNS_QUEUED) => {
@@ -124,7 +126,7 @@ pub(in super::super) fn takes_memory(session: &Session, row: &Row) -> bool {
 }
 
 /// Whether a command writes: EXEC does if one of the queued commands does.
-pub(in super::super) fn writes(session: &Session, row: &Row) -> bool {
+pub(in crate::engine) fn writes(session: &Session, row: &Row) -> bool {
     row.writes()
         || row.flags.contains(Flags::RUNS_QUEUED)
             && session.multi.as_ref().is_some_and(|multi| multi.flags.contains(Flags::WRITE))
@@ -144,15 +146,15 @@ pub(super) fn watch(asked: &mut Asked<'_>, args: Args<'_>) -> Outcome {
     if !may_hold(core, session, bytes, outbox) {
         return Ok(());
     }
-    let shares = shares_of_watch(core, session, row, args);
-    let free = |share: &Share| {
-        let locks = share.locks.iter().copied();
-        core.is_at_hand(session, share.shard) && !core.shards.get(share.shard).is_any_locked(locks)
+    let parts = parts_of_watch(core, session, row, args);
+    let free = |part: &PlannedPart| {
+        let locks = part.locks.iter().copied();
+        core.is_at_hand(session, part.shard) && !core.shards.get(part.shard).is_any_locked(locks)
     };
-    if shares.iter().all(free) {
-        for share in shares {
-            if let Work::Watch { watcher, conn, keys } = share.work {
-                core.shards.get_mut(share.shard).watch(watcher, conn, keys);
+    if parts.iter().all(free) {
+        for part in parts {
+            if let Work::Watch { watcher, conn, keys } = part.work {
+                core.shards.get_mut(part.shard).watch(watcher, conn, keys);
             }
         }
         reply_now(session, |reply| reply.ok());
@@ -162,42 +164,41 @@ pub(super) fn watch(asked: &mut Asked<'_>, args: Args<'_>) -> Outcome {
             return Ok(());
         };
         let kind = Kind::Watch { watcher };
-        core.begin(session, row, kind, shares, outbox);
+        coordinate::begin(core, session, row, kind, parts, outbox);
     }
     Ok(())
 }
 
 /// What each shard is to watch that was not watched before. The keys are locked: what was done to
 /// them before WATCH, as clients see it, must not count as a change.
-fn shares_of_watch(
+fn parts_of_watch(
     core: &mut Core,
     session: &mut Session,
     row: &Row,
     args: Args<'_>,
-) -> Vec<Share> {
+) -> Vec<PlannedPart> {
     let (db, conn) = (session.client.db, session.conn);
     let watching =
         session.watching.get_or_insert_with(|| Box::new(Watching::new(core.new_watcher())));
-    let mut keys_of_shard: Vec<Vec<Box<[u8]>>> = vec![Vec::new(); core.shard_count];
+    let mut keys_of_shard: Vec<Vec<Box<[u8]>>> = vec![Vec::new(); core.site.shard_count];
     for key in row.key_positions(args).map(|position| args.at(position)) {
-        let shard = shard_of_key(key, core.shard_count);
+        let shard = shard_of_key(key, core.site.shard_count);
         if watching.add(shard, db, key) {
             keys_of_shard[shard].push(key.into());
         }
     }
     let watcher = watching.watcher;
-    let share = |(shard, keys): (ShardId, Vec<Box<[u8]>>)| {
-        let mut locks = keys.iter().map(|key| LockKey::new(key, LockMode::Shared)).collect();
-        LockKey::merge(&mut locks);
+    let part = |(shard, keys): (ShardId, Vec<Box<[u8]>>)| {
+        let locks = keys.iter().map(|key| LockKey::new(key, LockMode::Shared)).collect();
         let keys = keys.into_iter().map(|key| (db as u8, key)).collect();
-        Share { shard, locks, whole_shard: false, work: Work::Watch { watcher, conn, keys } }
+        PlannedPart::locking(shard, locks, Work::Watch { watcher, conn, keys })
     };
-    let shares = keys_of_shard.into_iter().enumerate();
-    shares.filter(|(_, keys)| !keys.is_empty()).map(share).collect()
+    let parts = keys_of_shard.into_iter().enumerate();
+    parts.filter(|(_, keys)| !keys.is_empty()).map(part).collect()
 }
 
 pub(super) fn unwatch(asked: &mut Asked<'_>) -> Outcome {
-    asked.core.forget_watching(asked.session.watching.take(), asked.outbox);
+    watch::forget_watching(asked.core, asked.session.watching.take(), asked.outbox);
     reply_now(asked.session, |reply| reply.ok());
     Ok(())
 }
