@@ -54,9 +54,17 @@ class Server:
         raise Failed(f"{' '.join(self.process.args)} does not start:\n{log}")
 
     def cpu_seconds(self):
-        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
-        fields = stat.rsplit(")", 1)[1].split()
+        fields = self.stat()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+    def page_faults(self):
+        """Those that needed no disk."""
+        return int(self.stat()[7])
+
+    def stat(self):
+        """What /proc says of the process, from its state on."""
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rsplit(")", 1)[1].split()
 
     def preload(self):
         """All keys that redis-benchmark can ask for, so that every GET finds one."""

@@ -13,7 +13,7 @@
 //! | [`runtime`] | glommio, io_uring, sockets, channels, clocks, signals: the only place that does I/O | everything |
 //! | [`engine`] | one core: sessions + the shards it owns + coordinator; a pure state machine | everything below |
 //! | [`shard`] | one shard: its store, locks, waiting clients, watches; runs commands for whoever holds it | txn, commands, store, protocol, config, text |
-//! | [`session`] | one connection: decoder, AUTH/HELLO/SELECT state, ordered reply slots | txn, protocol, commands, access, text |
+//! | [`session`] | one connection: decoder, AUTH/HELLO/SELECT state, ordered reply slots | txn, protocol, commands, store, access, text |
 //! | [`txn`] | which shards a command needs; locks; the messages between shards | commands, store, protocol, text |
 //! | [`commands`] | one table of rows (name, arity, flags, key spec, handler); one file per family | store, protocol, config, access, text |
 //! | [`store`] | one shard's data: table, entries, expiry, memory accounting; single-threaded | text |

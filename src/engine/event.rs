@@ -45,6 +45,9 @@ pub enum Event<'a> {
     Open { conn: ConnId, origin: ClientOrigin },
     /// The peer sent these bytes (never empty).
     Bytes { conn: ConnId, data: &'a [u8] },
+    /// The peer sent so many bytes (never none), which have been put where [`super::Engine::room`]
+    /// had said.
+    Fetched { conn: ConnId, bytes: usize },
     /// The kernel has taken `bytes` of this connection's output.
     Sent { conn: ConnId, bytes: usize },
     /// The connection is gone (end of stream, reset, or closed on our request). Nothing may be

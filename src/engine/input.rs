@@ -9,6 +9,7 @@ use crate::protocol::Args;
 use crate::protocol::reply::Reply;
 use crate::protocol::resp::{Decoded, Decoder, Limits, ProtocolError};
 use crate::session::{Input, Session, Stall};
+use crate::store::Incoming;
 
 /// While a client leaves so many bytes unread, its commands are not executed. They are received: many
 /// libraries send a pipeline, however long, before they read the first reply.
@@ -26,9 +27,7 @@ const HELD_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes have come: runs the commands in them, keeps what is left.
 pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbox: &mut Outbox) {
-    core.stats.reads += 1;
-    session.client.active_us = core.site.now.monotonic_us;
-    session.client.input_bytes += data.len() as u64;
+    note_received(core, session, data.len());
     if session.is_closing() {
         return;
     }
@@ -38,14 +37,32 @@ pub(super) fn receive(core: &mut Core, session: &mut Session, data: &[u8], outbo
         let used = run(core, session, data, usize::MAX, outbox);
         let left = &data[used..];
         if session.may_run() {
-            session.input.extend(left, session.decoder.needed());
+            session.input.extend(left, session.decoder.awaited());
         } else {
             session.input.queue(left);
         }
     } else {
-        session.input.extend(data, session.decoder.needed());
+        session.input.extend(data, session.decoder.awaited());
     }
     settle(core, session, outbox);
+}
+
+/// See [`super::Engine::room`].
+pub(super) fn room(session: &mut Session) -> Option<(&mut Incoming, usize)> {
+    let awaited = session.decoder.awaited();
+    if session.may_run() { session.input.room(awaited) } else { None }
+}
+
+/// Bytes have come to where there was [`room`] for them.
+pub(super) fn fetched(core: &mut Core, session: &mut Session, bytes: usize, outbox: &mut Outbox) {
+    note_received(core, session, bytes);
+    settle(core, session, outbox);
+}
+
+fn note_received(core: &mut Core, session: &mut Session, bytes: usize) {
+    core.stats.reads += 1;
+    session.client.active_us = core.site.now.monotonic_us;
+    session.client.input_bytes += bytes as u64;
 }
 
 /// Decides what follows from the session's state: whether it may go on, whether it is read from,
@@ -139,7 +156,9 @@ fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
     let mut input = std::mem::take(&mut session.input);
     let (mut bytes_left, mut refills_left) = (TURN_BYTES, TURN_REFILLS_MAX);
     loop {
+        session.lent = input.payload();
         let used = run(core, session, input.front(), bytes_left, outbox);
+        session.lent = None;
         input.consume(used);
         bytes_left = bytes_left.saturating_sub(used);
         if !session.stall.is_empty() || input.is_empty() {
@@ -151,7 +170,7 @@ fn run_kept_input(core: &mut Core, session: &mut Session, outbox: &mut Outbox) {
             break;
         }
         // What is left has not all of its bytes yet.
-        if !input.refill(session.decoder.needed()) {
+        if !input.refill(session.decoder.awaited()) {
             break;
         }
         refills_left -= 1;

@@ -108,6 +108,8 @@ pub use state::EngineSetup;
 
 use crate::access::Peer;
 use crate::config::Config;
+use crate::session::Apart;
+use crate::store::Incoming;
 use crate::txn::{Message, Work};
 use event::TICK_US;
 use sessions::Sessions;
@@ -195,6 +197,11 @@ impl Engine {
                     input::receive(here.core, session, data, here.outbox);
                 }
             }
+            Event::Fetched { conn, bytes } => {
+                if let Some(session) = here.sessions.get_mut(conn) {
+                    input::fetched(here.core, session, bytes, here.outbox);
+                }
+            }
             Event::Sent { conn, bytes } => {
                 if let Some(session) = here.sessions.get_mut(conn) {
                     session.output.sent(bytes);
@@ -252,6 +259,14 @@ impl Engine {
         }
     }
 
+    /// Where what this connection sends next is to be put if it is the rest of a large argument, and
+    /// how much that is; [`Event::Fetched`] tells how much has come. `None`: nothing large is on its
+    /// way in, and bytes come as [`Event::Bytes`], which they always may.
+    #[inline]
+    pub fn room(&mut self, conn: ConnId) -> Option<(&mut Incoming, usize)> {
+        input::room(self.sessions.get_mut(conn)?)
+    }
+
     /// Moves what may be sent into `buffer`, which must be empty; its memory is used again.
     pub fn take_output(&mut self, conn: ConnId, buffer: &mut Vec<u8>) {
         if let Some(session) = self.sessions.get_mut(conn) {
@@ -260,6 +275,22 @@ impl Engine {
             session.output.take(buffer);
             self.core.memory.update(session);
         }
+    }
+
+    /// As [`Engine::take_output`], but for a part of it that lies elsewhere. Whether there is more
+    /// to be sent.
+    #[inline]
+    pub fn take_output_with_apart(
+        &mut self,
+        conn: ConnId,
+        buffer: &mut Vec<u8>,
+    ) -> (Option<Apart>, bool) {
+        let Some(session) = self.sessions.get_mut(conn) else { return (None, false) };
+        self.core.stats.writes += 1;
+        session.listed = false;
+        let apart = session.output.take_with_apart(buffer);
+        self.core.memory.update(session);
+        (apart, session.output.has_ready())
     }
 
     /// Whether replies are still to come for what this connection has sent. One that waits for data

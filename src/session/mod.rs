@@ -10,13 +10,14 @@ pub use client::{ClientState, OutputClass};
 pub use input::Input;
 pub use multi::{Multi, Reach, Watching};
 pub use order::{Destination, UnderWay};
-pub use output::Output;
+pub use output::{Apart, Output};
 
 use std::sync::Arc;
 
 use bitflags::bitflags;
 
 use crate::protocol::resp::Decoder;
+use crate::store::Payload;
 use crate::txn::{CommandList, ConnId, ShardId, TxnId, Waiter};
 
 bitflags! {
@@ -73,6 +74,8 @@ pub struct Session {
     pub decoder: Decoder,
     /// The beginning of a command, or what arrived while stalled.
     pub input: Input,
+    /// The large argument of the command that runs now, to be stored where it lies.
+    pub lent: Option<Payload>,
     /// Commands that have run since the session was stalled last, and between the two stalls before.
     pub ran: u32,
     pub ran_before: u32,
@@ -117,6 +120,7 @@ impl Session {
             client,
             decoder: Decoder::default(),
             input: Input::default(),
+            lent: None,
             ran: 0,
             ran_before: 0,
             output: Output::default(),
@@ -244,6 +248,8 @@ impl Session {
             // Between two commands it has nothing to go on with.
             decoder: _,
             input,
+            // Only while a command runs.
+            lent: _,
             ran: _,
             ran_before: _,
             output,

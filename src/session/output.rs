@@ -2,8 +2,12 @@
 //!
 //! Replies run straight into `ready` while nothing is awaited. A request to another shard reserves
 //! a slot; what is answered here behind it gathers in `staged` until the slots before it are filled.
+//!
+//! A large value is not copied into `ready`: it is sent from where it lies, see [`Apart`].
 
 use std::collections::VecDeque;
+
+use bytes::Bytes;
 
 /// Bytes that the requests under way on other shards and the replies awaited from them may be
 /// expected to have.
@@ -15,10 +19,22 @@ const EXPECTED_BYTES_MIN: usize = 4096;
 /// Bytes of an empty buffer that a connection may keep.
 const KEPT_CAPACITY_MAX: usize = 64 * 1024;
 
+/// A part of the output that lies elsewhere.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    /// How many of the other bytes come before it.
+    pub at: usize,
+    pub bytes: Bytes,
+}
+
 #[derive(Debug)]
 pub struct Output {
     /// May be sent.
     ready: Vec<u8>,
+    /// What belongs in between, in order.
+    apart: VecDeque<Apart>,
+    /// Bytes in `apart`.
+    apart_bytes: usize,
     /// Local replies that follow slots, one behind the other.
     staged: Vec<u8>,
     /// How much of `staged` has moved to `ready`.
@@ -42,6 +58,8 @@ impl Default for Output {
     fn default() -> Self {
         Output {
             ready: Vec::new(),
+            apart: VecDeque::new(),
+            apart_bytes: 0,
             staged: Vec::new(),
             staged_start: 0,
             slots: VecDeque::new(),
@@ -73,6 +91,19 @@ impl Output {
     #[inline]
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         if self.slots.is_empty() { &mut self.ready } else { &mut self.staged }
+    }
+
+    /// Whether replies go straight into what may be sent, so that parts of them may lie elsewhere.
+    #[inline]
+    pub fn may_add_apart(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Adds bytes that lie elsewhere behind what has been written, which [`Output::may_add_apart`].
+    pub fn add_apart(&mut self, bytes: Bytes) {
+        debug_assert!(self.may_add_apart());
+        self.apart_bytes += bytes.len();
+        self.apart.push_back(Apart { at: self.ready.len(), bytes });
     }
 
     /// Accounts what was appended to [`Output::buffer`] since it was `before` bytes long.
@@ -166,13 +197,13 @@ impl Output {
 
     #[inline]
     pub fn ready_bytes(&self) -> usize {
-        self.ready.len()
+        self.ready.len() + self.apart_bytes
     }
 
     /// All bytes that the client has not been sent.
     #[inline]
     pub fn unsent_bytes(&self) -> usize {
-        self.ready.len() + self.staged.len() - self.staged_start
+        self.ready_bytes() + self.staged.len() - self.staged_start
             + self.stored_bytes
             + self.in_flight
     }
@@ -180,10 +211,46 @@ impl Output {
     /// Throws away what is ready: there is nobody left to read it.
     pub fn discard_ready(&mut self) {
         self.ready = Vec::new();
+        self.apart = VecDeque::new();
+        self.apart_bytes = 0;
     }
 
     /// Moves what is ready into `buffer`, which must be empty; its memory is used again.
     pub fn take(&mut self, buffer: &mut Vec<u8>) {
+        while let Some(Apart { at, bytes }) = self.apart.pop_back() {
+            self.apart_bytes -= bytes.len();
+            self.ready.splice(at..at, bytes);
+        }
+        self.take_ready(buffer);
+    }
+
+    /// As [`Output::take`], but for a part that lies elsewhere, of which there is at most one: what
+    /// is ready behind it and another one stays.
+    #[inline]
+    pub fn take_with_apart(&mut self, buffer: &mut Vec<u8>) -> Option<Apart> {
+        let first = self.apart.pop_front();
+        match first {
+            None => self.take_ready(buffer),
+            Some(_) => self.take_to_next_apart(buffer),
+        }
+        if let Some(Apart { bytes, .. }) = &first {
+            self.apart_bytes -= bytes.len();
+            self.in_flight += bytes.len();
+        }
+        first
+    }
+
+    fn take_to_next_apart(&mut self, buffer: &mut Vec<u8>) {
+        let Some(end) = self.apart.front().map(|next| next.at) else {
+            return self.take_ready(buffer);
+        };
+        buffer.extend(self.ready.drain(..end));
+        self.apart.iter_mut().for_each(|later| later.at -= end);
+        self.in_flight += end;
+    }
+
+    #[inline]
+    fn take_ready(&mut self, buffer: &mut Vec<u8>) {
         debug_assert!(buffer.is_empty());
         std::mem::swap(&mut self.ready, buffer);
         if self.ready.capacity() > KEPT_CAPACITY_MAX {
@@ -198,7 +265,7 @@ impl Output {
     /// is being sent.
     #[inline]
     pub fn buffer_capacity(&self) -> usize {
-        self.ready.capacity() + self.in_flight
+        self.ready.capacity() + self.apart_bytes + self.in_flight
     }
 
     /// The most bytes that one of the latest sends had.
@@ -208,7 +275,7 @@ impl Output {
 
     /// Bytes that wait for nothing but the client.
     pub fn sendable_bytes(&self) -> usize {
-        self.ready.len() + self.in_flight
+        self.ready_bytes() + self.in_flight
     }
 
     /// Bytes of the replies that wait behind others, and of the slots.
@@ -237,7 +304,9 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    use super::{AWAITED_BYTES_MAX, EXPECTED_BYTES_FIRST, KEPT_CAPACITY_MAX, Output};
+    use bytes::Bytes;
+
+    use super::{AWAITED_BYTES_MAX, Apart, EXPECTED_BYTES_FIRST, KEPT_CAPACITY_MAX, Output};
 
     fn local(output: &mut Output, reply: &[u8]) {
         let before = output.buffer().len();
@@ -289,6 +358,39 @@ mod tests {
         assert_eq!(ready(&mut output), b"h");
         output.sent(8);
         assert_eq!(output.unsent_bytes(), 0);
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_sent_in_its_place() {
+        let filled = || {
+            let mut output = Output::default();
+            for large in [&b"LARGE"[..], b"HUGE"] {
+                local(&mut output, b"<");
+                output.add_apart(Bytes::from_static(large));
+                local(&mut output, b">");
+            }
+            output
+        };
+        let mut output = filled();
+        assert_eq!((output.ready_bytes(), output.unsent_bytes()), (13, 13));
+        assert_eq!(ready(&mut output), b"<LARGE><HUGE>");
+        assert_eq!((output.has_ready(), output.unsent_bytes()), (false, 13));
+        let (mut output, mut sent) = (filled(), 0);
+        for expected in [&b"<LARGE><"[..], b"HUGE>", b""] {
+            assert_eq!(output.unsent_bytes(), 13);
+            let mut bytes = Vec::new();
+            if let Some(Apart { at, bytes: apart }) = output.take_with_apart(&mut bytes) {
+                bytes.splice(at..at, apart);
+            }
+            assert_eq!(bytes, expected);
+            sent += bytes.len();
+            assert_eq!(output.ready_bytes(), 13 - sent);
+        }
+        output.sent(13);
+        assert_eq!(output.unsent_bytes(), 0);
+        let mut output = filled();
+        output.discard_ready();
+        assert_eq!((output.unsent_bytes(), output.has_ready()), (0, false));
     }
 
     #[test]

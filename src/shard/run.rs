@@ -4,6 +4,7 @@ use super::{Shard, Store};
 use crate::commands::{CommandError, Context, Flags, Handler, Outcome, Row, reply_bytes_max};
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
+use crate::store::Payload;
 use crate::txn::{CommandList, Holder, PartResult, RunAs, Unit, planted};
 
 impl Shard {
@@ -41,6 +42,37 @@ impl Shard {
             out.truncate(before);
             Reply::new(out, run_as.encoding).error_bytes(&error.message());
         }
+    }
+
+    /// As [`Shard::run`]; a large value that the reply ends with may be left out of it, with its line
+    /// end, and is returned then.
+    #[inline]
+    pub fn run_apart(
+        &mut self,
+        row: &'static Row,
+        args: Args<'_>,
+        run_as: RunAs,
+        out: &mut Vec<u8>,
+    ) -> Option<Payload> {
+        self.store.set_sends_apart(true);
+        self.run(row, args, run_as, out);
+        self.store.set_sends_apart(false);
+        self.store.take_apart()
+    }
+
+    /// As [`Shard::run`] of a command of which a large argument lies in this memory, to be stored
+    /// without a copy.
+    pub fn run_with(
+        &mut self,
+        lent: &Payload,
+        row: &'static Row,
+        args: Args<'_>,
+        run_as: RunAs,
+        out: &mut Vec<u8>,
+    ) {
+        self.store.db_mut(usize::from(run_as.db)).lend(Some(lent.share()));
+        self.run(row, args, run_as, out);
+        self.store.db_mut(usize::from(run_as.db)).lend(None);
     }
 
     /// Runs a command of which the arguments do not say where its keys are, on an empty shard, for

@@ -34,6 +34,7 @@ pub use db::{
 pub use entry::{CollectionRef, Encoding, EntryRef, Kind, Text};
 pub use eviction::{LfuSettings, Order, Policy, Usage, frequency};
 pub use item::{Item, OwnedCollection};
+pub use large::{Incoming, Payload};
 pub use shard::{DATABASES, Shard, ShardStats};
 pub use table::TableCursor;
 pub use value::{Buffer, Collection, End, Hash, List, Object, Set, SortedSet};

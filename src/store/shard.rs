@@ -7,6 +7,7 @@ use super::arena::Geometry;
 use super::changes::{Change, Classes, Event, Events};
 use super::db::{Db, EntryMut, Slot};
 use super::eviction::{Order, Policy};
+use super::large::Payload;
 use super::table::KeyHasher;
 use super::value::{Content, Remains};
 use super::{EntryRef, Item, UnixMs, split_mix};
@@ -58,6 +59,9 @@ pub struct Shard {
     /// The database that the sweep, or compaction, looks at next.
     sweep_db: usize,
     compact_db: usize,
+    /// Whether a large value may be left out of the reply that asks for it, and the one that was.
+    sends_apart: bool,
+    apart: Option<Payload>,
     /// Former databases and large values whose memory is still to be given back.
     dead: VecDeque<Box<Db>>,
     remains: VecDeque<Remains>,
@@ -85,6 +89,8 @@ impl Shard {
             policy,
             sweep_db: 0,
             compact_db: 0,
+            sends_apart: false,
+            apart: None,
             dead: VecDeque::new(),
             remains: VecDeque::new(),
         }
@@ -100,6 +106,30 @@ impl Shard {
     pub fn db_mut(&mut self, index: usize) -> &mut Db {
         self.used |= 1 << index;
         &mut self.dbs[index]
+    }
+
+    /// Whether whoever replies may leave a large value out, for [`Shard::send_apart`]: not unless
+    /// its holder says so.
+    #[inline]
+    pub fn sends_apart(&self) -> bool {
+        self.sends_apart
+    }
+
+    #[inline]
+    pub fn set_sends_apart(&mut self, allowed: bool) {
+        self.sends_apart = allowed;
+    }
+
+    /// Has a value sent behind what the reply has so far.
+    pub fn send_apart(&mut self, value: Payload) {
+        debug_assert!(self.sends_apart && self.apart.is_none());
+        self.apart = Some(value);
+    }
+
+    /// What is to be sent behind the reply, once.
+    #[inline]
+    pub fn take_apart(&mut self) -> Option<Payload> {
+        self.apart.take()
     }
 
     pub fn dbs(&self) -> impl ExactSizeIterator<Item = &Db> {

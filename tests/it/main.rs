@@ -18,6 +18,7 @@ mod documents;
 mod events;
 mod eviction;
 mod histories;
+mod large_values;
 mod lifecycle;
 mod memory;
 mod pipelines;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
             events::trials,
             eviction::trials,
             histories::trials,
+            large_values::trials,
             lifecycle::trials,
             memory::trials,
             pipelines::trials,

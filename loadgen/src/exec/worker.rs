@@ -366,7 +366,8 @@ impl<'a> Worker<'a> {
                 // Output that waited for it is still marked as dirty.
                 Completion::Sent { .. } => {}
                 // Never asked for.
-                Completion::Accepted { .. }
+                Completion::Readable { .. }
+                | Completion::Accepted { .. }
                 | Completion::AcceptFailed { .. }
                 | Completion::Doorbell
                 | Completion::NotRung { .. } => {}

@@ -24,8 +24,15 @@ pub const GET: Command = Command {
 };
 
 fn get(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let sends_apart = context.shard.sends_apart();
     match context.shard.read(context.db_index, args.at(1), context.now) {
-        Some(entry) => context.reply.bulk(&entry.as_string()?),
+        Some(entry) => match sends_apart.then(|| entry.share_large()).flatten() {
+            None => context.reply.bulk(&entry.as_string()?),
+            Some(value) => {
+                context.reply.bulk_header(value.len());
+                context.shard.send_apart(value);
+            }
+        },
         None => context.reply.null(),
     }
     Ok(())

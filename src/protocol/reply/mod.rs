@@ -106,6 +106,13 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// What comes before the bytes of a bulk string of which its writer sees to the rest. Only for
+    /// connections.
+    pub fn bulk_header(&mut self, len: usize) {
+        debug_assert_ne!(self.encoding, Encoding::Values);
+        encode::header(self.out, b'$', len);
+    }
+
     /// A number with its shortest decimals: a double in RESP3, a bulk string in RESP2.
     pub fn double(&mut self, value: f64) {
         match self.encoding {

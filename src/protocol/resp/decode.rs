@@ -82,11 +82,23 @@ impl std::fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
+/// What an incomplete command still needs, by what its client has announced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Awaited {
+    /// How long the command is at least; 0 if that is not known.
+    pub bytes: usize,
+    /// The length of the argument that is not whole, the last of those bytes but for its line end;
+    /// 0 if that is not known.
+    pub argument: usize,
+}
+
 /// One connection's decoder: what it must remember between two pieces of a command.
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// The input must reach this length before decoding it again can lead further.
     needed: usize,
+    /// The length of the argument that goes so far.
+    awaited_argument: usize,
     resume: Option<Box<Resume>>,
     inline: OwnedArgs,
 }
@@ -120,11 +132,13 @@ impl Decoder {
         }
     }
 
-    /// After [`Decoded::Incomplete`]: how long the command is at least, by what its client has
-    /// announced; 0 if that is not known.
+    /// After [`Decoded::Incomplete`]: what the command still needs.
     #[inline]
-    pub fn needed(&self) -> usize {
-        self.needed
+    pub fn awaited(&self) -> Awaited {
+        match self.needed {
+            0 => Awaited::default(),
+            bytes => Awaited { bytes, argument: self.awaited_argument },
+        }
     }
 
     /// Bytes held between two pieces of a command.
@@ -175,7 +189,7 @@ impl Decoder {
             return Ok(Decoded::Command { consumed: position });
         }
         if result.is_ok() {
-            self.needed = self.bytes_needed(input, position);
+            self.await_bulk(input, position);
             if spans.len() - first >= RESUME_ARGUMENTS_MIN {
                 let spans = spans.split_off(first);
                 self.resume = Some(Box::new(Resume { spans, position, arguments }));
@@ -200,16 +214,18 @@ impl Decoder {
             self.needed = 0;
             return Ok(Decoded::Command { consumed: *position });
         }
-        self.needed = self.bytes_needed(input, *position);
+        self.await_bulk(input, *position);
         self.resume = Some(resume);
         Ok(Decoded::Incomplete)
     }
 
-    /// At least how long the input must become for the bulk at `position` to be whole.
-    fn bytes_needed(&self, input: &[u8], position: usize) -> usize {
-        match header(input, position + 1) {
-            Header::Number(len, start) if len >= 0 => start.saturating_add(len as usize + 2),
-            _ => input.len() + 1,
+    /// Notes at least how long the input must become for the bulk at `position` to be whole.
+    fn await_bulk(&mut self, input: &[u8], position: usize) {
+        (self.needed, self.awaited_argument) = match header(input, position + 1) {
+            Header::Number(len, start) if len >= 0 => {
+                (start.saturating_add(len as usize + 2), len as usize)
+            }
+            _ => (input.len() + 1, 0),
         }
     }
 

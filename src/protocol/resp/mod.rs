@@ -8,7 +8,7 @@ mod decode;
 pub mod encode;
 
 pub use check::check_pieces;
-pub use decode::{Decoded, Decoder, Limits, ProtocolError};
+pub use decode::{Awaited, Decoded, Decoder, Limits, ProtocolError};
 
 /// The version of the protocol that a connection chose with HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

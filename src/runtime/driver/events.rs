@@ -1,9 +1,18 @@
 //! What happened, told to the engines.
 
+use std::io::ErrorKind;
+
+use bytes::BufMut;
+
 use super::{Closing, Driver, Role, conn_of};
 use crate::engine::Event;
 use crate::runtime::inbox::Parcel;
 use crate::runtime::ring::{Chunk, Completion, Key};
+
+/// Who sends so much at once may have begun a large argument.
+const LARGE_RECEIVE_BYTES: usize = 4096;
+/// Parts of a large argument that are fetched at a time; then it is others' turn.
+const FETCHES_MAX: usize = 8;
 
 impl Driver {
     /// Everything that has happened to this thread since the last pass.
@@ -42,6 +51,7 @@ impl Driver {
     fn completed(&mut self, completion: Completion) {
         match completion {
             Completion::Received { key, chunk } => self.received(key, chunk),
+            Completion::Readable { key } => self.fetch(key),
             Completion::Sent { key, bytes } => self.sent(key, bytes),
             Completion::Ended { key, error: None } => self.peer_ended(key),
             Completion::Ended { key, .. } | Completion::SendFailed { key, .. } => {
@@ -59,7 +69,8 @@ impl Driver {
     }
 
     fn received(&mut self, key: Key, chunk: Chunk) {
-        self.tally.input_bytes += chunk.len() as u64;
+        let bytes = chunk.len();
+        self.tally.input_bytes += bytes as u64;
         match &mut self.roles[key.index as usize] {
             Role::Served { closing: Closing::No, .. } => {
                 if self.own().is_some() {
@@ -78,6 +89,38 @@ impl Driver {
             }
         }
         self.ring.give_back(chunk);
+        if bytes >= LARGE_RECEIVE_BYTES {
+            self.fetch(key);
+        }
+    }
+
+    /// Receives the rest of a large argument, as far as it has come, to where it will stay.
+    fn fetch(&mut self, key: Key) {
+        let is_served =
+            matches!(self.roles[key.index as usize], Role::Served { closing: Closing::No, .. });
+        if !is_served || self.own().is_none() {
+            return;
+        }
+        self.turn_to(0);
+        let conn = conn_of(key);
+        for _ in 0..FETCHES_MAX {
+            let Some((incoming, missing)) = self.hosted[0].engine.room(conn) else { return };
+            let asked = missing.min(incoming.remaining_mut());
+            let bytes = match self.ring.fetch(key, incoming, missing) {
+                Ok(bytes @ 1..) => bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // The ring reports it.
+                Ok(_) | Err(_) => return,
+            };
+            self.tally.input_bytes += bytes as u64;
+            self.hosted[0].tell(self.now, Event::Fetched { conn, bytes });
+            if bytes < asked {
+                break;
+            }
+        }
+        if self.hosted[0].engine.room(conn).is_some() {
+            self.ring.fetch_next(key);
+        }
     }
 
     fn sent(&mut self, key: Key, bytes: usize) {

@@ -9,9 +9,10 @@ use crate::runtime::hosted::Hosted;
 use crate::runtime::inbox::Parcel;
 use crate::runtime::linger::LINGER_BYTES_MAX;
 use crate::runtime::ring::{Key, Report};
+use crate::session::Apart;
 
 /// Output from so many bytes on may be what an engine waits for before it executes more.
-const LARGE_OUTPUT_BYTES: usize = 64 * 1024;
+const LARGE_OUTPUT_BYTES: usize = 256 * 1024;
 
 impl Driver {
     /// The connection is asked for output at the end of this pass.
@@ -138,15 +139,25 @@ impl Driver {
         }
         let Role::Served { closing, .. } = self.roles[conn.index as usize] else { return };
         let mut buffer = self.ring.spare_buffer();
-        if let Some(own) = self.own() {
-            own.engine.take_output(conn, &mut buffer);
-        }
+        let (apart, has_more) = match self.own() {
+            Some(own) => own.engine.take_output_with_apart(conn, &mut buffer),
+            None => (None, false),
+        };
         if !buffer.is_empty() {
-            // To close, or to read on from a client that had too much unsent, waits for the end
-            // of this send; nothing else does.
-            let waited_for = closing != Closing::No || buffer.len() >= LARGE_OUTPUT_BYTES;
+            if has_more && let Role::Served { more, .. } = &mut self.roles[conn.index as usize] {
+                *more = true;
+            }
+            // To close, to send more, or to read on from a client that had too much unsent, waits
+            // for the end of this send; nothing else does.
+            let bytes = buffer.len() + apart.as_ref().map_or(0, |apart| apart.bytes.len());
+            let waited_for = closing != Closing::No || has_more || bytes >= LARGE_OUTPUT_BYTES;
             let report = if waited_for { Report::Soon } else { Report::Whenever };
-            self.ring.send(key, buffer, report);
+            match apart {
+                None => self.ring.send(key, buffer, report),
+                Some(Apart { at, bytes }) => {
+                    self.ring.send_around(key, buffer, at, bytes, report);
+                }
+            }
             return;
         }
         self.ring.recycle(buffer);

@@ -6,9 +6,10 @@
 
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
+use super::message::Insert;
 use super::token::{INDEX_MAX, Key};
 
-/// The multishot receive of a connection.
+/// The receive of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Receive {
     Off,
@@ -16,6 +17,17 @@ pub(super) enum Receive {
     /// A cancellation is under way. The receive's last completion is still to come, or that of the
     /// cancellation, which has failed then.
     Cancelling,
+}
+
+/// What a receive does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intake {
+    /// Fills buffers of the ring until it is cancelled.
+    Stream,
+    /// Fills one buffer.
+    Piece,
+    /// Tells that there is something to receive.
+    Readiness,
 }
 
 /// The send of a connection: never more than one at a time.
@@ -33,6 +45,12 @@ pub(super) struct Slot {
     pub fd: RawFd,
     pub generation: u32,
     pub receive: Receive,
+    /// What the receive does that is armed, or was last.
+    pub intake: Intake,
+    /// The owner will fetch what comes next.
+    pub fetches_next: bool,
+    /// How many pieces are received before the next stream.
+    pub pieces_left: u8,
     pub send: SendState,
     /// Whether the owner wants to receive, whatever the kernel is doing.
     pub receive_wanted: bool,
@@ -41,7 +59,9 @@ pub(super) struct Slot {
     /// The result of a send in state `Trying` that failed or stayed short.
     pub trial: Option<i32>,
     pub output: Vec<u8>,
-    /// How much of `output` the kernel has taken.
+    /// What goes in between.
+    pub insert: Option<Box<Insert>>,
+    /// How much of both the kernel has taken.
     pub sent: usize,
 }
 
@@ -105,6 +125,7 @@ impl Slots {
     pub fn leak_outputs(&mut self) {
         for slot in &mut self.slots {
             std::mem::forget(std::mem::take(&mut slot.output));
+            std::mem::forget(slot.insert.take());
         }
     }
 }
@@ -115,13 +136,36 @@ impl Slot {
             fd: -1,
             generation: 0,
             receive: Receive::Off,
+            intake: Intake::Stream,
+            fetches_next: false,
+            pieces_left: 0,
             send: SendState::Idle,
             receive_wanted: false,
             closing: false,
             in_use: false,
             trial: None,
             output: Vec::new(),
+            insert: None,
             sent: 0,
+        }
+    }
+
+    /// Bytes of the output, sent or not.
+    pub fn output_bytes(&self) -> usize {
+        self.output.len() + self.insert.as_ref().map_or(0, |insert| insert.bytes.len())
+    }
+
+    /// What the next receive is to do.
+    pub fn next_intake(&mut self) -> Intake {
+        if std::mem::take(&mut self.fetches_next) {
+            return Intake::Readiness;
+        }
+        match self.pieces_left.checked_sub(1) {
+            None => Intake::Stream,
+            Some(left) => {
+                self.pieces_left = left;
+                Intake::Piece
+            }
         }
     }
 

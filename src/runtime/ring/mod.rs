@@ -33,6 +33,7 @@
 
 mod buffers;
 mod connections;
+mod message;
 mod queue;
 mod receive;
 mod send;
@@ -77,7 +78,8 @@ impl Default for Options {
             completions: 8192,
             buffers: 1024,
             buffers_circulating: 64,
-            buffer_bytes: 16 * 1024,
+            // A value of 16 KiB comes in one piece with its command.
+            buffer_bytes: 17 * 1024,
         }
     }
 }
@@ -95,6 +97,8 @@ pub enum Completion {
     AcceptFailed { listener: u32, error: io::Error },
     /// Bytes arrived: read them with [`Ring::data`], then give the buffer back.
     Received { key: Key, chunk: Chunk },
+    /// There is something to [`Ring::fetch`].
+    Readable { key: Key },
     /// The peer has closed its sending side, or reset the connection (`error`).
     Ended { key: Key, error: Option<io::Error> },
     /// The kernel has taken the whole output handed to [`Ring::send`], of so many bytes.
@@ -130,6 +134,8 @@ pub struct Ring {
     started: Vec<Key>,
     /// Sends that the kernel has tried; each is settled once the completion queue is empty.
     settling: Vec<Key>,
+    /// Receives that have done what they were to; the next ones are armed at the end of the pass.
+    ended: Vec<Key>,
     /// Receives that ended because the kernel ran out of buffers.
     starved: Vec<Key>,
     spare: Vec<Vec<u8>>,
@@ -159,6 +165,7 @@ impl Ring {
             timer_armed: false,
             started: Vec::new(),
             settling: Vec::new(),
+            ended: Vec::new(),
             starved: Vec::new(),
             spare: Vec::new(),
             spare_bytes: 0,
@@ -250,6 +257,11 @@ impl Ring {
             for key in std::mem::take(&mut self.starved) {
                 self.arm_receive_if_wanted(key);
             }
+        }
+        if !self.ended.is_empty() {
+            let mut ended = std::mem::take(&mut self.ended);
+            ended.drain(..).for_each(|key| self.arm_receive_if_wanted(key));
+            self.ended = ended;
         }
         self.buffers.publish();
     }
@@ -417,6 +429,7 @@ impl Ring {
             return;
         }
         let output = std::mem::take(&mut slot.output);
+        slot.insert = None;
         if let Some(fd) = self.slots.remove(key) {
             self.queue.close(fd);
         }

@@ -170,6 +170,18 @@ impl Queue {
         self.push(opcode::RecvMulti::new(Fd(fd), GROUP).build(), token);
     }
 
+    /// Receives once.
+    pub fn receive_once(&mut self, fd: RawFd, token: Token) {
+        // No length: that of the buffer which the kernel chooses.
+        let entry = opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0).buf_group(GROUP).build();
+        self.push(entry.flags(squeue::Flags::BUFFER_SELECT), token);
+    }
+
+    /// Completes once, when there is something to receive.
+    pub fn await_readable(&mut self, fd: RawFd, token: Token) {
+        self.push(opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).build(), token);
+    }
+
     /// Sends without waiting. If `silent`, a completion comes only if not all of `output` was taken.
     pub fn try_send(&mut self, fd: RawFd, output: &[u8], silent: bool, token: Token) {
         // `WAITALL` makes a short send count as a failure, which is what posts its completion.
@@ -184,6 +196,28 @@ impl Queue {
     /// Sends all of `output`, however long the peer takes; a completion always comes.
     pub fn wait_send(&mut self, fd: RawFd, output: &[u8], token: Token) {
         self.push(send(fd, output, libc::MSG_WAITALL | libc::MSG_NOSIGNAL), token);
+    }
+
+    /// As [`Queue::try_send`] of a message.
+    pub fn try_send_message(
+        &mut self,
+        fd: RawFd,
+        message: *const libc::msghdr,
+        silent: bool,
+        token: Token,
+    ) {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+        let mut entry = opcode::SendMsg::new(Fd(fd), message).flags(flags as u32).build();
+        if silent {
+            entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+        }
+        self.push(entry, token);
+    }
+
+    /// As [`Queue::wait_send`] of a message.
+    pub fn wait_send_message(&mut self, fd: RawFd, message: *const libc::msghdr, token: Token) {
+        let flags = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+        self.push(opcode::SendMsg::new(Fd(fd), message).flags(flags as u32).build(), token);
     }
 
     pub fn accept(&mut self, fd: RawFd, token: Token) {

@@ -2,7 +2,10 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use super::connections::SendState;
+use super::message::Insert;
 use super::token::{Operation, Token};
 use super::{Completion, Key, Ring};
 
@@ -25,14 +28,47 @@ impl Ring {
     /// when. The ring keeps the buffer until then, and recycles it. Nothing is sent if
     /// [`Ring::can_send`] is false.
     pub fn send(&mut self, key: Key, output: Vec<u8>, report: Report) {
+        self.begin_send(key, output, None, report);
+    }
+
+    /// As [`Ring::send`], with `bytes` behind the first `at` bytes of `output`, which are not copied.
+    /// The length reported is that of both.
+    pub fn send_around(
+        &mut self,
+        key: Key,
+        output: Vec<u8>,
+        at: usize,
+        bytes: Bytes,
+        report: Report,
+    ) {
+        assert!(at <= output.len());
+        self.begin_send(key, output, Some(Box::new(Insert::new(at, bytes))), report);
+    }
+
+    #[inline]
+    fn begin_send(
+        &mut self,
+        key: Key,
+        output: Vec<u8>,
+        insert: Option<Box<Insert>>,
+        report: Report,
+    ) {
         debug_assert!(self.can_send(key) && !output.is_empty());
         match self.slots.open_mut(key) {
             Some(slot) if slot.send == SendState::Idle && !output.is_empty() => {
                 slot.output = output;
+                slot.insert = insert;
                 slot.sent = 0;
                 slot.send = SendState::Trying;
                 let token = Token { operation: Operation::Send, key };
-                self.queue.try_send(slot.fd, &slot.output, report == Report::Whenever, token);
+                let silent = report == Report::Whenever;
+                match &mut slot.insert {
+                    None => self.queue.try_send(slot.fd, &slot.output, silent, token),
+                    Some(insert) => {
+                        let message = insert.message(&slot.output, 0);
+                        self.queue.try_send_message(slot.fd, message, silent, token);
+                    }
+                }
                 self.started.push(key);
             }
             _ => self.recycle(output),
@@ -69,8 +105,9 @@ impl Ring {
         slot.send = SendState::Idle;
         match slot.trial.take() {
             None if !slot.closing => {
-                let bytes = slot.output.len();
+                let bytes = slot.output_bytes();
                 let output = std::mem::take(&mut slot.output);
+                slot.insert = None;
                 self.recycle(output);
                 Some(Completion::Sent { key, bytes })
             }
@@ -90,16 +127,23 @@ impl Ring {
             return None;
         }
         slot.sent += usize::try_from(result).unwrap_or(0);
-        let bytes = slot.output.len();
+        let bytes = slot.output_bytes();
         let retry = matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOBUFS | libc::ENOMEM);
         if slot.sent < bytes && (result > 0 || retry) {
             slot.send = SendState::Waiting;
             let token = Token { operation: Operation::Send, key };
-            self.queue.wait_send(slot.fd, &slot.output[slot.sent..], token);
+            match &mut slot.insert {
+                None => self.queue.wait_send(slot.fd, &slot.output[slot.sent..], token),
+                Some(insert) => {
+                    let message = insert.message(&slot.output, slot.sent);
+                    self.queue.wait_send_message(slot.fd, message, token);
+                }
+            }
             return None;
         }
         let delivered = slot.sent >= bytes;
         let output = std::mem::take(&mut slot.output);
+        slot.insert = None;
         self.recycle(output);
         Some(if delivered {
             Completion::Sent { key, bytes }

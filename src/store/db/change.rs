@@ -378,6 +378,7 @@ impl EntryMut<'_> {
             // Memory that is there already is written again.
             Some(mut payload)
                 if !inline
+                    && self.db.lent.is_none()
                     && payload.grows_in_place(bytes.len())
                     && !payload.gives_much_back(bytes.len()) =>
             {
@@ -394,7 +395,7 @@ impl EntryMut<'_> {
                     self.db.arena.entry_mut(self.handle).write_inline(bytes);
                 } else {
                     self.refit(PAYLOAD_BYTES, place);
-                    let payload = Payload::copy_of(bytes);
+                    let payload = self.db.payload_of(bytes);
                     self.db.arena.entry_mut(self.handle).put_payload(payload);
                 }
             }

@@ -85,6 +85,8 @@ pub struct Db {
     /// Entries that hold something outside of the arena, and what that is.
     with_outside: usize,
     outside: Outside,
+    /// Memory that a value may lie in which is about to be stored: see [`Db::lend`].
+    lent: Option<Payload>,
     /// Large values that are still to be freed, in slices.
     pub(super) remains: Vec<Remains>,
     pub(super) departures: Departures,
@@ -106,6 +108,7 @@ impl Db {
             field_expiring: 0,
             with_outside: 0,
             outside: Outside::default(),
+            lent: None,
             remains: Vec::new(),
             departures: Departures::default(),
             changes: ChangeFeed::default(),
@@ -387,6 +390,17 @@ impl Db {
         self.iter(now).next()
     }
 
+    /// Until it is taken back, a value that is stored from this very memory is not copied.
+    pub fn lend(&mut self, lent: Option<Payload>) {
+        self.lent = lent;
+    }
+
+    /// A payload of these bytes.
+    fn payload_of(&self, bytes: &[u8]) -> Payload {
+        let lent = self.lent.as_ref().filter(|lent| std::ptr::eq(lent.as_slice(), bytes));
+        lent.map_or_else(|| Payload::copy_of(bytes), Payload::share)
+    }
+
     pub(super) fn set_policy(&mut self, policy: Policy) {
         self.eviction.set_policy(policy);
     }
@@ -423,12 +437,12 @@ impl Db {
         let room = if inline { bytes.len() } else { PAYLOAD_BYTES };
         let place = expiry_place(expiry, fields_due_of_run(encoding, bytes));
         let handle = self.arena.allocate_entry(key, room, place, Eviction::FIRST_QUEUE);
+        let payload = (!inline).then(|| self.payload_of(bytes));
         let mut view = self.arena.entry_mut(handle);
         view.set_kind(kind, encoding);
-        if inline {
-            view.write_inline(bytes);
-        } else {
-            view.put_payload(Payload::copy_of(bytes));
+        match payload {
+            None => view.write_inline(bytes),
+            Some(payload) => view.put_payload(payload),
         }
         self.enlist(hash, handle, now);
         handle

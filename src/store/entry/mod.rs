@@ -35,10 +35,12 @@ mod value;
 mod view;
 
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::RangeInclusive;
 use std::ptr::NonNull;
 
 use super::arena::{Arena, BLOCK_BYTES_MAX, Handle, prefetch_line};
-use super::large;
+use super::large::Payload;
 use super::value::packed::Packed;
 use super::value::{Collection, Content, Hash, ObjectRef, OwnedValue, fields_due_of_run};
 use super::{UnixMs, WrongType};
@@ -70,6 +72,9 @@ const SET_BACK_SECONDS_MAX: u64 = 24 * 60 * 60;
 const PAYLOAD: u64 = LEN_MASK;
 /// In the place of a value's length: it is an object.
 const OBJECT: u64 = LEN_MASK - 1;
+
+/// How long values are of which others become holders.
+const SHARED_BYTES: RangeInclusive<usize> = 16 * 1024..=4 * 1024 * 1024;
 
 /// An entry to look at.
 #[derive(Clone, Copy)]
@@ -103,9 +108,9 @@ pub(super) struct Outside {
 }
 
 impl Outside {
-    fn of_payload(len: usize) -> Outside {
-        let bytes = large::held_bytes(len);
-        Outside { bytes, mapped_bytes: if large::is_mapped(len) { bytes } else { 0 } }
+    fn of_payload(payload: &Payload) -> Outside {
+        let bytes = payload.held_bytes();
+        Outside { bytes, mapped_bytes: if payload.is_mapped() { bytes } else { 0 } }
     }
 
     fn plus(self, other: Outside) -> Outside {
@@ -160,19 +165,31 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// Where a payload lies that is named at this offset, and how long it is.
+    /// The payload that is named at this offset, to look at.
     ///
     /// # Safety
     /// The header must say that it is there.
-    unsafe fn payload_at(self, offset: usize) -> (NonNull<u8>, usize) {
-        // SAFETY: the caller's; a payload's address is not null.
+    unsafe fn payload_at(self, offset: usize) -> ManuallyDrop<Payload> {
+        // SAFETY: the caller's; a payload's address is not null, and the entry stays its holder.
         unsafe {
             let at = self.block.add(offset);
             let bits = at.cast::<u64>().read_unaligned();
             let start = std::ptr::with_exposed_provenance_mut(bits as usize);
             let len = at.add(8).cast::<u32>().read_unaligned();
-            (NonNull::new_unchecked(start), len as usize)
+            let start = NonNull::new_unchecked(start);
+            ManuallyDrop::new(Payload::from_start(start, len as usize))
         }
+    }
+
+    /// Another holder of the value, if it is a string and so large that it had better not be
+    /// copied, yet not so large that freeing it, which may be left to that holder, takes long.
+    pub fn share_large(self) -> Option<Payload> {
+        if !self.is_payload() || self.kind() != Kind::String {
+            return None;
+        }
+        // SAFETY: the header says that it is there.
+        let payload = unsafe { self.payload_at(self.value_at()) };
+        SHARED_BYTES.contains(&payload.len()).then(|| payload.share())
     }
 
     #[inline]
@@ -180,7 +197,7 @@ impl<'a> EntryRef<'a> {
         // SAFETY: the key was written when the entry was laid out; the arena is borrowed.
         unsafe {
             let (start, len) = match self.key_field() {
-                PAYLOAD => self.payload_at(self.body_at()),
+                PAYLOAD => self.payload_at(self.body_at()).start_and_len(),
                 len => (self.block.add(self.body_at()), len as usize),
             };
             std::slice::from_raw_parts(start.as_ptr(), len)
@@ -200,7 +217,7 @@ impl<'a> EntryRef<'a> {
         unsafe {
             let at = self.block.add(self.value_at());
             match self.value_field() {
-                PAYLOAD => self.payload_at(self.value_at()),
+                PAYLOAD => self.payload_at(self.value_at()).start_and_len(),
                 OBJECT => (at, 0),
                 len => (at, len as usize),
             }
@@ -243,11 +260,13 @@ impl<'a> EntryRef<'a> {
 
     fn walk_outside(self) -> Outside {
         let key = match self.key_field() {
-            PAYLOAD => Outside::of_payload(self.key().len()),
+            // SAFETY: the header says that it is there.
+            PAYLOAD => Outside::of_payload(&*unsafe { self.payload_at(self.body_at()) }),
             _ => Outside::default(),
         };
         let value = match self.value_field() {
-            PAYLOAD => Outside::of_payload(self.stored_value().len()),
+            // SAFETY: as above.
+            PAYLOAD => Outside::of_payload(&*unsafe { self.payload_at(self.value_at()) }),
             _ => {
                 let bytes = self.object_ref().map_or(0, ObjectRef::heap_bytes);
                 Outside { bytes, mapped_bytes: 0 }
@@ -316,9 +335,7 @@ impl<'a> EntryRef<'a> {
     pub(super) fn owned_value(self) -> OwnedValue {
         let content = match self.object_ref() {
             Some(object) => Content::Object(object.to_object()),
-            None if self.is_payload() => {
-                Content::Payload(large::Payload::copy_of(self.stored_value()))
-            }
+            None if self.is_payload() => Content::Payload(Payload::copy_of(self.stored_value())),
             None => Content::Bytes(self.stored_value().into()),
         };
         OwnedValue { kind: self.kind(), encoding: self.encoding(), content }

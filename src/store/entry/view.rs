@@ -1,6 +1,5 @@
 //! Changing an entry in place.
 
-use super::super::large::Payload;
 use super::super::value::Object;
 use super::*;
 
@@ -156,12 +155,16 @@ impl<'a> EntryView<'a> {
             return None;
         }
         // SAFETY: the header says that a payload is there, and forgets it.
-        let payload = unsafe {
-            let (start, len) = self.get().payload_at(self.get().value_at());
-            Payload::from_start(start, len)
-        };
+        let payload = unsafe { self.get().payload_at(self.get().value_at()) };
         self.set_value_field(0);
-        Some(payload)
+        Some(ManuallyDrop::into_inner(payload))
+    }
+
+    fn unshare_payload(&mut self) {
+        if let Some(mut payload) = self.take_payload() {
+            payload.unshare();
+            self.put_payload(payload);
+        }
     }
 
     /// Takes the value out and leaves an empty one behind.
@@ -181,12 +184,9 @@ impl<'a> EntryView<'a> {
             return None;
         }
         // SAFETY: the header says that a payload is there, and forgets it.
-        let payload = unsafe {
-            let (start, len) = self.get().payload_at(self.get().body_at());
-            Payload::from_start(start, len)
-        };
+        let payload = unsafe { self.get().payload_at(self.get().body_at()) };
         self.set_bits(KEY_LEN_SHIFT, LEN_MASK, 0);
-        Some(payload)
+        Some(ManuallyDrop::into_inner(payload))
     }
 
     /// Makes an object the value of the entry, which held neither payload nor object. The block
@@ -224,9 +224,13 @@ impl<'a> EntryView<'a> {
         Some(unsafe { &mut *std::ptr::with_exposed_provenance_mut(entry.object_bits() as usize) })
     }
 
-    /// The bytes of an inline value or of a payload; of an object none.
+    /// The bytes of an inline value or of a payload, which nobody else holds then; of an object
+    /// none.
     #[inline]
-    pub fn value_mut(self) -> &'a mut [u8] {
+    pub fn value_mut(mut self) -> &'a mut [u8] {
+        if self.get().is_payload() {
+            self.unshare_payload();
+        }
         let (start, len) = self.get().value_start();
         // SAFETY: the value is initialised, and the arena is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }

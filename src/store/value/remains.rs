@@ -26,7 +26,7 @@ impl Remains {
 
     /// Frees a payload at once if that is quick.
     pub fn of_payload(payload: Payload) -> Option<Remains> {
-        payload.is_mapped().then(|| Remains::Mapping(Unmapping::new(payload)))
+        Unmapping::of(payload).map(Remains::Mapping)
     }
 
     /// Frees an object at once if that is quick.

@@ -1,6 +1,7 @@
 //! The rare paths, forced with tiny rings, few buffers and small socket buffers.
 
 mod cancelling;
+mod fetching;
 mod handover;
 mod sending;
 

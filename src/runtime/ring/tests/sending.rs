@@ -1,5 +1,7 @@
 //! Sends that fail, block, or outlive their connection.
 
+use bytes::Bytes;
+
 use super::*;
 
 pub(super) fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) {
@@ -98,6 +100,38 @@ fn a_send_that_blocks_goes_on_when_the_peer_reads() {
     );
     assert_eq!(sent, Some(output.len()));
     assert!(reader.join().unwrap().0 == output);
+}
+
+/// In its place, however little the socket takes at a time.
+#[test]
+fn what_lies_elsewhere_is_sent_in_between() {
+    for (at, len) in [(0, 300_000), (17, 2 << 20), (40, 1)] {
+        let mut ring = Ring::new(SMALL).unwrap();
+        let (ours, mut theirs) = pair();
+        set_send_buffer(&ours, 4096);
+        let key = ring.insert(ours).unwrap();
+        let (output, large) = (pattern(40), pattern(len));
+        let expected = [&output[..at], &large, &output[at..]].concat();
+        ring.send_around(key, output, at, Bytes::from(large), Report::Whenever);
+        let bytes = expected.len();
+        let reader = std::thread::spawn(move || {
+            let mut received = vec![0; bytes];
+            theirs.read_exact(&mut received).unwrap();
+            (received, theirs)
+        });
+        let mut sent = None;
+        run(
+            &mut ring,
+            |_, completion, _| match completion {
+                Completion::Sent { bytes, .. } => sent = Some(bytes),
+                other => panic!("{other:?}"),
+            },
+            |ring| ring.can_send(key),
+        );
+        assert_eq!(sent, Some(bytes));
+        assert!(ring.slots.open(key).is_some_and(|slot| slot.insert.is_none()));
+        assert!(reader.join().unwrap().0 == expected);
+    }
 }
 
 #[test]
