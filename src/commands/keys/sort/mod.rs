@@ -41,7 +41,10 @@ pub const SORT: Command = Command {
     name: "sort",
     arity: -2,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    categories: Categories::SET.union(Categories::SORTEDSET).union(Categories::LIST),
+    categories: Categories::SET
+        .union(Categories::SORTEDSET)
+        .union(Categories::LIST)
+        .union(Categories::DANGEROUS),
     keys: &[
         KeySpec::one(1, READ).or_by(keys),
         PATTERNS,
