@@ -17,6 +17,7 @@
 //! cursor that counts in reversed bits is Pieter Noordhuis's, from Redis's SCAN.
 
 mod bucket;
+mod by_hash;
 mod directory;
 mod item;
 mod longest;
