@@ -12,12 +12,9 @@ impl Dict {
     /// Removes the items whose keys have this hash and that are wanted: mostly one. Gives how many
     /// there were.
     pub fn remove_of_hash(&mut self, hash: u64, wanted: impl Fn(Item<'_>) -> bool) -> usize {
-        let mut keys: Vec<Box<[u8]>> = Vec::new();
-        self.parts[self.part_of(hash)].scan(hash >> self.part_bits(), |item| {
-            if wanted(item) && self.hash_of(item.key) == hash {
-                keys.push(item.key.into());
-            }
-        });
+        let bucket = self.parts[self.part_of(hash)].bucket_of(hash >> self.part_bits());
+        let found = bucket.iter().filter(|item| wanted(*item) && self.hash_of(item.key) == hash);
+        let keys: Vec<Box<[u8]>> = found.map(|item| item.key.into()).collect();
         keys.iter().filter(|key| self.remove(key, |_| ()).is_some()).count()
     }
 }

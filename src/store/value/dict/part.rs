@@ -40,8 +40,14 @@ impl Part {
 
     #[inline]
     pub(super) fn get(&self, hash: u64, tag: Tag, key: &[u8]) -> Option<Item<'_>> {
-        let bucket = self.buckets.get(self.buckets.bucket_of(hash));
+        let bucket = self.bucket_of(hash);
         bucket.find(tag, key).ok().map(|place| bucket.item(place))
+    }
+
+    /// The bucket of a hash.
+    #[inline]
+    pub(super) fn bucket_of(&self, hash: u64) -> &Bucket {
+        self.buckets.get(self.buckets.bucket_of(hash))
     }
 
     /// Puts an item; where there is one with its key, `put_again` decides. Whether there was none.

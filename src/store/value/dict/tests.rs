@@ -264,6 +264,19 @@ fn holds_a_million() {
 }
 
 #[test]
+fn items_go_by_their_hash() {
+    for len in [100, 5000] {
+        let mut dict = filled(len);
+        let hash = dict.hash_of(b"element:00000042");
+        assert_eq!(dict.remove_of_hash(hash, |_| false), 0);
+        assert_eq!(dict.remove_of_hash(hash, |item| item.key == b"element:00000042"), 1);
+        assert_eq!(dict.remove_of_hash(hash, |_| true), 0);
+        assert_eq!(dict.len() as u64, len - 1);
+        dict.check();
+    }
+}
+
+#[test]
 fn can_be_sent() {
     fn is_send<T: Send>() {}
     is_send::<Dict>();
