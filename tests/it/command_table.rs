@@ -150,6 +150,7 @@ fn compare_getkeys() {
         names += 1;
         let lines = (0..LINES_PER_COMMAND).map(|_| any_line(row, &mut words));
         let lines = lines.filter(|line| !has_count_by_prefix(row, line));
+        let lines = lines.filter(|line| !has_new_option(row, line));
         asked.extend(lines.filter(|line| !(row.name == "set" && compares(line))));
     }
     assert!(names > 80, "{names}");
@@ -198,6 +199,11 @@ fn has_count_by_prefix(row: &Command, line: &[Vec<u8>]) -> bool {
 fn compares(line: &[Vec<u8>]) -> bool {
     const COMPARISONS: [&[u8]; 4] = [b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"];
     line.iter().any(|word| COMPARISONS.contains(&&word.to_ascii_uppercase()[..]))
+}
+
+/// ZRANK takes WITHSCORE since 7.2.
+fn has_new_option(row: &Command, line: &[Vec<u8>]) -> bool {
+    ["zrank", "zrevrank"].contains(&row.name) && line.len() > 3
 }
 
 fn any_line(row: &ringwell::commands::Row, words: &mut Words) -> Vec<Vec<u8>> {

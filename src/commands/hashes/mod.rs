@@ -3,7 +3,7 @@
 //! `form` reads and changes a hash in whichever form it has; the other files are the commands.
 
 mod expiry;
-pub mod form;
+pub(super) mod form;
 mod get_and_expire;
 mod named_fields;
 mod numbers;

@@ -2,13 +2,13 @@
 
 mod algebra;
 mod change;
-pub mod form;
+pub(super) mod form;
 mod random;
 mod read;
 #[cfg(test)]
 mod tests;
 
-pub use form::{SetRef, below};
+pub(super) use form::{SetRef, below};
 
 use super::{Categories, Command, CommandError, Docs, Flags, Group, Handler, Outcome};
 use crate::protocol::reply::Reply;

@@ -79,7 +79,8 @@ impl Options {
             let text = "ERR XX and NX options at the same time are not compatible";
             return Err(CommandError::text(text));
         }
-        if only_greater && only_new || only_less && only_new || only_greater && only_less {
+        let exclusive = [only_new, only_greater, only_less];
+        if exclusive.into_iter().filter(|&given| given).count() > 1 {
             let text = "ERR GT, LT, and/or NX options at the same time are not compatible";
             return Err(CommandError::text(text));
         }

@@ -6,7 +6,7 @@
 mod add;
 mod bounds;
 mod combine;
-pub mod form;
+pub(super) mod form;
 mod pop;
 mod random;
 mod range;
