@@ -401,11 +401,11 @@ fn an_element_on_its_way_is_in_one_place() {
     let element = Op::enqueue("x", 1);
     let moves = [Op::dequeue("x", Some(1)), Op::enqueue("y", 1)];
     let look = |x: &[u64], y: &[u64]| [queue(x), Op::read_queue("y", y)];
-    let seen = |look: &[Op]| kinds(&concurrent(&[&[element.clone()], &moves, look]));
+    let seen = |look: &[Op]| kinds(&concurrent(&[std::slice::from_ref(&element), &moves, look]));
     assert_eq!(seen(&look(&[1], &[])), []);
     assert_eq!(seen(&look(&[], &[1])), []);
     assert_eq!(seen(&look(&[1], &[1])), [cycle(Cycle::GSingle)]);
-    let twice = concurrent(&[&[element.clone()], &moves, &moves]);
+    let twice = concurrent(&[std::slice::from_ref(&element), &moves, &moves]);
     assert!(kinds(&twice).contains(&AnomalyKind::DuplicateElements));
 }
 
