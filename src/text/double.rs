@@ -75,8 +75,7 @@ impl DoubleText {
         debug_assert!(written.is_ok());
         let mut parts = scientific.split(|byte| *byte == b'e');
         let mantissa = parts.next().unwrap_or_default();
-        let exponent =
-            parts.next().and_then(|digits| super::number::parse_i64(digits)).unwrap_or(0);
+        let exponent = parts.next().and_then(super::number::parse_i64).unwrap_or(0);
         let mut digits = DoubleText::EMPTY;
         for part in mantissa.split(|byte| *byte == b'.') {
             digits.push(part);

@@ -79,7 +79,7 @@ impl Options {
             let text = "ERR XX and NX options at the same time are not compatible";
             return Err(CommandError::text(text));
         }
-        if only_greater && only_new || only_less && only_new || only_greater && only_less {
+        if [only_new, only_greater, only_less].into_iter().filter(|is_set| *is_set).count() > 1 {
             let text = "ERR GT, LT, and/or NX options at the same time are not compatible";
             return Err(CommandError::text(text));
         }

@@ -63,7 +63,7 @@ fn leaf_of(slot: u64) -> u32 {
 #[inline]
 fn home(hash: u32, depth: u32, places: usize) -> usize {
     let spread = hash.checked_shl(depth).unwrap_or(0);
-    (u64::from(spread) * places as u64 >> 32) as usize
+    ((u64::from(spread) * places as u64) >> 32) as usize
 }
 
 impl Segment {

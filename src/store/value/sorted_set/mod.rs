@@ -217,9 +217,8 @@ impl SortedSet {
     /// time, whatever is changed between them: members go by their hashes, which never change.
     pub fn scan(&self, cursor: u64, count: usize, mut show: impl FnMut(Entry<'_>)) -> u64 {
         let Ok(first) = u32::try_from(cursor) else { return 0 };
-        let mut shown = 0;
         let mut last = None;
-        for (hash, leaf) in self.index.slots_from(first) {
+        for (shown, (hash, leaf)) in self.index.slots_from(first).enumerate() {
             // Members of one hash are shown together.
             if shown >= count && last != Some(hash) {
                 return u64::from(hash);
@@ -231,7 +230,6 @@ impl SortedSet {
                     show(entry);
                 }
             }
-            shown += 1;
             last = Some(hash);
         }
         0
