@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use crate::commands::test_support::{Server, words};
 use crate::protocol::reply::Encoding;
-use crate::store::Watcher;
+use crate::store::{Order, Policy, Watcher};
 
 fn server() -> Server {
     Server::new()
@@ -562,6 +562,7 @@ fn sorted_sets_are_found_by_type_and_evicted() {
             ("SCAN 0 TYPE zset COUNT 100", "*2 $1 0 *1 $1 z"),
             ("DEL s", ":1"),
         ]);
+        server.shard.set_policy(Policy { order: Order::Lru, ..Policy::default() });
         assert!(server.shard.evict(server.now));
         server.check(&[("EXISTS z", ":0"), ("ZADD z 1 a", ":1")]);
     }

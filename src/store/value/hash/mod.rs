@@ -1,6 +1,6 @@
 //! Hashes: fields with values, of which some may expire.
 //!
-//! A small one is a packed run ([`Fields`]), a large one a table ([`Hash`]). In both, a field that
+//! A small one is a packed run ([`Fields`]), a large one a table ([`struct@Hash`]). In both, a field that
 //! has expired is still there until somebody drops it, and never shown.
 
 mod fields;

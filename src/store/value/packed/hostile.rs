@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Takes bytes for a run, reads them in every way and edits them, and panics if something leaves the
-/// run or, where [`check`] takes them for sound, is not as it would be in a list of texts.
+/// run or, where [`check()`] takes them for sound, is not as it would be in a list of texts.
 ///
 /// The first byte of `data` says how many bytes behind it choose the edits (and by its highest bit
 /// that the header's total is made right, which lets more of them pass the check); the rest is the
