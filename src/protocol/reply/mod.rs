@@ -172,20 +172,21 @@ impl<'a> Reply<'a> {
     }
 
     /// The header of an array of `len` pairs, each an array of its own in RESP3; in RESP2 their
-    /// values follow one after the other. [`Reply::pair`] begins each. Among [`Values`] they are as
-    /// in RESP3: no replies are merged that have any.
+    /// values follow one after the other. [`Reply::pair`] begins each.
     pub fn pairs(&mut self, len: usize) {
         match self.encoding {
+            Encoding::Values => value::write(self.out, &Value::Pairs(len)),
             Encoding::Resp2 => self.array(len.saturating_mul(2)),
-            Encoding::Values | Encoding::Resp3 => self.array(len),
+            Encoding::Resp3 => self.array(len),
         }
     }
 
     /// The header of one of [`Reply::pairs`]; its two values follow.
     pub fn pair(&mut self) {
         match self.encoding {
+            Encoding::Values => value::write(self.out, &Value::Pair),
             Encoding::Resp2 => {}
-            Encoding::Values | Encoding::Resp3 => self.array(2),
+            Encoding::Resp3 => self.array(2),
         }
     }
 
@@ -238,6 +239,8 @@ impl<'a> Reply<'a> {
             Value::NullArray => self.null_array(),
             Value::Array(len) => self.array(len),
             Value::Map(len) => self.map(len),
+            Value::Pairs(len) => self.pairs(len),
+            Value::Pair => self.pair(),
             Value::Set(len) => self.set(len),
             Value::Push(len) => self.push(len),
             Value::Double(value) => self.double(value),

@@ -17,7 +17,7 @@ fn shown(encoding: Encoding, value: Value<'_>) -> String {
 
 #[test]
 fn each_version_has_its_own_bytes() {
-    let cases: [(Value<'_>, &str, &str); 16] = [
+    let cases: [(Value<'_>, &str, &str); 18] = [
         (Value::Integer(-7), ":-7\r\n", ":-7\r\n"),
         (Value::Simple(b"a\rb\n"), "+a b \r\n", "+a b \r\n"),
         (Value::Error(b"ERR a\r\n+b"), "-ERR a  +b\r\n", "-ERR a  +b\r\n"),
@@ -27,6 +27,8 @@ fn each_version_has_its_own_bytes() {
         (Value::NullArray, "*-1\r\n", "_\r\n"),
         (Value::Array(12), "*12\r\n", "*12\r\n"),
         (Value::Map(6), "*12\r\n", "%6\r\n"),
+        (Value::Pairs(2), "*4\r\n", "*2\r\n"),
+        (Value::Pair, "", "*2\r\n"),
         (Value::Set(2), "*2\r\n", "~2\r\n"),
         (Value::Push(2), "*2\r\n", ">2\r\n"),
         (Value::Double(86.25), "$5\r\n86.25\r\n", ",86.25\r\n"),
@@ -57,6 +59,7 @@ fn values_are_read_as_they_were_written() {
         values.extend([power.wrapping_sub(1), power, power.wrapping_neg()].map(Value::Integer));
         let len = usize::MAX >> shift;
         values.extend([Value::Array(len), Value::Map(len), Value::Set(len), Value::Push(len)]);
+        values.extend([Value::Pairs(len), Value::Pair]);
     }
     for len in [0, 1, 251, 252, 253, 254, 255, 256, 65_535, 65_536, 70_000] {
         let bytes = &long[..len];
@@ -84,7 +87,7 @@ fn random_value<'a>(rng: &mut Rng, depth: usize, out: &mut Vec<Value<'a>>) {
     const TEXT: &[u8] = &[b'-'; 300];
     let number = rng.next();
     let text = &TEXT[..number as usize % 300];
-    out.push(match rng.below(if depth > 0 { 14 } else { 10 }) {
+    out.push(match rng.below(if depth > 0 { 16 } else { 10 }) {
         0 => Value::Integer(number as i64 >> (number % 64)),
         1 => Value::Simple(text),
         2 => Value::Error(text),
@@ -98,6 +101,8 @@ fn random_value<'a>(rng: &mut Rng, depth: usize, out: &mut Vec<Value<'a>>) {
         10 => Value::Array(number as usize % 4),
         11 => Value::Map(number as usize % 4),
         12 => Value::Set(number as usize % 4),
+        13 => Value::Pairs(number as usize % 4),
+        14 => Value::Pair,
         _ => Value::Push(number as usize % 4),
     });
     for _ in 0..out[out.len() - 1].elements() {

@@ -24,6 +24,10 @@ pub enum Value<'a> {
     Array(usize),
     /// So many pairs of values follow.
     Map(usize),
+    /// So many pairs follow, which RESP2 does not tell apart.
+    Pairs(usize),
+    /// One of them: two values follow.
+    Pair,
     /// So many values follow, in no order.
     Set(usize),
     /// So many values follow, out of band.
@@ -40,8 +44,9 @@ impl Value<'_> {
     /// How many values follow that belong to this one.
     pub fn elements(&self) -> usize {
         match *self {
-            Value::Array(len) | Value::Set(len) | Value::Push(len) => len,
+            Value::Array(len) | Value::Set(len) | Value::Push(len) | Value::Pairs(len) => len,
             Value::Map(len) => len.saturating_mul(2),
+            Value::Pair => 2,
             _ => 0,
         }
     }
@@ -133,6 +138,8 @@ impl<'a> Iterator for Values<'a> {
             TRUE => Value::Boolean(true),
             BIG_NUMBER => Value::BigNumber(ahead.string()?),
             VERBATIM => Value::Verbatim(ahead.string()?),
+            PAIRS => Value::Pairs(ahead.len()?),
+            PAIR => Value::Pair,
             _ => return None,
         };
         *self = ahead;
@@ -155,6 +162,8 @@ const FALSE: u8 = 11;
 const TRUE: u8 = 12;
 const BIG_NUMBER: u8 = 13;
 const VERBATIM: u8 = 14;
+const PAIRS: u8 = 15;
+const PAIR: u8 = 16;
 
 /// A number up to 252 is one byte; these stand before longer ones, little-endian.
 const TWO_BYTES: u8 = 253;
@@ -172,6 +181,8 @@ pub(super) fn write(out: &mut Vec<u8>, value: &Value<'_>) {
         Value::NullArray => out.push(NULL_ARRAY),
         Value::Array(len) => tag_and_number(out, ARRAY, len as u64),
         Value::Map(len) => tag_and_number(out, MAP, len as u64),
+        Value::Pairs(len) => tag_and_number(out, PAIRS, len as u64),
+        Value::Pair => out.push(PAIR),
         Value::Set(len) => tag_and_number(out, SET, len as u64),
         Value::Push(len) => tag_and_number(out, PUSH, len as u64),
         Value::Double(value) => {
