@@ -150,8 +150,7 @@ fn compare_getkeys() {
         names += 1;
         let lines = (0..LINES_PER_COMMAND).map(|_| any_line(row, &mut words));
         let lines = lines.filter(|line| !has_count_by_prefix(row, line));
-        let lines = lines.filter(|line| !has_new_option(row, line));
-        asked.extend(lines.filter(|line| !(row.name == "set" && compares(line))));
+        asked.extend(lines.filter(|line| lines::is_in_redis_7_0(row, line)));
     }
     assert!(names > 80, "{names}");
     let unknown =
@@ -193,17 +192,6 @@ fn has_count_by_prefix(row: &Command, line: &[Vec<u8>]) -> bool {
         }
         _ => false,
     })
-}
-
-/// Whether a SET looks at the old value, which it does not in Redis 7.0.
-fn compares(line: &[Vec<u8>]) -> bool {
-    const COMPARISONS: [&[u8]; 4] = [b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"];
-    line.iter().any(|word| COMPARISONS.contains(&&word.to_ascii_uppercase()[..]))
-}
-
-/// ZRANK takes WITHSCORE since 7.2.
-fn has_new_option(row: &Command, line: &[Vec<u8>]) -> bool {
-    ["zrank", "zrevrank"].contains(&row.name) && line.len() > 3
 }
 
 fn any_line(row: &ringwell::commands::Row, words: &mut Words) -> Vec<Vec<u8>> {

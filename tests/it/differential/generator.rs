@@ -230,11 +230,11 @@ fn is_known_to_newer_servers_only(line: &Cmd) -> bool {
     (line.is("ZRANK") || line.is("ZREVRANK")) && line.args().len() > 3
 }
 
-/// Comparisons are new in Redis 8.4.
-fn compares(line: &Cmd) -> bool {
-    const COMPARISONS: [&[u8]; 4] = [b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"];
-    line.is("SET")
-        && line.args().iter().any(|word| COMPARISONS.contains(&&word.to_ascii_uppercase()[..]))
+/// What SORT does not sort comes in the order that each server keeps it in, as does what is equal by
+/// the keys that BY names.
+fn is_in_any_order(line: &Cmd) -> bool {
+    (line.is("SORT") || line.is("SORT_RO"))
+        && line.args().iter().any(|word| word.eq_ignore_ascii_case(b"BY"))
 }
 
 /// Redis 7.0 takes them for negative.
@@ -247,15 +247,12 @@ fn has_far_too_long_a_timeout(line: &Cmd) -> bool {
 const IN_STEPS: [&str; 7] =
     ["hrandfield", "hscan", "spop", "srandmember", "sscan", "zrandmember", "zscan"];
 
-/// Commands of these versions of Redis are not in the 7.0 that they are compared with.
-const NEWER_THAN_PEER: [&str; 4] = ["7.4.0", "8.0.0", "8.4.0", "9.0.0"];
-
 /// Whether a command's replies depend on the keys alone.
 fn is_comparable(row: &Row) -> bool {
     let of_connection = row.docs.group == Group::Transactions;
     // What a value takes is each server's own.
     let in_steps = IN_STEPS.contains(&row.name);
-    let is_known = !NEWER_THAN_PEER.contains(&row.docs.since);
+    let is_known = lines::is_in_redis_7_0(row, &[]);
     row.has_keys() && !of_connection && !in_steps && is_known && row.full_name != "memory|usage"
 }
 
@@ -263,7 +260,8 @@ fn compare_by(row: &Row) -> Compare {
     match row.full_name.as_str() {
         "ttl" | "expiretime" => Compare::Seconds,
         "pttl" | "pexpiretime" => Compare::Milliseconds,
-        "object|idletime" => Compare::Shape,
+        // Each server compresses, or does not, and keeps elements in an order of its own.
+        "dump" | "object|idletime" => Compare::Shape,
         "smembers" | "sinter" | "sunion" | "sdiff" | "hgetall" | "hkeys" | "hvals" => {
             Compare::Unordered
         }
@@ -446,7 +444,8 @@ impl Generator {
             let line = lines::line(row, self).into_iter().fold(cmd([]), Cmd::arg);
             if !is_refused_by_newer_servers_only(&line)
                 && !is_known_to_newer_servers_only(&line)
-                && !compares(&line)
+                && lines::is_in_redis_7_0(row, line.args())
+                && !is_in_any_order(&line)
                 && !expires_soon(&line)
             {
                 return line.compared(compare);

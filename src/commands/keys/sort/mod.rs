@@ -91,8 +91,18 @@ fn source(_: Args<'_>) -> Option<KeyRanges> {
     Some(KeyRanges::NONE.with(KeyRange::new(1, 2, READ)))
 }
 
-/// The source, and what the last STORE names, whatever else is wrong with the arguments.
+/// The source, and the destination; of arguments that are wrong, what Redis takes for one.
 fn keys(args: Args<'_>) -> Option<KeyRanges> {
+    let stored = match Request::parse(args, true) {
+        Ok(request) => request.store,
+        Err(_) => last_store(args),
+    };
+    let source = source(args)?;
+    Some(stored.map_or(source, |at| source.with(KeyRange::new(at, at + 1, OVERWRITE))))
+}
+
+/// What follows the last STORE that is not an option's value.
+fn last_store(args: Args<'_>) -> Option<usize> {
     let is = |at: usize, word: &[u8]| args.at(at).eq_ignore_ascii_case(word);
     let (mut stored, mut at) = (None, 2);
     while at + 1 < args.len() {
@@ -101,13 +111,12 @@ fn keys(args: Args<'_>) -> Option<KeyRanges> {
             () if is(at, b"GET") || is(at, b"BY") => 2,
             () if is(at, b"STORE") => {
                 stored = Some(at + 1);
-                2
+                1
             }
             () => 1,
         };
     }
-    let source = source(args)?;
-    Some(stored.map_or(source, |at| source.with(KeyRange::new(at, at + 1, OVERWRITE))))
+    stored
 }
 
 fn sort(context: &mut Context<'_>, args: Args<'_>, stores: bool) -> Outcome {
