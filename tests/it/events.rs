@@ -109,6 +109,7 @@ impl Values for Words {
             ("unix-time-seconds", _) => &["1", "9999999999", "9999999998"],
             ("unix-time-milliseconds", _) => &["1", "9999999999999", "x"],
             ("seconds" | "milliseconds", _) => &["1000000", "2000000", "-1", "0"],
+            ("ttl", _) => &["0", "1000000", "-1", "x"],
             ("offset", _) => &["0", "1", "7"],
             ("start" | "stop" | "end" | "index" | "count" | "rank", _) => &["0", "1", "-1", "2"],
             ("min" | "max", Kind::String) => &["-", "+", "[1", "(2", "0", "-1"],

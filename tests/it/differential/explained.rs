@@ -43,6 +43,11 @@ const EXPLANATIONS: &[Explanation] = &[
         holds: |_, ours, theirs| is_text(ours, "listpack") && is_text(theirs, "hashtable"),
     },
     Explanation {
+        reason: "Redis makes a skiplist of a sorted set to sort its members",
+        command: &["OBJECT", "ENCODING"],
+        holds: |_, ours, theirs| is_text(ours, "listpack") && is_text(theirs, "skiplist"),
+    },
+    Explanation {
         reason: "a stored difference has the form of a new set, while Redis leaves it the form of \
                  what it was taken from",
         command: &["OBJECT", "ENCODING"],
