@@ -10,7 +10,7 @@ use std::cell::RefCell;
 
 use crate::commands::hashes::form::HashRef;
 use crate::commands::hops::{
-    Change, Decision, Finding, Findings, Hops, Name, Reaching, take_nothing,
+    Change, Decision, Finding, Findings, Hops, Name, Reaching, put_result, take_nothing,
 };
 use crate::commands::sets::form::SetRef;
 use crate::commands::sorted_sets::form as sorted_sets;
@@ -144,7 +144,7 @@ fn sort(context: &mut Context<'_>, args: Args<'_>, stores: bool) -> Outcome {
 /// Puts the list of results in the place of whatever is there.
 fn put(db: &mut Db, key: &[u8], list: Option<Item>, now: UnixMs) {
     match list {
-        Some(list) => db.insert(list, now, Event::SortStore),
+        Some(list) => db.overwrite(list, now, Event::SortStore),
         None => {
             db.remove(key, now, Event::Del);
         }
@@ -170,12 +170,7 @@ const fn reaching(stores: bool) -> Reaching {
             },
             take: take_nothing,
             apply: |context, args, position, change| {
-                let now = context.now;
-                let list = match change {
-                    Change::Item(list) => Some(list),
-                    Change::Plain | Change::Bytes(_) => None,
-                };
-                put(context.db_mut(), args.at(position), list, now);
+                put_result(context, args.at(position), change, Event::SortStore);
             },
         },
         // Errors in the arguments need no other key.
