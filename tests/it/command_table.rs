@@ -150,6 +150,8 @@ fn compare_getkeys() {
         names += 1;
         let lines = (0..LINES_PER_COMMAND).map(|_| any_line(row, &mut words));
         let lines = lines.filter(|line| !has_count_by_prefix(row, line));
+        // Of SORT's options Redis takes values for words: here the destination is what it is.
+        let lines = lines.filter(|_| row.name != "sort");
         asked.extend(lines.filter(|line| lines::is_in_redis_7_0(row, line)));
     }
     assert!(names > 80, "{names}");

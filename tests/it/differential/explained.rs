@@ -60,11 +60,25 @@ const EXPLANATIONS: &[Explanation] = &[
         holds: |cmd, ours, _| counts_keys(cmd) && is_invalid_arguments(ours),
     },
     Explanation {
+        reason: "Redis looks for SORT's destination among the values of its options, too",
+        command: &["COMMAND", "GETKEYS"],
+        holds: |cmd, _, _| sorts(cmd),
+    },
+    Explanation {
+        reason: "as for GETKEYS of SORT",
+        command: &["COMMAND", "GETKEYSANDFLAGS"],
+        holds: |cmd, _, _| sorts(cmd),
+    },
+    Explanation {
         reason: "as for GETKEYS",
         command: &["COMMAND", "GETKEYSANDFLAGS"],
         holds: |cmd, ours, _| counts_keys(cmd) && is_invalid_arguments(ours),
     },
 ];
+
+fn sorts(cmd: &Cmd) -> bool {
+    cmd.upper(2) == "SORT"
+}
 
 fn counts_keys(cmd: &Cmd) -> bool {
     const COMMANDS: [&str; 12] = [
