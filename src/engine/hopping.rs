@@ -34,9 +34,10 @@ pub(super) struct Hopping {
     attempt: Option<Attempt>,
     /// How often something was taken at a key.
     asked: usize,
-    /// What was read at keys that were named on the way, and what each part is reading.
+    /// What was read at keys that were named on the way.
     read: ReadNames,
-    reading: Vec<Vec<Name>>,
+    /// It has named some.
+    reads: bool,
     /// The outcome. The reply is empty if the client is to wait.
     reply: Vec<u8>,
     /// Each with its part and the argument that is its key.
@@ -105,9 +106,9 @@ impl Hopping {
             LockKey::merge(&mut part.locks);
         }
         let (reply, changes) = (Vec::new(), Vec::new());
-        let (read, reading) = (ReadNames::new(), Vec::new());
+        let (read, reads) = (ReadNames::new(), false);
         let hopping =
-            Hopping { command, found, owners, attempt, asked: 0, read, reading, reply, changes };
+            Hopping { command, found, owners, attempt, asked: 0, read, reads, reply, changes };
         (hopping, parts)
     }
 
@@ -161,17 +162,14 @@ impl Hopping {
 
     /// What each of the shards is to read.
     fn works_of_reading(&mut self, names: Vec<Name>, shard_count: usize) -> Vec<(usize, Work)> {
-        self.reading = vec![Vec::new(); shard_count];
+        self.reads = true;
+        let mut of_part: Vec<Vec<Name>> = vec![Vec::new(); shard_count];
         for name in names {
-            self.reading[shard_of_key(&name.key, shard_count)].push(name);
+            of_part[shard_of_key(&name.key, shard_count)].push(name);
         }
-        let works = self.reading.iter().enumerate().filter(|(_, names)| !names.is_empty());
-        works
-            .map(|(part, names)| {
-                let (command, names) = (Arc::clone(&self.command), names.clone());
-                (part, Work::Read { command, names })
-            })
-            .collect()
+        let works = of_part.into_iter().enumerate().filter(|(_, names)| !names.is_empty());
+        let work = |names| Work::Read { command: Arc::clone(&self.command), names };
+        works.map(|(part, names)| (part, work(names))).collect()
     }
 
     /// The part of the key that is this argument.
@@ -191,18 +189,12 @@ impl Hopping {
                         }
                     }
                 }
-                Some(PartResult::Read(values)) => {
-                    let names = self.reading.get_mut(part).map(std::mem::take);
-                    self.read.extend(names.into_iter().flatten().zip(values));
-                }
+                Some(PartResult::Read(read)) => self.read.extend(read),
                 Some(PartResult::Reply(reply)) => {
                     self.reply = reply;
                     return true;
                 }
-                _ => debug_assert!(
-                    self.asked > 0 || !self.reading.is_empty(),
-                    "part {part} has found nothing"
-                ),
+                _ => debug_assert!(self.asked > 0 || self.reads, "part {part} has found nothing"),
             }
         }
         false

@@ -42,13 +42,17 @@ impl Shard {
     }
 
     /// Reads the keys that the command has named.
-    pub(super) fn read(&mut self, command: &SharedCommand, names: &[Name]) -> PartResult {
+    pub(super) fn read(&mut self, command: &SharedCommand, names: Vec<Name>) -> PartResult {
         let Handler::Keyed(_, Spread::Reaching(reaching)) = command.row.handler else {
             debug_assert!(false, "{} names no keys", command.row.full_name);
-            return PartResult::Read(names.iter().map(|_| None).collect());
+            return PartResult::Read(names.into_iter().map(|name| (name, None)).collect());
         };
         let read = self.at_shard(command, |_, context, _| {
-            names.iter().map(|name| (reaching.read)(context, name)).collect()
+            let read = |name: Name| {
+                let value = (reaching.read)(context, &name);
+                (name, value)
+            };
+            names.into_iter().map(read).collect()
         });
         PartResult::Read(read.unwrap_or_default())
     }

@@ -31,7 +31,7 @@ impl Shard {
             }
             Work::Look { command, positions } => self.look(&command, &positions),
             Work::Take { command, position, with } => self.take(&command, position, with),
-            Work::Read { command, names } => self.read(&command, &names),
+            Work::Read { command, names } => self.read(&command, names),
             Work::ServeFrom { command, position } => self.serve_from(&command, position),
             Work::Watch { watcher, conn, keys } => {
                 self.watch(watcher, conn, keys);

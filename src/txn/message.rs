@@ -349,8 +349,8 @@ pub enum PartResult {
     Reply(Vec<u8>),
     /// What was found, or taken, at the keys that are these arguments.
     Found(Vec<(usize, Looked)>),
-    /// What there is at the keys that were named, in their order.
-    Read(Vec<Option<Vec<u8>>>),
+    /// What there is at the keys that were named.
+    Read(Vec<(Name, Option<Vec<u8>>)>),
     /// Done, without more to say.
     Done,
     /// Whether the watches were whole.
@@ -369,7 +369,10 @@ impl PartResult {
             PartResult::Found(found) => {
                 found.iter().flat_map(|(_, looked)| looked).map(Finding::bytes).sum()
             }
-            PartResult::Read(values) => values.iter().flatten().map(Vec::len).sum(),
+            PartResult::Read(read) => {
+                let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+                read.iter().map(|(name, found)| name.bytes() + value(found)).sum()
+            }
             PartResult::Replies { bytes, lens } => bytes.capacity() + size_of_val(&lens[..]),
             PartResult::Done | PartResult::Held(_) | PartResult::Ready(_) => 0,
         }
@@ -381,7 +384,7 @@ impl std::fmt::Debug for PartResult {
         match self {
             PartResult::Reply(reply) => write!(f, "Reply({reply:?})"),
             PartResult::Found(found) => write!(f, "Found({found:?})"),
-            PartResult::Read(values) => write!(f, "Read({})", values.len()),
+            PartResult::Read(read) => write!(f, "Read({})", read.len()),
             PartResult::Done => f.write_str("Done"),
             PartResult::Held(whole) => write!(f, "Held({whole})"),
             PartResult::Ready(at) => write!(f, "Ready({at:?})"),

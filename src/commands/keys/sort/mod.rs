@@ -24,8 +24,8 @@ use crate::protocol::reply::Reply;
 use crate::store::value::list;
 use crate::store::value::packed::{Element, Packed};
 use crate::store::{
-    Collection, CollectionRef, Db, Encoding, EntryRef, Event, Item, Kind, List, Set, SortedSet,
-    UnixMs, WrongType,
+    Collection, CollectionRef, Encoding, EntryRef, Event, Item, Kind, List, Set, SortedSet, UnixMs,
+    WrongType,
 };
 use order::LookUp;
 use request::Request;
@@ -135,20 +135,10 @@ fn sort(context: &mut Context<'_>, args: Args<'_>, stores: bool) -> Outcome {
         return answer(sorted, &request, &mut look_up, reply, config);
     };
     let key = args.at(destination);
-    let (item, count) = to_store(key, sorted, &request, &mut look_up, config)?;
-    put(shard.db_mut(db_index), key, item, now);
-    reply.integer(count as i64);
+    let (list, count) = to_store(key, sorted, &request, &mut look_up, config)?;
+    put_result(context, key, list, Event::SortStore);
+    context.reply.integer(count as i64);
     Ok(())
-}
-
-/// Puts the list of results in the place of whatever is there.
-fn put(db: &mut Db, key: &[u8], list: Option<Item>, now: UnixMs) {
-    match list {
-        Some(list) => db.overwrite(list, now, Event::SortStore),
-        None => {
-            db.remove(key, now, Event::Del);
-        }
-    }
 }
 
 static SORTS: Reaching = reaching(true);
@@ -223,7 +213,7 @@ fn decide(
             let key = args.at(destination);
             let (list, count) = to_store(key, sorted, &request, &mut look_up, findings.config)?;
             findings.reply.integer(count as i64);
-            vec![(destination, list.map_or(Change::Plain, Change::Item))]
+            vec![(destination, list)]
         }
     };
     let missing = missing.take();
@@ -248,14 +238,15 @@ fn answer(
     })
 }
 
-/// A list of the results, unless there are none, and how many they are.
+/// What becomes of the destination, which is a list of the results unless there are none, and how many
+/// they are.
 fn to_store(
     key: &[u8],
     sorted: Vec<Vec<u8>>,
     request: &Request<'_>,
     look_up: &mut LookUp<'_>,
     config: &Config,
-) -> Result<(Option<Item>, usize), CommandError> {
+) -> Result<(Change, usize), CommandError> {
     let mut list = list::Builder::new(list::Limit::from_directive(config.list_max_listpack_size));
     let mut count = 0;
     order::results(sorted, &request.gets, look_up, |result| {
@@ -263,7 +254,7 @@ fn to_store(
         list.push(result.unwrap_or_default())
             .map_err(|_| CommandError::text("ERR Element too large"))
     })?;
-    Ok((list.into_item(key), count))
+    Ok((list.into_item(key).map_or(Change::Plain, Change::Item), count))
 }
 
 /// Where a collection is read: at a key, or on its way between shards.
