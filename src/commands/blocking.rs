@@ -2,6 +2,7 @@
 
 use super::{Command, CommandError, Context, Handler, Outcome, Readiness, Spread, Wait};
 use crate::protocol::Args;
+use crate::store::Kind;
 use crate::text::number;
 
 /// A wait for so long is for ever: moments that lie far behind it still have numbers.
@@ -38,6 +39,15 @@ pub fn without_waiting(context: &mut Context<'_>, args: Args<'_>, row: &Command)
             (wait.nothing)(&mut context.reply);
             Ok(())
         }
+    }
+}
+
+/// Whether there is a value of this kind at the key, none of which is ever empty.
+pub fn readiness_of(kind: Kind, context: &Context<'_>, key: &[u8]) -> Readiness {
+    match context.peek(key).map(|entry| entry.kind()) {
+        None => Readiness::Nothing,
+        Some(found) if found == kind => Readiness::Ready,
+        Some(_) => Readiness::Unfit,
     }
 }
 

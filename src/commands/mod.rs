@@ -11,6 +11,7 @@ mod key_spec;
 mod operation;
 mod rdb;
 mod row;
+mod sampling;
 mod scanning;
 mod table;
 

@@ -16,9 +16,9 @@ use crate::support::lines::{self, Values};
 use crate::support::{Client, Need, Rng, Server, Value, encode, lossy, seed, test_with};
 
 const LINES: usize = 8_000;
-/// So many of them are run before other classes are listened to.
 /// As long as a command is left that has not changed anything.
 const LINES_MAX: usize = 60 * LINES;
+/// So many of them are run before other classes are listened to.
 const LINES_PER_BLOCK: usize = 100;
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 const DATABASES: usize = 3;

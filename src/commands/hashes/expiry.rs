@@ -1,20 +1,21 @@
 //! When fields expire.
 
-use super::form::{HashMut, HashRef, Limits, slot};
-use super::named_fields::{counted_fields, named_fields};
+use super::form::HashRef;
+use super::named_fields::{change_each, counted_fields, named_fields};
 use super::{DOCS, ROW};
+use crate::commands::keys::expiry::{MS_PER_SECOND, condition_named};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
 };
 use crate::protocol::Args;
-use crate::store::{Event, ExpiryCondition, Kind, Slot, UnixMs};
+use crate::protocol::reply::Reply;
+use crate::store::{Event, ExpiryCondition, Kind, UnixMs};
 use crate::text::number;
 
 const CHANGE: Flags = Flags::WRITE.union(Flags::FAST);
 const CHANGED: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))];
 const READ: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))];
 
-const MS_PER_SECOND: i64 = 1000;
 /// The latest expiry of a field: Redis keeps 46 bits of it.
 const EXPIRY_MAX: i64 = (1 << 46) - 1;
 
@@ -132,20 +133,17 @@ fn set_expiries(
     let key = args.at(1);
     check_type(context, key)?;
     let at = moment(args.at(2), command, unit_ms, base)?;
-    let (condition, fields_at) = condition(args.at(3));
+    let (condition, fields_at) = match condition_named(args.at(3)) {
+        Some(condition) => (condition, 4),
+        None => (ExpiryCondition::default(), 3),
+    };
     let no_count = "ERR Parameter `numFields` should be greater than 0";
     let names = counted_fields(args, fields_at, no_count)?;
-    let (now, limits) = (context.now, Limits::new(context));
-    let reply = &mut context.reply;
-    reply.array(names.len());
+    let now = context.now;
     let event = if at > now { Event::HExpire } else { Event::HDel };
-    let Slot::Occupied(entry) = slot(context.shard, context.db_index, key, now, event) else {
-        names.iter().for_each(|_| reply.integer(NO_FIELD));
-        return Ok(());
-    };
-    let mut hash = HashMut::new(entry, limits, now)?;
-    for name in names.iter() {
-        let answer = match hash.as_ref().get(name).map(|field| field.expiry) {
+    let absent = |reply: &mut Reply<'_>| reply.integer(NO_FIELD);
+    change_each(context, key, names, event, absent, |hash, reply, name| {
+        reply.integer(match hash.as_ref().get(name).map(|field| field.expiry) {
             None => NO_FIELD,
             Some(current) if !condition.allows(current, at as i64) => NOT_CHANGED,
             Some(_) if at > now => {
@@ -156,24 +154,9 @@ fn set_expiries(
                 hash.remove(name, |_| ());
                 DELETED
             }
-        };
-        reply.integer(answer);
-    }
-    hash.finish();
-    Ok(())
-}
-
-/// The condition that an argument is, if it is one, and which argument comes next.
-fn condition(word: &[u8]) -> (ExpiryCondition, usize) {
-    let none = ExpiryCondition::default();
-    let conditions = [
-        ("NX", ExpiryCondition { only_without: true, ..none }),
-        ("XX", ExpiryCondition { only_with: true, ..none }),
-        ("GT", ExpiryCondition { only_later: true, ..none }),
-        ("LT", ExpiryCondition { only_earlier: true, ..none }),
-    ];
-    let given = conditions.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
-    given.map_or((none, 3), |(_, condition)| (*condition, 4))
+        });
+        Ok(())
+    })
 }
 
 pub const HPERSIST: Command = Command {
@@ -196,16 +179,8 @@ fn hpersist(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let key = args.at(1);
     check_type(context, key)?;
     let names = named_fields(args, 2)?;
-    let (now, limits) = (context.now, Limits::new(context));
-    let reply = &mut context.reply;
-    reply.array(names.len());
-    let slot = slot(context.shard, context.db_index, key, now, Event::HPersist);
-    let Slot::Occupied(entry) = slot else {
-        names.iter().for_each(|_| reply.integer(NO_FIELD));
-        return Ok(());
-    };
-    let mut hash = HashMut::new(entry, limits, now)?;
-    for name in names.iter() {
+    let absent = |reply: &mut Reply<'_>| reply.integer(NO_FIELD);
+    change_each(context, key, names, Event::HPersist, absent, |hash, reply, name| {
         reply.integer(match hash.as_ref().get(name).map(|field| field.expiry) {
             None => NO_FIELD,
             Some(None) => NO_EXPIRY,
@@ -214,8 +189,8 @@ fn hpersist(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
                 CHANGED_IT
             }
         });
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 pub const HTTL: Command = Command {

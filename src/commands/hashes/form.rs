@@ -2,7 +2,7 @@
 //! of triples with expiries (`listpackex`), or a table in an object (`hashtable`). The forms change
 //! into each other where Redis's do.
 
-use crate::commands::sets::below;
+use crate::commands::sampling::below;
 use crate::commands::{CommandError, Context};
 use crate::store::value::hash::{Field, FieldExpiry, Fields, Layout, edit};
 use crate::store::value::packed::{self, Element, Full, Needle};

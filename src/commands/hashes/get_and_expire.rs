@@ -2,10 +2,11 @@
 
 use super::expiry::{check_type, moment};
 use super::form::{HashMut, Limits, slot};
-use super::named_fields::named_fields;
+use super::named_fields::{change_each, named_fields};
 use super::read::reply_value;
 use super::set::{FLAGS, pairs_of};
 use super::{DOCS, ROW};
+use crate::commands::strings::lifetime::time_option;
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
 };
@@ -46,7 +47,7 @@ fn hgetex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let (change, fields_at) = if args.at(2).eq_ignore_ascii_case(b"PERSIST") {
         (Change::Persist, 3)
     } else {
-        match time_option(args, 2, "hgetex", now)? {
+        match moment_of_option(args, 2, "hgetex", now)? {
             Some(at) => (Change::ExpireAt(at), 4),
             None => (Change::Nothing, 2),
         }
@@ -60,65 +61,40 @@ fn hgetex(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         Change::ExpireAt(_) => Event::HExpire,
         Change::Persist | Change::Nothing => Event::HPersist,
     };
-    let limits = Limits::new(context);
-    let reply = &mut context.reply;
-    reply.array(names.len());
-    let Slot::Occupied(entry) = slot(context.shard, context.db_index, key, now, event) else {
-        names.iter().for_each(|_| reply.null());
-        return Ok(());
-    };
-    let mut hash = HashMut::new(entry, limits, now)?;
-    for name in names.iter() {
-        let found = hash.as_ref().get(name);
-        reply_value(reply, found.map(|field| field.value));
-        let Some(expiry) = found.map(|field| field.expiry) else { continue };
-        match change {
-            Change::Nothing => {}
-            Change::Persist if expiry.is_none() => {}
-            Change::Persist => hash.set_expiry(name, None)?,
-            Change::ExpireAt(at) if at > now => hash.set_expiry(name, Some(at))?,
-            Change::ExpireAt(_) => {
-                hash.remove(name, |_| ());
+    change_each(
+        context,
+        key,
+        names,
+        event,
+        |reply| reply.null(),
+        |hash, reply, name| {
+            let found = hash.as_ref().get(name);
+            reply_value(reply, found.map(|field| field.value));
+            let Some(expiry) = found.map(|field| field.expiry) else { return Ok(()) };
+            match change {
+                Change::Nothing => {}
+                Change::Persist if expiry.is_none() => {}
+                Change::Persist => hash.set_expiry(name, None)?,
+                Change::ExpireAt(at) if at > now => hash.set_expiry(name, Some(at))?,
+                Change::ExpireAt(_) => {
+                    hash.remove(name, |_| ());
+                }
             }
-        }
-    }
-    hash.finish();
-    Ok(())
+            Ok(())
+        },
+    )
 }
 
-/// An option that is followed by a time.
-struct TimeOption {
-    name: &'static str,
-    unit_ms: i64,
-    counts_from_now: bool,
-}
-
-const TIME_OPTIONS: [TimeOption; 4] = [
-    TimeOption { name: "EX", unit_ms: 1000, counts_from_now: true },
-    TimeOption { name: "PX", unit_ms: 1, counts_from_now: true },
-    TimeOption { name: "EXAT", unit_ms: 1000, counts_from_now: false },
-    TimeOption { name: "PXAT", unit_ms: 1, counts_from_now: false },
-];
-
-impl TimeOption {
-    fn is(&self, word: &[u8]) -> bool {
-        word.eq_ignore_ascii_case(self.name.as_bytes())
-    }
-}
-
-/// The moment that one of them at `at` names, if there is one.
-fn time_option(
+/// The moment that EX or its like at `at` names, if there is one.
+fn moment_of_option(
     args: Args<'_>,
     at: usize,
     command: &'static str,
     now: UnixMs,
 ) -> Result<Option<UnixMs>, CommandError> {
-    let Some(option) = TIME_OPTIONS.iter().find(|option| option.is(args.at(at))) else {
-        return Ok(None);
-    };
+    let Some((unit, base)) = time_option(args.at(at)) else { return Ok(None) };
     let value = args.get(at + 1).ok_or_else(|| wrong_arity(command))?;
-    let base = if option.counts_from_now { now } else { 0 };
-    moment(value, command, option.unit_ms, base).map(Some)
+    moment(value, command, unit.in_ms() as i64, base.moment(now)).map(Some)
 }
 
 fn wrong_arity(command: &str) -> CommandError {
@@ -171,7 +147,7 @@ impl<'a> SetAndExpire<'a> {
                 continue;
             }
             let keeps = word.eq_ignore_ascii_case(b"KEEPTTL");
-            if !keeps && TIME_OPTIONS.iter().all(|option| !option.is(word)) {
+            if !keeps && time_option(word).is_none() {
                 return Err(CommandError::quoting("ERR unknown argument: ", word, ""));
             }
             if expiry.is_some() {
@@ -179,7 +155,7 @@ impl<'a> SetAndExpire<'a> {
                     "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified";
                 return Err(CommandError::text(text));
             }
-            let moment = time_option(args, at, "hsetex", now)?;
+            let moment = moment_of_option(args, at, "hsetex", now)?;
             expiry = Some(moment.map_or(FieldExpiry::Keep, FieldExpiry::At));
             at += if keeps { 1 } else { 2 };
         }

@@ -1,7 +1,10 @@
 //! `FIELDS numfields field ...`, which commands of newer servers end with.
 
-use crate::commands::CommandError;
+use super::form::{HashMut, Limits, slot};
+use crate::commands::{CommandError, Context, Outcome};
 use crate::protocol::Args;
+use crate::protocol::reply::Reply;
+use crate::store::{Events, Slot};
 use crate::text::number;
 
 /// The fields that the arguments from `at` on name.
@@ -27,4 +30,29 @@ pub fn counted_fields<'a>(
         return Err(CommandError::text(text));
     }
     Ok(fields)
+}
+
+/// Answers with an array of what `change` says of each field and does to it, or `absent` where there
+/// is no hash at all. The key goes with the last field.
+pub fn change_each(
+    context: &mut Context<'_>,
+    key: &[u8],
+    names: Args<'_>,
+    event: impl Into<Events>,
+    absent: fn(&mut Reply<'_>),
+    mut change: impl FnMut(&mut HashMut<'_>, &mut Reply<'_>, &[u8]) -> Outcome,
+) -> Outcome {
+    let (now, limits) = (context.now, Limits::new(context));
+    let reply = &mut context.reply;
+    reply.array(names.len());
+    let Slot::Occupied(entry) = slot(context.shard, context.db_index, key, now, event) else {
+        names.iter().for_each(|_| absent(reply));
+        return Ok(());
+    };
+    let mut hash = HashMut::new(entry, limits, now)?;
+    for name in names.iter() {
+        change(&mut hash, reply, name)?;
+    }
+    hash.finish();
+    Ok(())
 }

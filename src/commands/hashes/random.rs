@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::form::{Form, HashRef};
 use super::{DOCS, ROW};
 use crate::commands::integers::symmetric_integer;
-use crate::commands::sets::below;
+use crate::commands::sampling::{Selection, check_times};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
     reply_bytes_max,
@@ -15,8 +15,6 @@ use crate::protocol::reply::Reply;
 use crate::store::value::hash::Field;
 use crate::text::number::Digits;
 
-/// The shortest bulk string, in RESP.
-const BULK_BYTES_MIN: u64 = 6;
 /// Where fewer than one of so many fields are wanted, they are looked for one by one, and otherwise
 /// all are gone through.
 const SPARSE_PART: usize = 3;
@@ -113,9 +111,7 @@ fn some_again(
     mut next_random: impl FnMut() -> u64,
     shown: &mut Shown<'_, '_>,
 ) -> Outcome {
-    if count.saturating_mul(BULK_BYTES_MIN) > shown.bytes_max as u64 {
-        return Err(CommandError::ReplyTooLong);
-    }
+    check_times(count, shown.bytes_max)?;
     shown.begin(count as usize);
     for _ in 0..count {
         if let Some(field) = hash.random(&mut next_random) {
@@ -147,16 +143,12 @@ fn some(
         }
         return Ok(());
     }
-    // Selection sampling: D. Knuth, The Art of Computer Programming, volume 2, 3.4.2, algorithm S.
-    let (mut wanted, mut left) = (count, len);
+    let mut selection = Selection::new(count, len);
     let mut outcome = Ok(());
     hash.visit(|field| {
-        let chosen = below(left, &mut next_random).is_some_and(|nth| nth < wanted);
-        if chosen && outcome.is_ok() {
-            wanted -= 1;
+        if outcome.is_ok() && selection.takes_next(&mut next_random) {
             outcome = shown.show(field);
         }
-        left = left.saturating_sub(1);
     });
     outcome
 }

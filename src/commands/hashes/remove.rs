@@ -2,7 +2,7 @@
 
 use super::expiry::check_type;
 use super::form::{HashMut, Limits, slot};
-use super::named_fields::named_fields;
+use super::named_fields::{change_each, named_fields};
 use super::read::reply_value;
 use super::{DOCS, ROW};
 use crate::commands::{Command, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread};
@@ -62,21 +62,18 @@ fn hgetdel(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let key = args.at(1);
     check_type(context, key)?;
     let names = named_fields(args, 2)?;
-    let (now, limits) = (context.now, Limits::new(context));
-    let reply = &mut context.reply;
-    reply.array(names.len());
-    let slot = slot(context.shard, context.db_index, key, now, Event::HDel);
-    let Slot::Occupied(entry) = slot else {
-        names.iter().for_each(|_| reply.null());
-        return Ok(());
-    };
-    let mut hash = HashMut::new(entry, limits, now)?;
-    for name in names.iter() {
-        let shown = hash.remove(name, |field| reply_value(reply, Some(field.value)));
-        if shown.is_none() {
-            reply.null();
-        }
-    }
-    hash.finish();
-    Ok(())
+    change_each(
+        context,
+        key,
+        names,
+        Event::HDel,
+        |reply| reply.null(),
+        |hash, reply, name| {
+            let shown = hash.remove(name, |field| reply_value(reply, Some(field.value)));
+            if shown.is_none() {
+                reply.null();
+            }
+            Ok(())
+        },
+    )
 }

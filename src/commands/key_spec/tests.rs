@@ -2,7 +2,7 @@
 //! redis-server 7.0.15 says of command lines.
 
 use super::*;
-use crate::commands::{Command, Docs, Flags, Group, Handler};
+use crate::commands::{Command, Docs, Flags, Group, Handler, table};
 use crate::protocol::args::OwnedArgs;
 
 const READ: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
@@ -38,11 +38,6 @@ const GEORADIUS: &[KeySpec] = &[
     KeySpec::behind("STORE", 6, OVERWRITE),
     KeySpec::behind("STOREDIST", 6, OVERWRITE),
 ];
-const SORT: &[KeySpec] = &[
-    KeySpec::one(1, READ).or_by(keys_of_sort),
-    KeySpec::unknown(READ).with_notes("BY and GET name keys by what is sorted"),
-    KeySpec::unknown(OVERWRITE),
-];
 const MIGRATE: &[KeySpec] = &[
     KeySpec::one(3, TAKE).or_by(keys_of_migrate),
     KeySpec::behind("KEYS", -2, TAKE.union(KeyFlags::INCOMPLETE)).to(-1, 0),
@@ -58,22 +53,9 @@ fn keys_of_georadius(args: Args<'_>) -> Option<KeyRanges> {
     Some(source_and(stored))
 }
 
-/// What the last STORE names.
-fn keys_of_sort(args: Args<'_>) -> Option<KeyRanges> {
-    let is = |at: usize, word: &[u8]| args.at(at).eq_ignore_ascii_case(word);
-    let (mut stored, mut at) = (None, 2);
-    while at + 1 < args.len() {
-        at += match () {
-            () if is(at, b"LIMIT") => 3,
-            () if is(at, b"GET") || is(at, b"BY") => 2,
-            () if is(at, b"STORE") => {
-                stored = Some(at + 1);
-                2
-            }
-            () => 1,
-        };
-    }
-    Some(source_and(stored))
+/// Those of our own row.
+fn sort() -> &'static [KeySpec] {
+    table().get(b"sort").expect("it is in the table").keys
 }
 
 fn source_and(stored: Option<usize>) -> KeyRanges {
@@ -238,7 +220,7 @@ fn a_function_finds_what_has_no_rule() {
     );
     check(
         NONE,
-        SORT,
+        sort(),
         &[
             ("sort a", Some("a:RO+ACCESS")),
             ("sort a by w store d", Some("a:RO+ACCESS d:OW+UPDATE")),
@@ -278,7 +260,7 @@ fn keys_may_move_unless_they_are_one_range() {
         (ZUNIONSTORE, true),
         (XREAD, true),
         (GEORADIUS, true),
-        (SORT, true),
+        (sort(), true),
         (MIGRATE, true),
     ] {
         assert_eq!(row(NONE, keys).has_movable_keys(), moves, "{keys:?}");

@@ -11,7 +11,7 @@ use crate::text::number;
 const CHANGED: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))];
 const READ: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))];
 
-const MS_PER_SECOND: i64 = 1000;
+pub const MS_PER_SECOND: i64 = 1000;
 
 pub const EXPIRE: Command = Command {
     name: "expire",
@@ -116,20 +116,26 @@ fn set_expiry(
     Ok(())
 }
 
+/// The condition that a word stands for.
+pub fn condition_named(word: &[u8]) -> Option<ExpiryCondition> {
+    let none = ExpiryCondition::default();
+    let conditions = [
+        ("NX", ExpiryCondition { only_without: true, ..none }),
+        ("XX", ExpiryCondition { only_with: true, ..none }),
+        ("GT", ExpiryCondition { only_later: true, ..none }),
+        ("LT", ExpiryCondition { only_earlier: true, ..none }),
+    ];
+    let named = conditions.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+    named.map(|(_, condition)| *condition)
+}
+
 fn parse_condition(args: Args<'_>) -> Result<ExpiryCondition, CommandError> {
     let mut condition = ExpiryCondition::default();
     for option in args.from(3).iter() {
-        if option.eq_ignore_ascii_case(b"NX") {
-            condition.only_without = true;
-        } else if option.eq_ignore_ascii_case(b"XX") {
-            condition.only_with = true;
-        } else if option.eq_ignore_ascii_case(b"GT") {
-            condition.only_later = true;
-        } else if option.eq_ignore_ascii_case(b"LT") {
-            condition.only_earlier = true;
-        } else {
+        let Some(named) = condition_named(option) else {
             return Err(CommandError::quoting("ERR Unsupported option ", option, ""));
-        }
+        };
+        condition = condition.and(named);
     }
     let ExpiryCondition { only_without, only_with, only_later, only_earlier } = condition;
     if only_without && (only_with || only_later || only_earlier) {

@@ -3,7 +3,7 @@
 mod databases;
 mod dump;
 mod existence;
-mod expiry;
+pub(super) mod expiry;
 mod listing;
 mod object;
 mod relocation;

@@ -1,9 +1,8 @@
 //! Moving an element from one list to another.
 
 use super::form::{ListMut, ListRef, get};
-use super::pop::readiness;
 use super::{DOCS, ROW, limit, popped, pushed};
-use crate::commands::blocking::timeout_in_seconds;
+use crate::commands::blocking::{readiness_of, timeout_in_seconds};
 use crate::commands::hops::{Change, Decision, Finding, Hops, take_nothing};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread, Wait,
@@ -74,7 +73,7 @@ static BLMOVES: Wait = Wait {
         timeout_in_seconds(args.at(5))
     },
     at: WaitsAt::FirstKey(&MOVES),
-    ready: readiness,
+    ready: |context, key| readiness_of(Kind::List, context, key),
     serve: |context, args, _| move_element(context, args),
     nothing: |reply| reply.null_array(),
 };

@@ -3,10 +3,10 @@
 use super::ends::{pop_into_reply, pop_several};
 use super::moves::end;
 use super::{DOCS, ROW};
-use crate::commands::blocking::{timeout_in_seconds, without_waiting};
+use crate::commands::blocking::{readiness_of, timeout_in_seconds, without_waiting};
 use crate::commands::{
-    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Readiness,
-    Spread, Wait, WaitsAt,
+    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread, Wait,
+    WaitsAt,
 };
 use crate::protocol::Args;
 use crate::store::{End, Kind};
@@ -37,7 +37,7 @@ pub const BLPOP: Command = Command {
 static BLPOPS: Wait = Wait {
     timeout: |args| timeout_in_seconds(args.at(args.len() - 1)),
     at: WaitsAt::EveryKey,
-    ready: readiness,
+    ready: |context, key| readiness_of(Kind::List, context, key),
     serve: |context, args, position| pop_one(context, args.at(position), End::Front),
     nothing: |reply| reply.null_array(),
 };
@@ -174,14 +174,5 @@ fn serve_pop(
     match pop_several(context, key, end, count)? {
         true => Ok(()),
         false => Err(CommandError::NoSuchKey),
-    }
-}
-
-/// A key that holds something else than a list is one to complain of.
-pub fn readiness(context: &Context<'_>, key: &[u8]) -> Readiness {
-    match context.peek(key).map(|entry| entry.kind()) {
-        None => Readiness::Nothing,
-        Some(Kind::List) => Readiness::Ready,
-        Some(_) => Readiness::Unfit,
     }
 }

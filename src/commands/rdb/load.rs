@@ -1,5 +1,7 @@
 //! From a payload to a value, in the form that it has here.
 
+use std::borrow::Cow;
+
 use super::Refused;
 use super::reader::{Malformed, Read, Reader};
 use super::types::{Origin, PACKED_NODE, PLAIN_NODE, Type};
@@ -67,6 +69,13 @@ pub fn value(
     Ok(item?)
 }
 
+/// A string that is a sound packed run, and how many elements it has.
+fn packed_run<'a>(reader: &mut Reader<'a>) -> Read<(Cow<'a, [u8]>, usize)> {
+    let run = reader.string()?;
+    let elements = packed::check(&run).map_err(|_| Malformed)?;
+    Ok((run, elements))
+}
+
 fn string(key: &[u8], reader: &mut Reader<'_>) -> Read<Item> {
     let value = reader.string()?;
     Ok(Item::string(key, &value, Encoding::of_value(&value), None))
@@ -115,8 +124,7 @@ fn intset(key: &[u8], reader: &mut Reader<'_>, making: &Making) -> Read<Item> {
 }
 
 fn packed_set(key: &[u8], reader: &mut Reader<'_>, making: &Making) -> Read<Item> {
-    let run = reader.string()?;
-    packed::check(&run).map_err(|_| Malformed)?;
+    let (run, _) = packed_run(reader)?;
     set_of(key, Packed::new(&run).iter(), making)
 }
 
@@ -152,8 +160,7 @@ fn sorted_set(
 }
 
 fn packed_sorted_set(key: &[u8], reader: &mut Reader<'_>, making: &Making) -> Read<Item> {
-    let run = reader.string()?;
-    let elements = packed::check(&run).map_err(|_| Malformed)?;
+    let (run, elements) = packed_run(reader)?;
     if elements == 0 || !elements.is_multiple_of(2) {
         return Err(Malformed);
     }
@@ -181,8 +188,7 @@ fn hash(key: &[u8], reader: &mut Reader<'_>, making: &Making) -> Read<Item> {
 }
 
 fn packed_hash(key: &[u8], reader: &mut Reader<'_>, making: &Making, layout: Layout) -> Read<Item> {
-    let run = reader.string()?;
-    let elements = packed::check(&run).map_err(|_| Malformed)?;
+    let (run, elements) = packed_run(reader)?;
     let fields = Fields::new(&run, layout);
     let mut hash = NewHash::new(making.hash);
     for field in fields.iter() {

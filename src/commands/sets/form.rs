@@ -3,6 +3,7 @@
 //! does, and never back.
 
 use crate::commands::Context;
+use crate::commands::sampling::below;
 use crate::config::Config;
 use crate::store::value::intset::{self, IntSet};
 use crate::store::value::packed::{self, Element, Needle, Packed};
@@ -159,18 +160,6 @@ where
             Members::Integers(members) => members.next(),
             Members::Packed(members) => members.next(),
             Members::Table(members) => members.next(),
-        }
-    }
-}
-
-/// A number below the bound, if there is one, every one as likely as any other.
-pub fn below(bound: usize, next_random: &mut impl FnMut() -> u64) -> Option<usize> {
-    let bound = u64::try_from(bound).ok().filter(|&bound| bound > 0)?;
-    loop {
-        // D. Lemire, "Fast random integer generation in an interval", ACM TOMACS 29(1), 2019.
-        let scaled = u128::from(next_random()) * u128::from(bound);
-        if scaled as u64 >= bound.wrapping_neg() % bound {
-            return Some((scaled >> 64) as usize);
         }
     }
 }

@@ -8,7 +8,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub(super) use form::{SetRef, below};
+pub(super) use form::SetRef;
 
 use super::{Categories, Command, CommandError, Docs, Flags, Group, Handler, Outcome};
 use crate::protocol::reply::Reply;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::form::{SetMut, SetRef, below};
+use super::form::{SetMut, SetRef};
 use super::{DOCS, ROW, reply_members};
 use crate::commands::integers::{self, symmetric_integer};
+use crate::commands::sampling::{Selection, below, check_times};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
     reply_bytes_max,
@@ -14,8 +15,6 @@ use crate::store::Event;
 use crate::store::value::packed::Element;
 use crate::text::number::Digits;
 
-/// The shortest bulk string, in RESP.
-const BULK_BYTES_MIN: u64 = 6;
 /// What RESP puts around a bulk string, at most.
 const BULK_BYTES_AROUND: usize = 25;
 
@@ -138,10 +137,10 @@ fn srandmember(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     // Wherever the reply is to stop, there is no need to begin it.
     let times = match usize::try_from(count) {
         Ok(count) => count.min(set.len()),
-        Err(_) if count.unsigned_abs().saturating_mul(BULK_BYTES_MIN) > bytes_max as u64 => {
-            return Err(CommandError::ReplyTooLong);
+        Err(_) => {
+            check_times(count.unsigned_abs(), bytes_max)?;
+            count.unsigned_abs() as usize
         }
-        Err(_) => count.unsigned_abs() as usize,
     };
     reply.array(times);
     let show = |member: Element<'_>| {
@@ -175,17 +174,8 @@ fn choose_different(
         }
         return true;
     }
-    // Selection sampling: D. Knuth, "The art of computer programming" 2, 3.4.2, algorithm S.
-    let mut wanted = count;
-    for (n, member) in set.iter().enumerate() {
-        if below(len - n, &mut next_random).is_some_and(|random| random < wanted) {
-            wanted -= 1;
-            if !show(member) {
-                return false;
-            }
-        }
-    }
-    true
+    let mut selection = Selection::new(count, len);
+    set.iter().all(|member| !selection.takes_next(&mut next_random) || show(member))
 }
 
 /// Shows so many members, each chosen among all of them; false once `show` wants no more.

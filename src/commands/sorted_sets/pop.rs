@@ -2,12 +2,12 @@
 
 use super::form::{self, Making, SortedSetMut};
 use super::{DOCS, ROW};
-use crate::commands::blocking::{timeout_in_seconds, without_waiting};
+use crate::commands::blocking::{readiness_of, timeout_in_seconds, without_waiting};
 use crate::commands::integers;
 use crate::commands::lists::Pop;
 use crate::commands::{
-    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Readiness,
-    Spread, Wait, WaitsAt, reply_bytes_max,
+    Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread, Wait,
+    WaitsAt, reply_bytes_max,
 };
 use crate::protocol::Args;
 use crate::protocol::reply::Reply;
@@ -154,7 +154,7 @@ pub const BZPOPMIN: Command = Command {
 static BZPOPMINS: Wait = Wait {
     timeout: |args| timeout_in_seconds(args.at(args.len() - 1)),
     at: WaitsAt::EveryKey,
-    ready: readiness,
+    ready: |context, key| readiness_of(Kind::SortedSet, context, key),
     serve: |context, args, position| serve_one(context, args.at(position), End::Front),
     nothing: |reply| reply.null_array(),
 };
@@ -262,14 +262,5 @@ fn serve_several(
     match take(context, key, end, count, Layout::Nested)? {
         true => Ok(()),
         false => Err(CommandError::NoSuchKey),
-    }
-}
-
-/// A key that holds something else than a sorted set is one to complain of.
-fn readiness(context: &Context<'_>, key: &[u8]) -> Readiness {
-    match context.peek(key).map(|entry| entry.kind()) {
-        None => Readiness::Nothing,
-        Some(Kind::SortedSet) => Readiness::Ready,
-        Some(_) => Readiness::Unfit,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::form::{self, SortedSetRef};
 use super::{DOCS, ROW, entries_header, write_entry};
 use crate::commands::integers::symmetric_integer;
-use crate::commands::sets::below;
+use crate::commands::sampling::{below, check_times};
 use crate::commands::{
     Command, CommandError, Context, Docs, Flags, Handler, KeyFlags, KeySpec, Outcome, Spread,
     reply_bytes_max,
@@ -32,9 +32,6 @@ pub const ZRANDMEMBER: Command = Command {
     tips: &["nondeterministic_output"],
     ..ROW
 };
-
-/// Of an empty bulk string.
-const BULK_BYTES_MIN: usize = 6;
 
 fn zrandmember(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let count = args.get(2).map(|count| parse(count, args.from(3))).transpose()?;
@@ -66,10 +63,8 @@ fn zrandmember(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
                     chosen.into_iter().try_for_each(|index| answer.show(index, 1))
                 }
                 Err(_) => {
+                    check_times(count.unsigned_abs(), bytes_max)?;
                     let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-                    if count.saturating_mul(BULK_BYTES_MIN) > bytes_max {
-                        return Err(CommandError::ReplyTooLong);
-                    }
                     answer.begin(count);
                     (0..count).try_for_each(|_| answer.show_any(&mut random, len))
                 }

@@ -40,6 +40,24 @@ pub enum Base {
     Epoch,
 }
 
+impl Unit {
+    pub fn in_ms(self) -> u64 {
+        match self {
+            Unit::Seconds => 1000,
+            Unit::Milliseconds => 1,
+        }
+    }
+}
+
+impl Base {
+    pub fn moment(self, now: UnixMs) -> UnixMs {
+        match self {
+            Base::Now => now,
+            Base::Epoch => 0,
+        }
+    }
+}
+
 impl<'a> Lifetime<'a> {
     /// Reads the option at `args[at]` if it is one of these, and gives the arguments it took: 0 if
     /// it is none of them. The same option may come again, another one may not.
@@ -68,7 +86,8 @@ impl<'a> Lifetime<'a> {
     }
 }
 
-fn time_option(option: &[u8]) -> Option<(Unit, Base)> {
+/// What EX, PX, EXAT and PXAT say of the time that follows them.
+pub fn time_option(option: &[u8]) -> Option<(Unit, Base)> {
     match option.len() {
         2 if option.eq_ignore_ascii_case(b"EX") => Some((Unit::Seconds, Base::Now)),
         2 if option.eq_ignore_ascii_case(b"PX") => Some((Unit::Milliseconds, Base::Now)),
@@ -85,14 +104,7 @@ impl ExpireTime<'_> {
     /// It is no integer, not above zero, or too late for 64 bits; `command` is named in the text.
     pub fn resolve(&self, command: &'static str, now: UnixMs) -> Result<UnixMs, CommandError> {
         let value = number::parse_i64(self.value).ok_or(CommandError::NotInteger)?;
-        let factor = match self.unit {
-            Unit::Seconds => 1000,
-            Unit::Milliseconds => 1,
-        };
-        let base = match self.base {
-            Base::Now => now,
-            Base::Epoch => 0,
-        };
+        let (factor, base) = (self.unit.in_ms(), self.base.moment(now));
         let at = u64::try_from(value).ok().filter(|&value| value > 0);
         at.and_then(|value| value.checked_mul(factor)?.checked_add(base))
             .filter(|&at| at <= i64::MAX as u64)

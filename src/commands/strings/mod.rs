@@ -3,7 +3,7 @@
 mod condition;
 mod get;
 mod lcs;
-mod lifetime;
+pub(super) mod lifetime;
 mod msetex;
 mod numbers;
 mod ranges;

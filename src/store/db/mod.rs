@@ -45,6 +45,17 @@ pub struct ExpiryCondition {
 }
 
 impl ExpiryCondition {
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        ExpiryCondition {
+            only_without: self.only_without || other.only_without,
+            only_with: self.only_with || other.only_with,
+            only_later: self.only_later || other.only_later,
+            only_earlier: self.only_earlier || other.only_earlier,
+        }
+    }
+
     pub fn allows(self, current: Option<UnixMs>, new: i64) -> bool {
         let current_or_ever = current.map_or(i64::MAX, |at| at.min(i64::MAX as u64) as i64);
         !(self.only_without && current.is_some()
